@@ -1,0 +1,49 @@
+"""texsyn: new textures, still and moving, from one exemplar.
+
+>>> import texsyn
+>>> sorted(texsyn.MODALITIES)
+['clip', 'material', 'still']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Names are resolved on first use, so that `texsyn --help` need not import torch.
+_WHERE = {
+    "TexsynError": "errors",
+    "MODALITIES": "modality",
+    "Exemplar": "media",
+    "read": "media",
+    "write": "media",
+    "RECIPES": "training",
+    "Recipe": "training",
+    "Report": "training",
+    "recipe_for": "training",
+    "create": "training",
+    "fit": "training",
+    "sample": "sampling",
+    "Triangle": "triangle",
+    "Run": "runs",
+    "save": "runs",
+    "load": "runs",
+}
+__all__ = ["__version__", *_WHERE]
+
+if TYPE_CHECKING:
+    from texsyn.errors import TexsynError
+    from texsyn.media import Exemplar, read, write
+    from texsyn.modality import MODALITIES
+    from texsyn.runs import Run, load, save
+    from texsyn.sampling import sample
+    from texsyn.training import RECIPES, Recipe, Report, create, fit, recipe_for
+    from texsyn.triangle import Triangle
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"texsyn.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'texsyn' has no attribute {name!r}")

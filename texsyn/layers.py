@@ -1,0 +1,136 @@
+"""Convolutions over two or three axes: the one file that knows how many there are.
+
+The number of axes is the length of `kernel`. A wrapped axis is a torus: what leaves on one side enters on the other, so
+that shifting the input by one position shifts the output by `factor` positions, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+_UP = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
+_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def memory_format(axes: int) -> torch.memory_format:
+    """The channels-last layout for `axes` spatial axes, which CPU and CUDA kernels prefer."""
+    return _FORMAT[axes]
+
+
+def conv(inputs: int, outputs: int, kernel: Sequence[int], factor: Sequence[int], padded: bool = True) -> nn.Module:
+    """A strided convolution; padded with zeros it divides every size by `factor`."""
+    padding: tuple[int, ...] = (
+        tuple(-(-(k - f) // 2) for k, f in zip(kernel, factor, strict=True)) if padded else (0,) * len(kernel)
+    )
+    made: nn.Module = _CONV[len(kernel)](inputs, outputs, tuple(kernel), tuple(factor), padding)
+    return made
+
+
+def channels_last(network: nn.Module, axes: int) -> nn.Module:
+    """Lay the weights of `network` out for `memory_format(axes)`, in place."""
+    for parameter in network.parameters():
+        if parameter.dim() == axes + 2:
+            parameter.data = parameter.data.contiguous(memory_format=memory_format(axes))
+    return network
+
+
+def halve(x: Tensor, axes: Sequence[bool]) -> Tensor:
+    """Mean over blocks of two along the chosen axes."""
+    return _POOL[len(axes)](x, tuple(2 if chosen else 1 for chosen in axes))
+
+
+def wrap(x: Tensor, margins: Sequence[int]) -> Tensor:
+    """Continue a torus by `margins` positions on both sides of each axis."""
+    for axis, margin in enumerate(margins, start=2):
+        if margin:
+            size = x.shape[axis]
+            copies = -(-margin // size)  # a torus smaller than the margin goes round more than once
+            around = torch.cat([x] * copies, axis) if copies > 1 else x
+            before, after = around.narrow(axis, around.shape[axis] - margin, margin), around.narrow(axis, 0, margin)
+            x = torch.cat((before, x, after), axis)
+    return x
+
+
+class Up(nn.Module):
+    """A transposed convolution that multiplies every size by `factor`; on wrapped axes it is one on a torus."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: Sequence[int], factor: Sequence[int], bias: bool) -> None:
+        super().__init__()
+        self.factor = tuple(factor)
+        self.padding = tuple(-(-(k - f) // 2) for k, f in zip(kernel, factor, strict=True))
+        self.output_padding = tuple(f + 2 * p - k for k, f, p in zip(kernel, factor, self.padding, strict=True))
+        self.margins = tuple(
+            max(-(-(k - 1 - p) // f), (f - 1 + p) // f) for k, f, p in zip(kernel, factor, self.padding, strict=True)
+        )
+        self.weight = nn.Parameter(torch.empty(inputs, outputs, *kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        margins = tuple(m if around else 0 for m, around in zip(self.margins, wrapped, strict=True))
+        cut = tuple(p + m * f for p, m, f in zip(self.padding, margins, self.factor, strict=True))
+        up = _UP[len(margins)]
+        return up(wrap(x, margins), self.weight, self.bias, self.factor, cut, self.output_padding)
+
+
+class Same(nn.Module):
+    """A convolution that keeps every size; on wrapped axes it is one on a torus, elsewhere padded with zeros."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: Sequence[int]) -> None:
+        super().__init__()
+        self.margins = tuple(k // 2 for k in kernel)
+        self.conv = _CONV[len(kernel)](inputs, outputs, tuple(kernel))
+
+    def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        x = wrap(x, tuple(m if around else 0 for m, around in zip(self.margins, wrapped, strict=True)))
+        zeros = [0 if around else m for m, around in zip(self.margins, wrapped, strict=True) for _ in (0, 1)]
+        out: Tensor = self.conv(F.pad(x, zeros[::-1]) if any(zeros) else x)
+        return out
+
+
+class PixelNorm(nn.Module):
+    """Divide by the root mean square over channels at each position, then scale and shift each channel.
+
+    Needs no statistics of a batch or of a picture, so a window of a texture and the whole agree exactly.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (-1, *(1,) * (x.dim() - 2))
+        scale = torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6)
+        return x * scale * self.weight.view(shape) + self.bias.view(shape)
+
+
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation over any number of axes."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2 axes, got {input.dim()}")
+
+
+def normalisation(kind: str, channels: int) -> nn.Module:
+    """`batch`, `pixel` or `none`."""
+    made: dict[str, type[nn.Module]] = {"batch": BatchNorm, "pixel": PixelNorm, "none": nn.Identity}
+    return made[kind](channels)
+
+
+def coordinates(like: Tensor, axes: Sequence[bool]) -> Tensor:
+    """`b c *grid` -> `b n *grid`: the coordinate in [-1, 1] along each of the n chosen axes."""
+    maps = []
+    for axis, chosen in enumerate(axes, start=2):
+        if chosen:
+            size = like.shape[axis]
+            ramp = torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype)
+            maps.append(ramp.view(-1, *(1,) * (like.dim() - 1 - axis)).expand(like.shape[0], 1, *like.shape[2:]))
+    return torch.cat(maps, 1)

@@ -1,0 +1,668 @@
+"""Files to exemplars and textures to files. Every file is hostile until its first bytes say what it is.
+
+Inside, a texture is a float tensor `channels *axes` in [-1, 1]; axes are (t,) y, x.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from texsyn.errors import Exit, TexsynError
+from texsyn.modality import MODALITIES, Modality, Plane
+
+MAX_BYTES = 200_000_000
+MAX_PIXELS = 64_000_000
+MAX_FRAMES = 2000
+MAX_SECONDS = 120.0
+SMALLEST = 64  # pixels a still must have on both sides
+COLOUR = (Plane("colour"),)
+
+_STILL_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"II*\x00": "tiff",
+    b"MM\x00*": "tiff",
+}
+# libav opens scripts and playlists that name other files; only these containers, and only from this file.
+_CONTAINER = {
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,png_pipe,tiff_pipe",
+    "protocol_whitelist": "file",
+}
+_STILL_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_CLIP_SUFFIXES = (".mp4", ".gif", ".webp")
+ENDINGS = frozenset((*_STILL_SUFFIXES, *_CLIP_SUFFIXES))
+_FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+_COMMENT = "texsyn"
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """What is learnt from: `pixels` is `channels *axes` in [-1, 1], on the scale at which it is learnt."""
+
+    pixels: Tensor = field(repr=False)
+    modality: Modality
+    fps: float = 0.0  # 0 for stills
+    facts: dict[str, Any] = field(default_factory=dict)  # JSON: sha256, size and frames as read, notes
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """(Frames and) pixels per axis."""
+        return tuple(self.pixels.shape[1:])
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read(
+    *paths: str | Path, kind: str | None = None, frames: str | slice | None = None, side: int | None = None
+) -> Exemplar:
+    """Read an exemplar: one still, one clip (a file or a folder of frames), or a material's maps in the table's order.
+
+    kind: a row of `MODALITIES`; found from the file when None. frames: which frames of a clip to learn from, "A:B" as
+    in Python. side: pixels of the shorter side after reduction; None takes the kind's own, 0 keeps the file's.
+    Raises TexsynError (exit 3) for anything that cannot be read rightly.
+    """
+    if not paths:
+        raise TexsynError("no exemplar named")
+    files = [_existing(Path(path)) for path in paths]
+    modality = _kind(files, kind)
+    if modality.moving:
+        pixels, fps = _read_clip(files[0])
+        whole = len(pixels)
+        pixels = pixels[_frame_slice(frames, whole)]
+        pixels = _centre_square(pixels)
+    else:
+        if frames is not None:
+            raise TexsynError(f"--frames is for clips, but {files[0].name} is read as a {modality.name}")
+        maps = [read_still(file) for file in files]
+        fps, whole = 0.0, 1
+        for file, each in zip(files[1:], maps[1:], strict=True):
+            if each.shape[:2] != maps[0].shape[:2]:
+                raise TexsynError(
+                    f"{file.name} is {_size(each)}, but {files[0].name} is {_size(maps[0])}: maps must agree"
+                )
+        pixels = np.concatenate(maps, -1)[None]
+    read_size = pixels.shape[1:3]
+    if not modality.moving and min(read_size) < SMALLEST:
+        raise TexsynError(
+            f"{files[0].name} is {read_size[1]} x {read_size[0]}, but a {modality.name} needs at least "
+            f"{SMALLEST} x {SMALLEST}"
+        )
+    if modality.planes == COLOUR and bool((pixels[..., :1] == pixels).all()):
+        pixels, modality = pixels[..., :1], replace(modality, planes=(Plane("colour", 1),))
+    tensor = _reduce(rearrange(torch.from_numpy(np.ascontiguousarray(pixels)), "t h w c -> c t h w"), modality, side)
+    facts = {
+        "sha256": _digest(files),
+        "width": int(read_size[1]),
+        "height": int(read_size[0]),
+        **({"frames": whole, "used_frames": int(tensor.shape[1])} if modality.moving else {}),
+    }
+    exemplar = Exemplar((tensor if modality.moving else tensor[:, 0]) * 2 - 1, modality, fps, facts)
+    return _with_window(exemplar, files[0].name)
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise TexsynError(f"{_short(path.name)}: no such file or folder")
+    return path
+
+
+def _short(name: str) -> str:
+    printable = "".join(c if c.isprintable() else "?" for c in name)
+    return printable if len(printable) <= 80 else printable[:77] + "..."
+
+
+def _size(picture: np.ndarray) -> str:
+    return f"{picture.shape[1]} x {picture.shape[0]}"
+
+
+def _kind(files: list[Path], kind: str | None) -> Modality:
+    if kind is not None and kind not in MODALITIES:
+        raise TexsynError(f"{kind!r} is not a kind of texture: {', '.join(MODALITIES)}")
+    if kind is None:
+        kind = "material" if len(files) > 1 else sniff(files[0])
+    modality = MODALITIES[kind]
+    if len(files) != len(modality.planes):
+        names = " and ".join(plane.name for plane in modality.planes)
+        raise TexsynError(f"a {kind} is {len(modality.planes)} file(s) ({names}), but {len(files)} were named")
+    return modality
+
+
+def sniff(path: Path) -> str:
+    """`still` or `clip`, from a file's first bytes (a folder is a clip)."""
+    return "clip" if path.is_dir() or _format(path) in ("gif", "video") else "still"
+
+
+def _format(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise TexsynError(f"{_short(path.name)}: {error.strerror}") from error
+    if size == 0:
+        raise TexsynError(f"{_short(path.name)} is empty")
+    if size > MAX_BYTES:
+        raise TexsynError(f"{_short(path.name)} is {size / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed")
+    for magic, name in _STILL_MAGIC.items():
+        if head.startswith(magic):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    if riff or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") or head[:4] == b"\x1aE\xdf\xa3":
+        return "video"
+    raise TexsynError(
+        f"{_short(path.name)} is neither a picture (PNG, JPEG, WebP, TIFF) nor a clip (MP4, MOV, WebM, AVI, GIF)"
+    )
+
+
+def read_still(path: Path) -> np.ndarray:
+    """`h w 3`, float32 in [0, 1], upright, in sRGB."""
+    from PIL import Image, ImageCms, ImageOps
+
+    kind = _format(path)
+    if kind in ("gif", "video"):
+        raise TexsynError(f"{_short(path.name)} is a clip, not a still")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of what we refuse or do not use
+            with Image.open(path, formats=[kind]) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise TexsynError(
+                        f"{_short(path.name)} is {image.width} x {image.height}, more than the "
+                        f"{MAX_PIXELS / 1e6:.0f} million pixels allowed"
+                    )
+                orientation = image.getexif().get(0x0112, 1)
+                deep = _sixteen_bit_colour(path, kind, image)
+                profile = image.info.get("icc_profile")
+                if image.mode.startswith(("I", "F")):
+                    return _grey(np.asarray(image), orientation, path)
+                if not deep:
+                    image.load()
+                    _refuse_transparent(image, path)
+                    upright = ImageOps.exif_transpose(image)
+                    if profile and upright.mode in ("RGB", "CMYK"):
+                        upright = _to_srgb(upright, profile, ImageCms)
+                    return np.asarray(upright.convert("RGB"), np.float32) / 255
+        return _orient(_decode_deep(path), orientation)
+    except TexsynError:
+        raise
+    except Exception as error:  # decoders raise dozens of kinds for a broken file
+        raise TexsynError(
+            f"{_short(path.name)} cannot be read as a {kind.upper()} picture: {_reason(error)}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return _short(str(error).splitlines()[0] if str(error) else type(error).__name__)
+
+
+def _sixteen_bit_colour(path: Path, kind: str, image: Any) -> bool:
+    if kind == "png":
+        with path.open("rb") as file:
+            header = file.read(26)
+        return header[24] == 16 and header[25] in (2, 6)
+    if kind == "tiff":
+        bits = image.tag_v2.get(258, (8,))
+        return len(bits) >= 3 and max(bits) > 8
+    return False
+
+
+def _grey(values: np.ndarray, orientation: int, path: Path) -> np.ndarray:
+    if values.dtype == np.float32:
+        if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+            raise TexsynError(f"{_short(path.name)} holds floating-point greys outside 0 to 1")
+        scaled = values
+    else:
+        scaled = np.clip(values.astype(np.float32), 0, 65535) / 65535
+    return _orient(np.repeat(scaled[..., None], 3, -1), orientation)
+
+
+def _orient(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn as EXIF orientation 1 to 8 says."""
+    if orientation in (5, 6, 7, 8):
+        picture = picture.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        picture = picture[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        picture = picture[::-1]
+    return np.ascontiguousarray(picture)
+
+
+def _refuse_transparent(image: Any, path: Path) -> None:
+    if "A" in image.getbands() or "transparency" in image.info:
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+        if alpha.min() < 255:
+            share = 100 * float((alpha < 255).mean())
+            raise TexsynError(
+                f"{_short(path.name)} has transparent pixels ({share:.1f} %): flatten it onto a background first"
+            )
+
+
+def _to_srgb(image: Any, profile: bytes, cms: Any) -> Any:
+    import io
+
+    try:
+        source = cms.ImageCmsProfile(io.BytesIO(profile))
+        return cms.profileToProfile(image, source, cms.createProfile("sRGB"), outputMode="RGB")
+    except cms.PyCMSError:  # a broken profile: the pixels are still there
+        return image
+
+
+def _decode_deep(path: Path) -> np.ndarray:
+    """16-bit colour, which Pillow cuts to 8 bits."""
+    import av
+
+    with av.open(str(path.absolute()), container_options=_CONTAINER, timeout=20.0) as container:
+        container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        frame = next(container.decode(video=0))
+        if "a" in frame.format.name and frame.to_ndarray(format="rgba64le")[..., 3].min() < 65535:
+            raise TexsynError(f"{_short(path.name)} has transparent pixels: flatten it onto a background first")
+        return np.asarray(frame.to_ndarray(format="rgb48le"), np.float32) / 65535
+
+
+def _read_clip(path: Path) -> tuple[np.ndarray, float]:
+    """`t h w 3`, float32 in [0, 1], upright, and frames per second."""
+    if path.is_dir():
+        return _read_folder(path), 25.0
+    if _format(path) not in ("gif", "video"):
+        raise TexsynError(f"{_short(path.name)} is a single picture, not a clip")
+    try:
+        return _decode_clip(path)
+    except TexsynError:
+        raise
+    except Exception as error:  # libav raises dozens of kinds for a broken file
+        raise TexsynError(f"{_short(path.name)} cannot be read as a clip: {_reason(error)}") from error
+
+
+def _read_folder(path: Path) -> np.ndarray:
+    def natural(file: Path) -> list[int | str]:
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)]
+
+    files = sorted((f for f in path.iterdir() if f.suffix.lower() in _FRAME_SUFFIXES), key=natural)
+    if not files:
+        raise TexsynError(f"{_short(path.name)} holds no frames (PNG, JPEG, WebP or TIFF)")
+    if len(files) > MAX_FRAMES:
+        raise TexsynError(f"{_short(path.name)} holds {len(files)} frames, more than the {MAX_FRAMES} allowed")
+    frames = [read_still(file) for file in files]
+    for file, frame in zip(files, frames, strict=True):
+        if frame.shape != frames[0].shape:
+            raise TexsynError(f"{_short(file.name)} is {_size(frame)}, but {files[0].name} is {_size(frames[0])}")
+    return np.stack(frames)
+
+
+def _decode_clip(path: Path) -> tuple[np.ndarray, float]:
+    import av
+
+    pictures: list[np.ndarray] = []
+    times: list[float] = []
+    with av.open(str(path.absolute()), container_options=_CONTAINER, timeout=20.0) as container:
+        if not container.streams.video:
+            raise TexsynError(f"{_short(path.name)} has no pictures in it")
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        rate = float(stream.average_rate or 25)
+        for frame in container.decode(stream):
+            time = float(frame.time) if frame.time is not None else len(times) / rate
+            if len(pictures) >= MAX_FRAMES or time - (times[0] if times else time) > MAX_SECONDS:
+                raise TexsynError(
+                    f"{_short(path.name)} is longer than the {MAX_FRAMES} frames or {MAX_SECONDS:.0f} seconds allowed: "
+                    "cut it first"
+                )
+            picture = frame.to_ndarray(format="rgb24")
+            pictures.append(np.rot90(picture, round(frame.rotation / 90)) if frame.rotation else picture)
+            if sum(each.nbytes for each in pictures[:1]) * len(pictures) > 6 * MAX_PIXELS * 3:
+                raise TexsynError(f"{_short(path.name)} is too large for memory: cut or shrink it first")
+            times.append(time)
+    if not pictures:
+        raise TexsynError(f"{_short(path.name)} has no frames in it")
+    if any(picture.shape != pictures[0].shape for picture in pictures):
+        raise TexsynError(f"{_short(path.name)} changes its size along the way")
+    return _steady(pictures, times, rate)
+
+
+def _steady(pictures: list[np.ndarray], times: list[float], rate: float) -> tuple[np.ndarray, float]:
+    """Frames at a constant rate: a variable-rate clip shows, at each tick, the frame that was on screen."""
+    steps = np.diff(times)
+    if len(steps) and steps.min() > 0 and steps.max() > 1.5 * float(np.median(steps)):
+        step = float(np.median(steps))
+        rate = 1 / step
+        ticks = times[0] + step * np.arange(round((times[-1] - times[0]) / step) + 1)
+        if len(ticks) > MAX_FRAMES:
+            raise TexsynError(f"its variable frame rate unrolls to {len(ticks)} frames, more than {MAX_FRAMES}")
+        shown = np.searchsorted(times, ticks + 1e-6 * step, side="right") - 1
+        pictures = [pictures[index] for index in shown]
+    elif len(steps) and steps.min() > 0:
+        rate = len(steps) / (times[-1] - times[0])
+    return np.stack(pictures).astype(np.float32) / 255, round(rate, 3)
+
+
+def _frame_slice(frames: str | slice | None, count: int) -> slice:
+    if frames is None or isinstance(frames, slice):
+        return frames or slice(None)
+    match = re.fullmatch(r"(-?\d*):(-?\d*)", frames.strip())
+    if not match:
+        raise TexsynError(f"--frames {frames!r} is not of the form A:B, such as 0:-32")
+    first, last = (int(part) if part not in ("", "-") else None for part in match.groups())
+    if not range(count)[first:last]:
+        raise TexsynError(f"--frames {frames} leaves nothing of {count} frames")
+    return slice(first, last)
+
+
+def _centre_square(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[:, top : top + side, left : left + side]
+
+
+def _reduce(pixels: Tensor, modality: Modality, side: int | None) -> Tensor:
+    """`c t h w` in [0, 1]: the shorter side reduced to `side`, clips exactly to it and by area."""
+    from PIL import Image
+
+    side = modality.side if side is None else side
+    height, width = pixels.shape[2:]
+    if not side or (min(height, width) <= side and not modality.moving):
+        return pixels
+    if modality.moving and min(height, width) < side:
+        raise TexsynError(f"the clip is {width} x {height}, but needs at least {side} x {side}")
+    scale = side / min(height, width)
+    goal = (round(height * scale), round(width * scale))
+    if goal == (height, width):
+        return pixels
+    method = Image.Resampling.BOX if modality.moving else Image.Resampling.LANCZOS
+    planes = rearrange(pixels, "c t h w -> (c t) h w").numpy()
+    small = np.stack([np.asarray(Image.fromarray(plane).resize(goal[::-1], method)) for plane in planes])
+    return rearrange(torch.from_numpy(small).clamp(0, 1), "(c t) h w -> c t h w", c=len(pixels))
+
+
+def _with_window(exemplar: Exemplar, name: str) -> Exemplar:
+    """Fit the kind's training window to this exemplar: smaller for a small still, wider for a larger clip."""
+    modality, size = exemplar.modality, exemplar.size
+    strides = modality.designs["local"].factor
+    if modality.moving and size[0] < modality.window[0]:
+        raise TexsynError(f"{_short(name)} has {size[0]} frame(s) to learn from, but a clip needs {modality.window[0]}")
+    window = tuple(
+        min(wanted, have) // stride * stride if same else have
+        for wanted, have, stride, same in zip(modality.window, size, strides, modality.stationary, strict=True)
+    )
+    for have, stride, same in zip(size, strides, modality.stationary, strict=True):
+        if not same and have % stride:
+            raise TexsynError(f"--side must be a multiple of {stride} for a {modality.name}, but is {have}")
+    own = tuple(
+        min(have, wanted) // stride * stride if axis == "t" else have // stride * stride if same else have
+        for axis, have, wanted, stride, same in zip(
+            modality.axes, size, modality.size, strides, modality.stationary, strict=True
+        )
+    )
+    return replace(exemplar, modality=replace(modality, window=window, size=own))
+
+
+def _digest(files: list[Path]) -> str:
+    sha = hashlib.sha256()
+    for file in files:
+        for part in sorted(file.iterdir()) if file.is_dir() else [file]:
+            if part.is_file():
+                sha.update(part.read_bytes())
+    return sha.hexdigest()
+
+
+# ---------------------------------------------------------------- writing
+
+
+def to_uint8(texture: Tensor) -> np.ndarray:
+    """`channels *axes` in [-1, 1] -> `t h w channels`, uint8 (a still is one frame)."""
+    flat = texture.detach().float().cpu()
+    flat = flat[:, None] if flat.dim() == 3 else flat
+    return rearrange(((flat.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8), "c t h w -> t h w c").numpy()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name in the same folder to write to, which takes the place of `path` when all went well."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".texsyn-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise TexsynError(f"{_short(path.name)} cannot be written: {error.strerror or error}", Exit.DISK) from error
+
+
+def formats(moving: bool) -> tuple[str, ...]:
+    """Output formats by the names the command line uses."""
+    return ("mp4", "gif", "webp", "frames", "sheet") if moving else ("png", "jpg", "webp")
+
+
+def format_of(path: Path, moving: bool) -> str:
+    """The output format that a file name's ending stands for."""
+    suffix = path.suffix.lower()
+    allowed = _CLIP_SUFFIXES if moving else _STILL_SUFFIXES
+    if suffix not in allowed:
+        raise TexsynError(
+            f"{_short(path.name)}: a {'clip' if moving else 'still'} is written to {', '.join(allowed)}", Exit.USAGE
+        )
+    return {".jpeg": "jpg"}.get(suffix, suffix[1:])
+
+
+def write(
+    texture: Tensor,
+    path: str | Path,
+    *,
+    planes: Sequence[Plane] | None = None,
+    format: str | None = None,
+    fps: float = 25.0,
+    metadata: dict[str, Any] | None = None,
+    force: bool = False,
+) -> list[Path]:
+    """Write one texture, `channels *axes` in [-1, 1], and return the files written.
+
+    The format follows from the ending. Several planes are written one file each, NAME-PLANE.png. `metadata` (JSON) goes
+    into the file. Raises TexsynError: exit 2 for an ending that cannot hold it or a file that is there already (unless
+    `force`), exit 5 when the disk refuses.
+    """
+    path = Path(path)
+    moving = texture.dim() == 4
+    format = format or format_of(path, moving)
+    if format not in formats(moving):
+        raise TexsynError(f"a {'clip' if moving else 'still'} cannot be written as {format}", Exit.USAGE)
+    pictures = to_uint8(texture)
+    comment = json.dumps({_COMMENT: metadata}, sort_keys=True) if metadata is not None else None
+    parts = _split(pictures, path, planes)
+    for target, _ in parts:
+        refuse_overwrite(target, force)
+    for target, part in parts:
+        _WRITERS[format](target, part, fps, comment)
+    return [target for target, _ in parts]
+
+
+def refuse_overwrite(path: Path, force: bool) -> None:
+    """Raise TexsynError (exit 2) when `path` exists, unless `force`."""
+    if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
+        raise TexsynError(f"{_short(str(path))} exists already: --force overwrites it", Exit.USAGE)
+
+
+def _split(pictures: np.ndarray, path: Path, planes: Sequence[Plane] | None) -> list[tuple[Path, np.ndarray]]:
+    if planes is None or len(planes) < 2:
+        return [(path, pictures)]
+    cuts = np.cumsum([plane.channels for plane in planes])[:-1]
+    parts = np.split(pictures, cuts, axis=-1)
+    return [
+        (
+            path.with_name(f"{path.stem}-{plane.name}{path.suffix}"),
+            _unit_normals(part) if plane.name == "normal" else part,
+        )
+        for plane, part in zip(planes, parts, strict=True)
+    ]
+
+
+def _unit_normals(pictures: np.ndarray) -> np.ndarray:
+    """Normals as colours, each brought back to length one."""
+    vectors = pictures.astype(np.float32) / 127.5 - 1
+    length = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-3)
+    return np.asarray(np.round((vectors / length + 1) * 127.5), np.uint8)
+
+
+def _images(pictures: np.ndarray) -> list[Any]:
+    from PIL import Image
+
+    return [Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture) for picture in pictures]
+
+
+def _write_png(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+    from PIL import PngImagePlugin
+
+    info = PngImagePlugin.PngInfo()
+    if comment:
+        info.add_itxt("Comment", comment)
+    with replacing(path) as temporary:
+        _images(pictures)[0].save(temporary, format="PNG", pnginfo=info)
+
+
+def _write_jpg(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+    with replacing(path) as temporary:
+        _images(pictures)[0].save(
+            temporary, format="JPEG", quality=95, subsampling=0, **({"comment": comment} if comment else {})
+        )
+
+
+def _write_webp(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    if comment:
+        exif[0x010E] = comment  # ImageDescription
+    first, *rest = _images(pictures)
+    moving = {"save_all": True, "append_images": rest, "duration": round(1000 / fps), "loop": 0} if rest else {}
+    with replacing(path) as temporary:
+        first.save(temporary, format="WEBP", quality=95, method=4, exif=exif, **moving)
+
+
+def _write_gif(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+    first, *rest = _images(pictures)
+    delay = max(2, round(100 / fps)) * 10  # whole 10 ms; shorter ones are slowed down by browsers
+    with replacing(path) as temporary:
+        first.save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=rest,
+            duration=delay,
+            loop=0,
+            **({"comment": comment.encode()} if comment else {}),
+        )
+
+
+def _write_mp4(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+    import av
+
+    if pictures.shape[-1] == 1:
+        pictures = np.repeat(pictures, 3, -1)
+    odd = [(0, 0), *((0, n % 2) for n in pictures.shape[1:3]), (0, 0)]
+    pictures = np.pad(pictures, odd, mode="wrap")  # H.264 wants even sizes; wrapping keeps a tile's colours
+    from fractions import Fraction
+
+    rate = Fraction(fps).limit_denominator(1001)
+    with (
+        replacing(path) as temporary,
+        av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as out,
+    ):
+        if comment:
+            out.metadata["comment"] = comment
+        stream = out.add_stream("libx264", rate=rate, options={"crf": "12", "preset": "medium"})
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.thread_count = 1  # the same bytes whatever the machine's cores
+        context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1  # BT.709
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+
+
+def _write_frames(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+    for index, picture in enumerate(pictures):
+        _write_png(path / f"{index:05d}.png", picture[None], fps, comment)
+
+
+def _write_sheet(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+    """A flipbook: frames row by row in one PNG, and a JSON beside it that says how they lie."""
+    count, height, width, _ = pictures.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = -(-count // columns)
+    padded = np.concatenate([pictures, np.zeros((rows * columns - count, *pictures.shape[1:]), np.uint8)])
+    path = path.with_suffix(".png")
+    _write_png(path, rearrange(padded, "(r c) h w k -> 1 (r h) (c w) k", c=columns), fps, comment)
+    layout = {"frames": count, "columns": columns, "rows": rows, "width": width, "height": height, "fps": fps}
+    with replacing(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(layout, indent=2) + "\n")
+
+
+_WRITERS = {
+    "png": _write_png,
+    "jpg": _write_jpg,
+    "webp": _write_webp,
+    "gif": _write_gif,
+    "mp4": _write_mp4,
+    "frames": _write_frames,
+    "sheet": _write_sheet,
+}
+
+
+def read_metadata(path: Path) -> dict[str, Any] | None:
+    """What texsyn wrote into a file, or None when it wrote nothing."""
+    comment = _video_comment(path) if _format(path) == "video" else _picture_comment(path)
+    try:
+        content = json.loads(comment or "null")
+    except ValueError:
+        return None
+    found = content.get(_COMMENT) if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _video_comment(path: Path) -> str | None:
+    import av
+
+    try:
+        with av.open(str(path.absolute()), container_options=_CONTAINER, timeout=20.0) as container:
+            return container.metadata.get("comment")
+    except (av.FFmpegError, ValueError) as error:
+        raise TexsynError(f"{_short(path.name)} cannot be read as a clip: {_reason(error)}") from error
+
+
+def _picture_comment(path: Path) -> str | None:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=[_format(path)]) as image:
+            found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(0x010E)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise TexsynError(f"{_short(path.name)} cannot be read as a picture: {_reason(error)}") from error
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else found

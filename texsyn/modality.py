@@ -1,0 +1,179 @@
+"""The table of texture kinds: a new kind of texture is one more row of `MODALITIES`.
+
+Two or three axes is the length of a tuple, never a flag. `stationary` says along which axes a texture is the same
+everywhere: there the latent field is a torus, so samples wrap exactly and can be made larger; along the other axes the
+networks are told where they are, and the size is fixed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One (transposed) convolution: `factor` is its stride, up in the generator and down elsewhere."""
+
+    channels: int
+    kernel: tuple[int, ...]
+    factor: tuple[int, ...]
+    padded: bool = True  # False: only positions where the whole kernel fits
+
+
+@dataclass(frozen=True)
+class Design:
+    """Sizes of the three networks, and the parts of them that can be switched."""
+
+    latent_channels: int
+    generator: tuple[Layer, ...]  # without the last layer's planes, which the modality knows
+    posterior: tuple[Layer, ...]  # without the heads for mean and log variance
+    heads: Layer  # `channels` is ignored: it is the latent's
+    energy: tuple[Layer, ...]
+    energy_scales: int = 1  # copies of the energy with own weights on ever halved textures, added
+    constant_channels: int = 0  # learnt maps on the fixed axes, joined to the latent field
+    coordinates: bool = False  # the energy's input carries the coordinates along the fixed axes
+    normalisation: str = "batch"  # of the generator: batch, pixel or none
+    energy_mean: bool = True  # mean over positions times the number of values, instead of the paper's sum
+    energy_rectified: bool = True  # leaky ReLU after the energy's last filters
+    log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
+    last_kernel: int = 0  # > 0: the generator's planes come from one more convolution of this size at full resolution
+
+    @property
+    def factor(self) -> tuple[int, ...]:
+        """Pixels (frames) that one position of the latent field makes, per axis."""
+        return tuple(prod(each) for each in zip(*(layer.factor for layer in self.generator), strict=True))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One file's worth of channels: a colour picture, or a map of normals."""
+
+    name: str
+    channels: int = 3
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A kind of texture: its axes, what its channels mean, and its networks by name."""
+
+    name: str
+    axes: tuple[str, ...]  # of "t", "y", "x", in this order
+    stationary: tuple[bool, ...]  # per axis
+    window: tuple[int, ...]  # what one training step looks at, in frames and pixels
+    size: tuple[int, ...]  # of a sample when none is asked for
+    side: int  # an exemplar's shorter side is reduced to this many pixels
+    suffix: str  # of the file written when none is named
+    designs: dict[str, Design] = field(repr=False)
+    planes: tuple[Plane, ...] = (Plane("colour"),)
+
+    @property
+    def channels(self) -> int:
+        return sum(plane.channels for plane in self.planes)
+
+    @property
+    def moving(self) -> bool:
+        return "t" in self.axes
+
+
+def _stack(channels: tuple[int, ...], kernel: tuple[int, ...], factor: tuple[int, ...]) -> tuple[Layer, ...]:
+    return tuple(Layer(c, kernel, factor) for c in channels)
+
+
+def _square(size: int) -> tuple[int, int]:
+    return size, size
+
+
+def _cube(size: int) -> tuple[int, int, int]:
+    return size, size, size
+
+
+def _still_paper() -> Design:
+    return Design(
+        latent_channels=5,
+        generator=_stack((512, 512, 256, 128, 0), _square(4), _square(2)),
+        posterior=_stack((128, 256, 512, 512), _square(4), _square(2)),
+        heads=Layer(0, _square(4), _square(2)),
+        energy=(
+            Layer(100, _square(7), _square(2), padded=False),
+            Layer(70, _square(7), _square(2), padded=False),
+            Layer(30, _square(5), _square(1), padded=False),
+        ),
+    )
+
+
+def _clip_paper() -> Design:
+    return Design(
+        latent_channels=10,
+        generator=(
+            Layer(512, (1, 4, 4), (1, 4, 4)),
+            Layer(256, _cube(5), _cube(2)),
+            *_stack((128, 64, 0), _cube(4), _cube(2)),
+        ),
+        posterior=_stack((64, 128, 256, 512), _cube(4), _cube(2)),
+        heads=Layer(0, (1, 4, 4), (1, 4, 4)),
+        energy=(*_stack((64, 128), _cube(4), _cube(2)), Layer(128, (4, 16, 16), (2, 1, 1), padded=False)),
+    )
+
+
+def _still_local() -> Design:
+    return Design(
+        latent_channels=5,
+        generator=_stack((256, 256, 128, 64, 0), _square(4), _square(2)),
+        posterior=_stack((64, 128, 256, 256), _square(4), _square(2)),
+        heads=Layer(0, _square(4), _square(2)),
+        energy=_still_paper().energy,
+        energy_scales=2,
+    )
+
+
+def _clip_local() -> Design:
+    return Design(
+        latent_channels=8,
+        generator=(Layer(256, (3, 4, 4), (1, 2, 2)), *_stack((128, 64, 0), _cube(4), _cube(2))),
+        posterior=(*_stack((48, 96, 192), _cube(4), _cube(2)), Layer(192, (3, 4, 4), (1, 2, 2))),
+        heads=Layer(0, _cube(3), _cube(1)),
+        energy=(
+            Layer(48, _cube(4), _cube(2), padded=False),
+            Layer(96, _cube(4), _cube(2), padded=False),
+            Layer(64, _cube(3), _cube(1), padded=False),
+        ),
+        energy_scales=2,
+        constant_channels=8,
+        coordinates=True,
+    )
+
+
+STILL = Modality(
+    "still",
+    axes=("y", "x"),
+    stationary=(True, True),
+    window=(128, 128),
+    size=(224, 224),
+    side=224,
+    suffix=".png",
+    designs={"paper": _still_paper(), "local": _still_local()},
+)
+CLIP = Modality(
+    "clip",
+    axes=("t", "y", "x"),
+    stationary=(True, False, False),
+    window=(32, 64, 64),
+    size=(64, 64, 64),
+    side=64,
+    suffix=".mp4",
+    designs={"paper": _clip_paper(), "local": _clip_local()},
+)
+MATERIAL = Modality(
+    "material",
+    axes=("y", "x"),
+    stationary=(True, True),
+    window=(128, 128),
+    size=(224, 224),
+    side=224,
+    suffix=".png",
+    designs={"paper": _still_paper(), "local": _still_local()},
+    planes=(Plane("colour"), Plane("normal")),
+)
+
+MODALITIES = {row.name: row for row in (STILL, CLIP, MATERIAL)}

@@ -1,0 +1,473 @@
+"""Learning: `fit` is a generator of reports, and whoever iterates decides when to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from texsyn import layers
+from texsyn.errors import Exit, TexsynError
+from texsyn.media import Exemplar
+from texsyn.modality import Design, Modality
+from texsyn.triangle import TERMS, Objective, Triangle
+
+NETWORKS = ("generator", "posterior", "energy")
+_GIVE_UP = 6  # roll-backs before a fit is declared diverged
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Recipe(Objective):
+    """Everything a fit depends on besides its exemplar. Command-line flags and app controls derive from the fields."""
+
+    networks: str = _option("local", "sizes of the networks: local or paper")
+    normalisation: str = _option("batch", "of the generator: batch, pixel or none")
+    width: float = _option(1.0, "multiplies the channels of generator and posterior")
+    energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
+    energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
+    log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0 leaves them free")
+    steps: int = _option(2000, "steps of learning, unless a time budget ends it")
+    minutes: float = _option(0.0, "time budget in minutes; 0 is none")
+    seed: int = _option(0, "of weights, crops and noise")
+    batch: int = _option(4, "textures a step, of data and of made ones each")
+    rate: float = _option(3e-4, "Adam's learning rate")
+    beta1: float = _option(0.5, "Adam's decay of the mean")
+    beta2: float = _option(0.99, "Adam's decay of the square")
+    weight_decay: float = _option(0.0, "Adam's weight decay")
+    anneal: float = _option(0.3, "last share of the run over which the rate falls to zero")
+    averaging: float = _option(0.97, "decay of the running average of the generator; 0 takes the last weights")
+    penalty_every: int = _option(2, "steps from one gradient penalty to the next")
+    checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
+    precision: str = _option("auto", "auto, float32 or bfloat16")
+
+
+RECIPES: dict[str, Recipe] = {
+    "fast": Recipe(),
+    "best": Recipe(steps=8000),
+    "paper": Recipe(networks="paper", steps=8000, batch=2, weight_decay=5e-4, anneal=0.0),
+}
+
+
+def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
+    """The named recipe with `changes` to its fields. Raises TexsynError (exit 2) for an unknown name or a bad value."""
+    if name not in RECIPES:
+        raise TexsynError(f"{name!r} is not a recipe: {', '.join(RECIPES)}", Exit.USAGE)
+    recipe = replace(RECIPES[name], **{**_BY_KIND.get((name, modality.moving), {}), **changes})
+    check_recipe(recipe)
+    return recipe
+
+
+# A clip's window holds 2.6 times a still's values, so it takes fewer of them.
+_BY_KIND: dict[tuple[str, bool], dict[str, Any]] = {
+    ("fast", True): {"batch": 2, "steps": 1200},
+    ("best", True): {"batch": 2, "steps": 5000},
+    ("paper", True): {"batch": 2, "steps": 5000},
+}
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise TexsynError (exit 2) for values outside their range."""
+    ranges = {
+        "steps": (1, 10_000_000),
+        "minutes": (0, 60 * 24 * 30),
+        "seed": (0, 2**31 - 1),
+        "batch": (1, 64),
+        "rate": (1e-7, 1.0),
+        "sigma": (1e-3, 10.0),
+        "width": (0.05, 8.0),
+        "penalty_every": (1, 1000),
+        "checkpoint_every": (1, 1_000_000),
+        "anneal": (0.0, 1.0),
+        "averaging": (0.0, 0.99999),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(recipe, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise TexsynError(
+                f"--{name.replace('_', '-')} must lie in {low:g} to {high:g}, but is {value:g}", Exit.USAGE
+            )
+    choices = {
+        "networks": ("local", "paper"),
+        "normalisation": ("batch", "pixel", "none"),
+        "precision": ("auto", "float32", "bfloat16"),
+    }
+    for name, allowed in choices.items():
+        if getattr(recipe, name) not in allowed:
+            raise TexsynError(f"--{name} is one of {', '.join(allowed)}, not {getattr(recipe, name)!r}", Exit.USAGE)
+
+
+def design_for(modality: Modality, recipe: Recipe) -> Design:
+    """The row's networks as the recipe wants them."""
+    design = modality.designs[recipe.networks]
+
+    def widen(rows: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(
+            replace(row, channels=max(1, round(row.channels * recipe.width)) if row.channels else 0) for row in rows
+        )
+
+    return replace(
+        design,
+        generator=widen(design.generator),
+        posterior=widen(design.posterior),
+        normalisation=recipe.normalisation,
+        energy_mean=recipe.energy_mean,
+        energy_rectified=recipe.energy_rectified,
+        log_variance_bound=recipe.log_variance_bound,
+    )
+
+
+def create(exemplar: Exemplar, recipe: Recipe, device: str | torch.device = "cpu") -> Triangle:
+    """A triangle with fresh weights. Raises TexsynError (exit 3) where exemplar and recipe do not suit each other."""
+    check_fit(exemplar.modality, recipe)
+    return Triangle(exemplar.modality, design_for(exemplar.modality, recipe), recipe.seed).to(device)
+
+
+def check_fit(modality: Modality, recipe: Recipe) -> None:
+    """Raise TexsynError (exit 3) when the recipe's networks cannot look at windows of this size."""
+    design, window = design_for(modality, recipe), modality.window
+    for size, factor in zip(window, design.factor, strict=True):
+        if size % factor:
+            raise TexsynError(f"the {recipe.networks} networks work in steps of {factor}, but the window is {size}")
+    with torch.device("meta"):
+        triangle = Triangle(modality, design)
+        x = torch.zeros(1, modality.channels, *window)
+        try:
+            triangle.energy(x)
+            triangle.generator(torch.zeros(1, *triangle.latent_shape(window)))
+        except RuntimeError as error:
+            shown = " x ".join(map(str, window[::-1]))
+            raise TexsynError(f"the {recipe.networks} networks do not fit a window of {shown}") from error
+
+
+@dataclass
+class State:
+    """All that a fit carries from one step to the next; with it, a resumed fit equals an unbroken one."""
+
+    triangle: Triangle
+    optimisers: dict[str, torch.optim.Adam]
+    step: int = 0
+    seconds: float = 0.0
+    caution: float = 1.0  # factor on the learning rate, halved at each roll-back
+    rollbacks: int = 0
+    bad: int = 0  # steps skipped in a row because something was not finite
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state under a name of its own."""
+        named = {f"triangle.{name}": value for name, value in self.triangle.state_dict().items()}
+        for network, optimiser in self.optimisers.items():
+            for index, entry in optimiser.state_dict()["state"].items():
+                named |= {f"optimiser.{network}.{index}.{key}": value for key, value in entry.items()}
+        return named
+
+    def numbers(self) -> dict[str, float | int]:
+        """Every number of the state."""
+        return {name: getattr(self, name) for name in ("step", "seconds", "caution", "rollbacks", "bad")}
+
+    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Take on the tensors and numbers of another state of the same fit."""
+        prefix = "triangle."
+        self.triangle.load_state_dict({n[len(prefix) :]: v for n, v in tensors.items() if n.startswith(prefix)})
+        for network, optimiser in self.optimisers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in tensors.items():
+                if name.startswith(f"optimiser.{network}."):
+                    index, key = name.split(".")[2:]
+                    moments.setdefault(int(index), {})[key] = value.clone()
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+        for name in self.numbers():
+            setattr(self, name, numbers[name])
+
+
+@dataclass(frozen=True)
+class Report:
+    """One step of learning."""
+
+    step: int
+    progress: float  # 0 to 1
+    terms: dict[str, float]  # the five terms of D in nats per texture; those left out are absent
+    seconds: float  # since the start, over all sessions of the fit
+    rate: float  # textures a second, data and made, over the last steps
+    remaining: float  # seconds, from measured steps
+    checkpoint: bool  # the state is on a boundary where it may be stored
+    skipped: str  # why this step was skipped, or empty
+    state: State = field(repr=False)
+
+    @property
+    def done(self) -> bool:
+        return self.progress >= 1
+
+
+def begin(triangle: Triangle, recipe: Recipe) -> State:
+    """The state before the first step."""
+    optimisers = {}
+    for name in NETWORKS:
+        optimisers[name] = torch.optim.Adam(
+            getattr(triangle, name).parameters(),
+            lr=recipe.rate,
+            betas=(recipe.beta1, recipe.beta2),
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+        for parameter in optimisers[name].param_groups[0]["params"]:
+            # Laid out now rather than at the first step, so that a state has the same tensors at every step.
+            optimisers[name].state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+    return State(triangle, optimisers)
+
+
+def fit(triangle: Triangle, exemplar: Exemplar, recipe: Recipe, state: State | None = None) -> Iterator[Report]:
+    """Learn, step by step; what is learnt so far stays when the caller stops iterating.
+
+    Randomness comes from (seed, stream, step) alone, so going on from a stored `state` gives the same bits on the same
+    device. A step with numbers that are not finite is skipped; after three in a row the fit goes back to its last
+    checkpoint at half the rate. Raises TexsynError: exit 6 when that keeps happening, with the last good weights in
+    `triangle`; exit 4 when not even one texture a step fits in memory.
+    """
+    recipe = resolve(recipe, triangle.device)
+    state = state or begin(triangle, recipe)
+    pixels = exemplar.pixels.to(triangle.device)
+    good = _snapshot(state)
+    pace = _Pace(state)
+    parts = 1
+    try:
+        while progress(state, recipe) < 1:
+            try:
+                terms, skipped = _step(state, pixels, recipe, parts)
+            except torch.OutOfMemoryError as error:
+                parts = _smaller(parts, recipe, state, good, error)
+                continue
+            pace.tick(state)
+            if skipped:
+                state.bad += 1
+                if state.bad >= 3:
+                    skipped += _roll_back(state, good)
+            else:
+                state.bad = 0
+            done = progress(state, recipe)
+            boundary = not skipped and (state.step % recipe.checkpoint_every == 0 or done >= 1)
+            if boundary:
+                good = _snapshot(state)
+            remaining = pace.remaining(done, state, recipe)
+            yield Report(
+                state.step,
+                done,
+                terms,
+                state.seconds,
+                2 * recipe.batch / pace.step,
+                remaining,
+                boundary,
+                skipped,
+                state,
+            )
+    finally:
+        settle(triangle, recipe)
+
+
+def progress(state: State, recipe: Recipe) -> float:
+    """Share of the run that lies behind, by time where there is a time budget and by steps otherwise."""
+    done = state.seconds / (60 * recipe.minutes) if recipe.minutes else state.step / recipe.steps
+    return min(1.0, done)
+
+
+def settle(triangle: Triangle, recipe: Recipe) -> None:
+    """Re-estimate the averaged generator's batch-norm statistics on textures drawn from the prior."""
+    norms = [module for module in triangle.average.modules() if isinstance(module, layers.BatchNorm)]
+    if norms:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the batches that follow
+        triangle.average.train()
+        with torch.no_grad(), autocast(recipe, triangle.device):
+            for index in range(4):
+                triangle.average(_noise(triangle, 4, recipe.seed, "settle", index))
+    triangle.average.eval()
+
+
+def resolve(recipe: Recipe, device: torch.device) -> Recipe:
+    """Replace `auto` precision by what this machine measures."""
+    if recipe.precision != "auto":
+        return recipe
+    fast = device.type == "cuda" or bfloat16_pays()
+    return replace(recipe, precision="bfloat16" if fast else "float32")
+
+
+@cache
+def bfloat16_pays() -> bool:
+    """Whether a convolution forward and backward is faster on this CPU in bfloat16: measured once, under a second."""
+    x = torch.randn(2, 64, 64, 64).contiguous(memory_format=torch.channels_last)
+    layer = layers.channels_last(nn.Conv2d(64, 64, 4, 2, 1), 2)
+
+    def seconds(enabled: bool) -> float:
+        best = math.inf
+        for _ in range(4):
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                out = layer(x)
+            _backward(out.float().square().mean())
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    return seconds(True) < 0.9 * seconds(False)
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 where the recipe says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+
+
+_STREAMS = {"crop": 1, "prior": 2, "posterior": 3, "settle": 4}
+
+
+def random(seed: int, stream: str, step: int) -> torch.Generator:
+    """A generator that depends on its three arguments and on nothing else. It lives on the CPU on every device."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + _STREAMS[stream] * 0xBF58476D1CE4E5B9 + step * 0x94D049BB133111EB) % 2**63
+    return torch.Generator().manual_seed(mixed)
+
+
+def _noise(triangle: Triangle, count: int, seed: int, stream: str, step: int) -> Tensor:
+    shape = (count, *triangle.latent_shape(triangle.modality.window))
+    return torch.randn(shape, generator=random(seed, stream, step)).to(triangle.device)
+
+
+def crops(pixels: Tensor, window: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
+    """`c *axes` -> `count c *window`, at uniformly random places."""
+    out = []
+    for _ in range(count):
+        piece = pixels
+        for axis, size in enumerate(window, start=1):
+            start = int(torch.randint(pixels.shape[axis] - size + 1, (), generator=generator))
+            piece = piece.narrow(axis, start, size)
+        out.append(piece)
+    return torch.stack(out)
+
+
+def _step(state: State, pixels: Tensor, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
+    """One step of all three networks; gradients of `parts` smaller batches add up to that of the whole."""
+    triangle, window = state.triangle, state.triangle.modality.window
+    layout = layers.memory_format(len(window))
+    size = math.prod(window) * triangle.modality.channels  # brings gradients to order one: nats per value
+    x = crops(pixels, window, recipe.batch, random(recipe.seed, "crop", state.step)).contiguous(memory_format=layout)
+    z = _noise(triangle, recipe.batch, recipe.seed, "prior", state.step)
+    noise = _noise(triangle, recipe.batch, recipe.seed, "posterior", state.step)
+    for optimiser in state.optimisers.values():
+        optimiser.zero_grad(set_to_none=True)
+    penalised = recipe.penalty > 0 and state.step % recipe.penalty_every == 0
+    terms: dict[str, float] = dict.fromkeys(TERMS, 0.0)
+    for part in range(parts):
+        chunk = slice(part * recipe.batch // parts, (part + 1) * recipe.batch // parts)
+        share = (chunk.stop - chunk.start) / recipe.batch
+        with autocast(recipe, triangle.device):
+            losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe)
+        _backward(losses.descent * share / size)
+        found = losses.terms
+        if recipe.energy:
+            with autocast(recipe, triangle.device):
+                contrast, on_data, rough = triangle.contrast(x[chunk], losses.made, penalised)
+            weight = recipe.penalty * recipe.penalty_every
+            _backward((weight * rough - contrast / size) * share)
+            found = {**found, "energy_data": on_data}
+        for name, value in found.items():
+            terms[name] += share * float(value.detach())
+    terms = {name: terms[name] for name in TERMS if name in found}
+    state.step += 1
+    trouble = _trouble(state, terms)
+    if not trouble:
+        _update(state, recipe)
+    return terms, trouble
+
+
+def _backward(loss: Tensor) -> None:
+    torch.autograd.backward(loss)
+
+
+def _trouble(state: State, terms: dict[str, float]) -> str:
+    for name, value in terms.items():
+        if not math.isfinite(value):
+            return f"{name} is not finite"
+    for name in NETWORKS:
+        gradients = [p.grad for p in getattr(state.triangle, name).parameters() if p.grad is not None]
+        if gradients and not bool(torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all()):
+            return f"a gradient of the {name} is not finite"
+    return ""
+
+
+def _update(state: State, recipe: Recipe) -> None:
+    left = 1 - progress(state, recipe)
+    rate = recipe.rate * state.caution * (min(1.0, left / recipe.anneal) if recipe.anneal else 1.0)
+    for optimiser in state.optimisers.values():
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.step()
+    keep = min(recipe.averaging, state.step / (state.step + 10))
+    with torch.no_grad():
+        old: list[Tensor] = list(state.triangle.average.parameters())
+        new: list[Tensor] = list(state.triangle.generator.parameters())
+        torch._foreach_lerp_(old, new, 1 - keep)
+
+
+def _snapshot(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    return {name: value.detach().clone() for name, value in state.tensors().items()}, state.numbers()
+
+
+def _roll_back(state: State, good: tuple[dict[str, Tensor], dict[str, Any]]) -> str:
+    now, rollbacks = state.step, state.rollbacks + 1
+    caution, seconds = state.caution / 2, state.seconds
+    state.restore(*good)
+    if rollbacks > _GIVE_UP:
+        raise TexsynError(
+            f"the fit diverged at step {now} after {_GIVE_UP} roll-backs: the weights of step {state.step} are kept; "
+            "a lower --rate or a higher --penalty may help",
+            Exit.DIVERGED,
+        )
+    # The step counter goes on, so that other crops and other noise are drawn than those that led astray.
+    state.step, state.seconds, state.caution, state.rollbacks, state.bad = now, seconds, caution, rollbacks, 0
+    return f"; back to the weights of step {good[1]['step']} at {caution:g} times the rate"
+
+
+def _smaller(parts: int, recipe: Recipe, state: State, good: Any, error: Exception) -> int:
+    if parts >= recipe.batch:
+        state.restore(*good)
+        raise TexsynError(
+            "not even one texture a step fits in memory: use a smaller --side or --width", Exit.OUT_OF_MEMORY
+        ) from error
+    for optimiser in state.optimisers.values():
+        optimiser.zero_grad(set_to_none=True)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return min(2 * parts, recipe.batch)
+
+
+class _Pace:
+    """Time: what has passed, the caller's between two steps included, how long a step takes, and what is left."""
+
+    def __init__(self, state: State) -> None:
+        self.last = time.perf_counter()
+        self.step = math.inf
+        self.first = state.step
+        self.begun = self.last
+
+    def tick(self, state: State) -> None:
+        now = time.perf_counter()
+        taken = now - self.last
+        state.seconds += taken
+        self.step = taken if math.isinf(self.step) else 0.9 * self.step + 0.1 * taken
+        self.last = now
+
+    def remaining(self, done: float, state: State, recipe: Recipe) -> float:
+        if recipe.minutes:
+            return max(0.0, 60 * recipe.minutes - state.seconds)
+        mean = (time.perf_counter() - self.begun) / max(1, state.step - self.first)
+        return mean * max(0, recipe.steps - state.step)

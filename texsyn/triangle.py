@@ -1,0 +1,181 @@
+r"""The divergence triangle (Han et al., arXiv 1812.10907): the whole of its mathematics, no optimiser, no files.
+
+Three joint distributions of a texture x and a latent field z,
+
+    Q(z, x) = q_data(x) q_phi(z|x),   P(z, x) = p(z) p_theta(x|z),   Pi(z, x) = pi_alpha(x) q_phi(z|x),
+
+with pi_alpha(x) ~ exp f_alpha(x), p(z) = N(0, I), p_theta(x|z) = N(g_theta(z), s^2 I), q_phi(z|x) = N(mu, diag V), and
+
+    max_alpha min_theta,phi  D = KL(Q||P) + KL(P||Pi) - KL(Q||Pi).
+
+Entropies and log Z cancel, and D is the sum of five terms less (d + dim x) / 2, all in nats, summed over a texture and
+averaged over the batch:
+
+    reconstruction   E_data |x - g(z)|^2 / (2 s^2),  z ~ q_phi(z|x)
+    prior            E_data KL(q_phi(z|x) || p(z))
+    energy_data      E_data f(x)
+    energy_made     -E_P f(g(z))
+    latent           E_P 1/2 sum [(z - mu(g(z)))^2 / V(g(z)) + log V(g(z))]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from texsyn import layers, networks
+from texsyn.modality import Design, Modality
+
+TERMS = ("reconstruction", "prior", "energy_data", "energy_made", "latent")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Which terms are used, how much of each, and what each may change; as it stands, the divergence triangle."""
+
+    reconstruction: float = 1.0  # weight
+    prior: float = 1.0  # weight
+    energy: float = 1.0  # weight of both energy terms in the generator's descent
+    latent: float = 1.0  # weight
+    reconstruction_trains_posterior: bool = True
+    latent_trains_generator: bool = True
+    sigma: float = 0.3  # s, standard deviation of p(x|z) per pixel value, in units of the range [-1, 1]
+    penalty: float = 0.02  # weight of the zero-centred gradient penalty on f, per squared nat and pixel value
+
+
+TRIANGLE = Objective()
+VAE = Objective(energy=0.0, latent=0.0, penalty=0.0)  # variational auto-encoder: min KL(Q||P)
+ACD = Objective(reconstruction=0.0, prior=0.0)  # adversarial contrastive divergence: no data is encoded
+WAKE_SLEEP = Objective(  # min_theta KL(Q||P), min_phi KL(P||Q)
+    prior=0.0, energy=0.0, penalty=0.0, reconstruction_trains_posterior=False, latent_trains_generator=False
+)
+OBJECTIVES = {"triangle": TRIANGLE, "vae": VAE, "acd": ACD, "wake-sleep": WAKE_SLEEP}
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one batch says: a value for theta and phi to descend, the five terms unweighted, the textures made."""
+
+    descent: Tensor
+    terms: dict[str, Tensor]
+    made: Tensor
+
+
+class Triangle(nn.Module):
+    """Generator, energy and posterior of one texture, with the running average of the generator that samples it."""
+
+    def __init__(self, modality: Modality, design: Design, seed: int = 0) -> None:
+        super().__init__()
+        self.modality, self.design = modality, design
+        self.generator = networks.Generator(modality, design)
+        self.posterior = networks.Posterior(modality, design)
+        self.energy = networks.Energy(modality, design)
+        self.average = networks.Generator(modality, design).requires_grad_(False)
+        if self.device.type != "meta":
+            self.initialise(seed)
+
+    def initialise(self, seed: int) -> None:
+        """Draw fresh weights from `seed`."""
+        random = torch.Generator().manual_seed(seed)
+        for network in (self.generator, self.posterior, self.energy):
+            networks.initialise(network, random)
+        if self.generator.constants is not None:
+            nn.init.normal_(self.generator.constants, 0.0, 0.5, generator=random)
+        self.average.load_state_dict(self.generator.state_dict())
+        layers.channels_last(self, len(self.modality.axes))
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def factor(self) -> tuple[int, ...]:
+        """Pixels (frames) made by one latent position, per axis."""
+        return self.generator.factor
+
+    def latent_shape(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Channels and grid of the latent field of a texture of `size` (frames and) pixels, rounded up."""
+        return (self.design.latent_channels, *(-(-n // f) for n, f in zip(size, self.factor, strict=True)))
+
+    def losses(self, x: Tensor, z: Tensor, noise: Tensor, objective: Objective = TRIANGLE) -> Losses:
+        """The terms that theta and phi descend.
+
+        x: `b channels *grid`, data in [-1, 1]. z: `m latent_channels *latent_grid`, drawn from p(z).
+        noise: `b latent_channels *latent_grid`, standard normal, makes z ~ q_phi(z|x). Terms that the objective leaves
+        out are not computed.
+        """
+        terms: dict[str, Tensor] = {}
+        descent = x.new_zeros(())
+        if objective.reconstruction or objective.prior:
+            mean, log_variance = self.posterior(x)
+            encoded = mean + noise * (0.5 * log_variance).exp()
+            if not objective.reconstruction_trains_posterior:
+                encoded = encoded.detach()
+            if objective.reconstruction:
+                # A crop of the data is no torus.
+                decoded = self.generator(encoded, (False,) * len(self.modality.axes))
+                terms["reconstruction"] = reconstruction(x, decoded, objective.sigma)
+                descent = descent + objective.reconstruction * terms["reconstruction"]
+            if objective.prior:
+                terms["prior"] = prior(mean, log_variance)
+                descent = descent + objective.prior * terms["prior"]
+        made = self.generator(z)
+        if objective.latent:
+            judged = made if objective.latent_trains_generator else made.detach()
+            terms["latent"] = latent(z, *self.posterior(judged))
+            descent = descent + objective.latent * terms["latent"]
+        if objective.energy:
+            with frozen(self.energy):
+                terms["energy_made"] = -self.energy(made).mean()
+            descent = descent + objective.energy * terms["energy_made"]
+        return Losses(descent, terms, made)
+
+    def contrast(self, x: Tensor, made: Tensor, penalised: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """What alpha ascends, E_data f - E_P f, its first part, and the gradient penalty where `penalised`."""
+        both = torch.cat((x, made.detach())).requires_grad_(penalised)
+        energies = self.energy(both)
+        on_data, on_made = energies[: len(x)].mean(), energies[len(x) :].mean()
+        return on_data - on_made, on_data, roughness(energies, both) if penalised else energies.new_zeros(())
+
+
+def reconstruction(x: Tensor, decoded: Tensor, sigma: float) -> Tensor:
+    """-log p_theta(x|z) up to its constant: |x - g(z)|^2 / (2 sigma^2), summed, averaged over the batch."""
+    return (x - decoded).square().flatten(1).sum(1).mean() / (2 * sigma**2)
+
+
+def prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp log_variance) || N(0, I)), summed, averaged over the batch."""
+    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).flatten(1).sum(1).mean()
+
+
+def latent(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """-log q_phi(z|x) up to its constant: 1/2 sum [(z - mean)^2 / V + log V], averaged over the batch."""
+    return 0.5 * ((z - mean).square() * (-log_variance).exp() + log_variance).flatten(1).sum(1).mean()
+
+
+def roughness(energies: Tensor, x: Tensor) -> Tensor:
+    """Mean squared gradient of f over pixel values (R1 and R2 together): what keeps f from running away."""
+    (gradient,) = torch.autograd.grad(energies.sum(), x, create_graph=True)
+    return gradient.square().mean()
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Let gradients pass through `network` without reaching its parameters."""
+    parameters = list(network.parameters())
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def divergence(terms: dict[str, float], latent_size: int, size: int) -> float:
+    """D in nats from the five terms: their sum less (d + dim x) / 2."""
+    return sum(terms[name] for name in TERMS) - 0.5 * (latent_size + size)
