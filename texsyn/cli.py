@@ -145,9 +145,8 @@ def _width_by_height(text: str) -> tuple[int, int]:
 def _fit(options: argparse.Namespace) -> int:
     if options.set == ["?"]:
         return _list_fields()
-    screen = _Screen(options)
+    screen, device = _Screen(options), _device(options.device)
     run, recipe = _resumed(options) if options.resume else _begun(options, screen)
-    device = _device(options.device)
     exemplar = run.exemplar()
     from texsyn import training
 

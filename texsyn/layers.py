@@ -6,7 +6,7 @@ that shifting the input by one position shifts the output by `factor` positions,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,8 @@ def memory_format(axes: int) -> torch.memory_format:
 
 def conv(inputs: int, outputs: int, kernel: Sequence[int], factor: Sequence[int], padded: bool = True) -> nn.Module:
     """A strided convolution; padded with zeros it divides every size by `factor`."""
+    if tuple(kernel) == tuple(factor):
+        return Blocks(inputs, outputs, kernel)
     padding: tuple[int, ...] = (
         tuple(-(-(k - f) // 2) for k, f in zip(kernel, factor, strict=True)) if padded else (0,) * len(kernel)
     )
@@ -58,6 +60,27 @@ def wrap(x: Tensor, margins: Sequence[int]) -> Tensor:
     return x
 
 
+class Blocks(nn.Module):
+    """A convolution whose kernel is as large as its stride: one matrix product a block.
+
+    PyTorch 2.13 on CPU computes some of these wrongly as convolutions in bfloat16 (kernel and stride (1, 4, 4)).
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: Sequence[int]) -> None:
+        super().__init__()
+        self.kernel = tuple(kernel)
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, *kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, *sizes = x.shape
+        rank = len(sizes)
+        split = [part for size, k in zip(sizes, self.kernel, strict=True) for part in (size // k, k)]
+        blocks = x.reshape(b, c, *split).permute(0, *range(2, 2 + 2 * rank, 2), 1, *range(3, 3 + 2 * rank, 2))
+        out = F.linear(blocks.flatten(1 + rank), self.weight.flatten(1), self.bias)
+        return out.movedim(-1, 1)
+
+
 class Up(nn.Module):
     """A transposed convolution that multiplies every size by `factor`; on wrapped axes it is one on a torus."""
 
@@ -74,9 +97,26 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
         margins = tuple(m if around else 0 for m, around in zip(self.margins, wrapped, strict=True))
-        cut = tuple(p + m * f for p, m, f in zip(self.padding, margins, self.factor, strict=True))
-        up = _UP[len(margins)]
-        return up(wrap(x, margins), self.weight, self.bias, self.factor, cut, self.output_padding)
+        if self.factor == tuple(self.weight.shape[2:]):
+            return self._blocks(x)
+        # The rims are cut off afterwards: with paddings that differ between axes, as they would to cut them off here,
+        # PyTorch 2.13 on CPU leaves gradients of weights uninitialised.
+        up: Callable[..., Tensor] = _UP[len(margins)]
+        out = up(wrap(x, margins), self.weight, self.bias, self.factor, self.padding, self.output_padding)
+        for axis, (margin, factor) in enumerate(zip(margins, self.factor, strict=True), start=2):
+            out = out.narrow(axis, margin * factor, out.shape[axis] - 2 * margin * factor)
+        return out
+
+    def _blocks(self, x: Tensor) -> Tensor:
+        """Kernel as large as the factor: each position makes a block of its own (see `Blocks`)."""
+        rank = len(self.factor)
+        flat: Tensor = F.linear(x.movedim(1, -1), self.weight.flatten(1).T)
+        blocks = flat.reshape(*flat.shape[:-1], *self.weight.shape[1:])
+        order = [part for axis in range(rank) for part in (1 + axis, 2 + rank + axis)]
+        out = blocks.permute(0, 1 + rank, *order)
+        sizes = [size * f for size, f in zip(x.shape[2:], self.factor, strict=True)]
+        out = out.reshape(x.shape[0], -1, *sizes)
+        return out if self.bias is None else out + self.bias.reshape(-1, *(1,) * rank)
 
 
 class Same(nn.Module):
@@ -123,6 +163,11 @@ def normalisation(kind: str, channels: int) -> nn.Module:
     """`batch`, `pixel` or `none`."""
     made: dict[str, type[nn.Module]] = {"batch": BatchNorm, "pixel": PixelNorm, "none": nn.Identity}
     return made[kind](channels)
+
+
+def full(x: Tensor) -> Tensor:
+    """Half precision to float32, for sums; wider types stay."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def coordinates(like: Tensor, axes: Sequence[bool]) -> Tensor:

@@ -84,9 +84,8 @@ def read(
     modality = _kind(files, kind)
     if modality.moving:
         pixels, fps = _read_clip(files[0])
-        whole = len(pixels)
-        pixels = pixels[_frame_slice(frames, whole)]
-        pixels = _centre_square(pixels)
+        whole, read_size = len(pixels), pixels.shape[1:3]
+        pixels = _centre_square(pixels[_frame_slice(frames, whole)])
     else:
         if frames is not None:
             raise TexsynError(f"--frames is for clips, but {files[0].name} is read as a {modality.name}")
@@ -98,7 +97,7 @@ def read(
                     f"{file.name} is {_size(each)}, but {files[0].name} is {_size(maps[0])}: maps must agree"
                 )
         pixels = np.concatenate(maps, -1)[None]
-    read_size = pixels.shape[1:3]
+        read_size = pixels.shape[1:3]
     if not modality.moving and min(read_size) < SMALLEST:
         raise TexsynError(
             f"{files[0].name} is {read_size[1]} x {read_size[0]}, but a {modality.name} needs at least "
@@ -384,7 +383,7 @@ def _reduce(pixels: Tensor, modality: Modality, side: int | None) -> Tensor:
     if not side or (min(height, width) <= side and not modality.moving):
         return pixels
     if modality.moving and min(height, width) < side:
-        raise TexsynError(f"the clip is {width} x {height}, but needs at least {side} x {side}")
+        raise TexsynError(f"the clip is {width} x {height}, but a clip needs at least {side} x {side}")
     scale = side / min(height, width)
     goal = (round(height * scale), round(width * scale))
     if goal == (height, width):
@@ -558,9 +557,11 @@ def _write_webp(path: Path, pictures: np.ndarray, fps: float, comment: str | Non
     if comment:
         exif[0x010E] = comment  # ImageDescription
     first, *rest = _images(pictures)
-    moving = {"save_all": True, "append_images": rest, "duration": round(1000 / fps), "loop": 0} if rest else {}
+    how: dict[str, Any] = {"lossless": True}
+    if rest:
+        how = {"quality": 95, "save_all": True, "append_images": rest, "duration": round(1000 / fps), "loop": 0}
     with replacing(path) as temporary:
-        first.save(temporary, format="WEBP", quality=95, method=4, exif=exif, **moving)
+        first.save(temporary, format="WEBP", method=4, exif=exif, **how)
 
 
 def _write_gif(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:

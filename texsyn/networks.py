@@ -16,7 +16,7 @@ _SLOPE = 0.2  # of every leaky ReLU, as in the paper
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Weights from N(0, 0.02^2), biases zero, as in the paper."""
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Conv3d, layers.Up)):
+        if isinstance(module, (nn.Conv2d, nn.Conv3d, layers.Up, layers.Blocks)):
             nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -59,7 +59,7 @@ class Generator(nn.Module):
             z = torch.cat((z, self.constants.expand(z.shape[0], -1, *_grid_of(z, self.stationary))), 1)
         for up, norm in zip(self.ups, self.norms, strict=True):
             z = torch.relu_(norm(up(z, wrapped)))
-        return torch.tanh(self.last(z, wrapped).float())
+        return torch.tanh(layers.full(self.last(z, wrapped)))
 
 
 def _grid_of(z: Tensor, stationary: Sequence[bool]) -> list[int]:
@@ -79,7 +79,7 @@ class Posterior(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = self.heads(self.body(x)).float().chunk(2, 1)
+        mean, log_variance = layers.full(self.heads(self.body(x))).chunk(2, 1)
         if self.bound:
             log_variance = self.bound * torch.tanh(log_variance / self.bound)
         return mean, log_variance
@@ -112,8 +112,8 @@ class Energy(nn.Module):
         over = tuple(range(1, x.dim()))
         maps = self.local(x)
         if self.mean:
-            return x[0].numel() * torch.stack([each.float().mean(over) for each in maps]).sum(0)
-        return torch.stack([each.float().sum(over) for each in maps]).sum(0)
+            return x[0].numel() * torch.stack([layers.full(each).mean(over) for each in maps]).sum(0)
+        return torch.stack([layers.full(each).sum(over) for each in maps]).sum(0)
 
 
 def _descent(inputs: int, rows: Sequence[Layer], rectify_last: bool) -> nn.Sequential:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texsyn import __version__, media, sampling, storage, training
+from texsyn import __version__, layers, media, sampling, storage, training
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
 from texsyn.modality import Design, Layer, Modality, Plane
@@ -67,6 +67,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Triangle:
 
 def _ready(triangle: Triangle, device: str | torch.device) -> Triangle:
     triangle.average.requires_grad_(False)
+    layers.channels_last(triangle, len(triangle.modality.axes))
     return triangle.to(device).eval()
 
 

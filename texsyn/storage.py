@@ -118,7 +118,10 @@ def _sha256(blob: bytes) -> str:
 
 
 def _verified(folder: Path, name: str, limit: int) -> bytes:
-    manifest = read_json(folder / _MANIFEST)
+    try:
+        manifest = read_json(folder / _MANIFEST)
+    except TexsynError as error:
+        raise TexsynError(f"{folder.name} is damaged: {error}") from error
     entry = manifest.get(name)
     if not isinstance(entry, dict) or not isinstance(entry.get("bytes"), int):
         raise TexsynError(f"{folder.name} is damaged: its manifest does not name {name}")

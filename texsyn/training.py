@@ -110,6 +110,7 @@ def check_recipe(recipe: Recipe) -> None:
 def design_for(modality: Modality, recipe: Recipe) -> Design:
     """The row's networks as the recipe wants them."""
     design = modality.designs[recipe.networks]
+    scales = next(n for n in range(design.energy_scales, 0, -1) if n == 1 or _reaches(design, modality, n))
 
     def widen(rows: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(
@@ -120,11 +121,25 @@ def design_for(modality: Modality, recipe: Recipe) -> Design:
         design,
         generator=widen(design.generator),
         posterior=widen(design.posterior),
+        energy_scales=scales,
         normalisation=recipe.normalisation,
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,
         log_variance_bound=recipe.log_variance_bound,
     )
+
+
+def _reaches(design: Design, modality: Modality, scales: int) -> bool:
+    """Whether the window, halved for each scale after the first, still holds a position of the last filters."""
+    for axis, size in zip(modality.axes, modality.window, strict=True):
+        size = size if axis == "t" else size // 2 ** (scales - 1)
+        for layer in design.energy:
+            index = modality.axes.index(axis)
+            kernel, factor = layer.kernel[index], layer.factor[index]
+            size = size // factor if layer.padded else (size - kernel) // factor + 1
+        if size < 1:
+            return False
+    return True
 
 
 def create(exemplar: Exemplar, recipe: Recipe, device: str | torch.device = "cpu") -> Triangle:
@@ -166,8 +181,8 @@ class State:
         """Every tensor of the state under a name of its own."""
         named = {f"triangle.{name}": value for name, value in self.triangle.state_dict().items()}
         for network, optimiser in self.optimisers.items():
-            for index, entry in optimiser.state_dict()["state"].items():
-                named |= {f"optimiser.{network}.{index}.{key}": value for key, value in entry.items()}
+            for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
+                named |= {f"optimiser.{network}.{index}.{key}": v for key, v in optimiser.state[parameter].items()}
         return named
 
     def numbers(self) -> dict[str, float | int]:
@@ -176,15 +191,11 @@ class State:
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Take on the tensors and numbers of another state of the same fit."""
-        prefix = "triangle."
-        self.triangle.load_state_dict({n[len(prefix) :]: v for n, v in tensors.items() if n.startswith(prefix)})
-        for network, optimiser in self.optimisers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in tensors.items():
-                if name.startswith(f"optimiser.{network}."):
-                    index, key = name.split(".")[2:]
-                    moments.setdefault(int(index), {})[key] = value.clone()
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+        with torch.no_grad():
+            for name, value in self.tensors().items():
+                value.copy_(
+                    tensors[name]
+                )  # in place: Adam's fused step needs moments laid out in memory as the weights
         for name in self.numbers():
             setattr(self, name, numbers[name])
 

@@ -48,7 +48,10 @@ def water():
     tile = 32
     line = np.minimum.reduce([grid_y % tile, tile - grid_y % tile, grid_x % tile, tile - grid_x % tile])
     floor = np.where((line < 1.3)[..., None], [0.42, 0.7, 0.74], [0.24, 0.58, 0.65])
-    floor = floor * (1 + 0.05 * random.standard_normal((size // tile, size // tile)).repeat(tile, 0).repeat(tile, 1))[..., None]
+    floor = (
+        floor
+        * (1 + 0.05 * random.standard_normal((size // tile, size // tile)).repeat(tile, 0).repeat(tile, 1))[..., None]
+    )
     sun = np.array([0.35, -0.45, 0.82])
     sun /= np.linalg.norm(sun)
     scale = None
@@ -66,7 +69,12 @@ def water():
                 hit_y, hit_x = grid_y + oy - bend * sy, grid_x + ox - bend * sx
                 y0, x0 = np.floor(hit_y).astype(int), np.floor(hit_x).astype(int)
                 fy, fx = hit_y - y0, hit_x - x0
-                for dy, dx, weight in ((0, 0, (1 - fy) * (1 - fx)), (0, 1, (1 - fy) * fx), (1, 0, fy * (1 - fx)), (1, 1, fy * fx)):
+                for dy, dx, weight in (
+                    (0, 0, (1 - fy) * (1 - fx)),
+                    (0, 1, (1 - fy) * fx),
+                    (1, 0, fy * (1 - fx)),
+                    (1, 1, fy * fx),
+                ):
                     np.add.at(light, ((y0 + dy) % size, (x0 + dx) % size), weight / 4)
         light = (light + sum(np.roll(light, s, a) for s in (1, -1) for a in (0, 1))) / 5
         lit = floor * (0.25 + 0.75 * np.minimum(light, 2.6))[..., None]
@@ -90,7 +98,9 @@ def fire():
     v = np.zeros((height, width))
     u = np.zeros((height, width))
     heat = np.zeros((height, width))
-    calm = np.clip((y - 6) / 20, 0, 1) * np.clip((height - 1 - y) / 4, 0, 1)  # nothing leaves at the top to come back below
+    calm = np.clip((y - 6) / 20, 0, 1) * np.clip(
+        (height - 1 - y) / 4, 0, 1
+    )  # nothing leaves at the top to come back below
     phases = random.uniform(0, 2 * np.pi, (3, 14))
     speeds = random.normal(0, 0.06, (3, 14))
     for moment in range(2 * FRAMES + 160):
@@ -112,7 +122,10 @@ def fire():
         fv, fu = np.fft.rfft2(v), np.fft.rfft2(u)
         divergence = (ky * fv + kx * fu) / k2
         damp = np.exp(-k2 * 6)
-        v, u = np.fft.irfft2((fv - ky * divergence) * damp, v.shape), np.fft.irfft2((fu - kx * divergence) * damp, u.shape)
+        v, u = (
+            np.fft.irfft2((fv - ky * divergence) * damp, v.shape),
+            np.fft.irfft2((fu - kx * divergence) * damp, u.shape),
+        )
         back_y, back_x = y - step * v, x - step * u
         v, u = sample(v, back_y, back_x) * calm * 0.995, sample(u, back_y, back_x) * calm * 0.995
         heat = sample(heat, back_y, back_x) * calm
@@ -134,7 +147,9 @@ def meadow():
     dry = random.random(count) < 0.12
     base[dry] = [0.62, 0.55, 0.25]
     bend, speed = lean.copy(), np.zeros(count)
-    waves = [(random.uniform(2, 9), random.normal(0, 2), random.uniform(0, 6.3), random.uniform(0.5, 1)) for _ in range(7)]
+    waves = [
+        (random.uniform(2, 9), random.normal(0, 2), random.uniform(0, 6.3), random.uniform(0.5, 1)) for _ in range(7)
+    ]
     along = np.linspace(0, 1, 7)
     for moment in range(FRAMES + 40):
         for sub in range(4):
@@ -188,11 +203,13 @@ def flag():
             normal = np.cross(dx, dy)
             normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9
             gusts = np.sin(2.1 * t * np.pi + phase[0]) + 0.7 * np.sin(5.3 * t + phase[1] + 9 * place[..., 1])
-            swirl = np.sin(14 * place[..., 0] - 13 * t + phase[2]) + 0.6 * np.sin(23 * place[..., 0] - 19 * t + 6 * place[..., 1])
+            swirl = np.sin(14 * place[..., 0] - 13 * t + phase[2]) + 0.6 * np.sin(
+                23 * place[..., 0] - 19 * t + 6 * place[..., 1]
+            )
             wind = np.stack([6.5 + 1.5 * gusts, 0.8 * np.sin(3 * t + phase[3]) + 0 * gusts, 1.7 * swirl], -1)
             relative = wind - (place - before) / dt
             push = (relative * normal).sum(-1, keepdims=True) * normal * 3.2 + 0.25 * relative
-            acceleration = push + [0, 4.5, 0]
+            acceleration = push + np.array([0, 4.5, 0])
             place, before = place + (place - before) * 0.998 + acceleration * dt**2, place
             for _ in range(6):
                 for a0, a1, b0, b1, factor in springs:
@@ -215,7 +232,12 @@ def flag():
             across /= np.linalg.norm(across) + 1e-9
             light = 0.45 + 0.6 * abs(across @ lamp) + 0.12 * (across @ [0.7, 0, 0])
             stripe = np.array([[0.78, 0.1, 0.12], [0.95, 0.95, 0.93], [0.1, 0.22, 0.55]][min(2, 3 * r // (rows - 1))])
-            corners = [tuple(screen[r, c]), tuple(screen[r, c + 1]), tuple(screen[r + 1, c + 1]), tuple(screen[r + 1, c])]
+            corners = [
+                tuple(screen[r, c]),
+                tuple(screen[r, c + 1]),
+                tuple(screen[r + 1, c + 1]),
+                tuple(screen[r + 1, c]),
+            ]
             fill = tuple(int(255 * v) for v in np.clip(stripe * light, 0, 1))
             draw.polygon(corners, fill, outline=fill)
         draw.rectangle([0.1 * fine, 0.12 * fine, 0.125 * fine, fine], (92, 84, 78))
@@ -232,7 +254,9 @@ def save(pictures, path):
         for picture in pictures:
             image = Image.fromarray(np.round(picture * 255).astype(np.uint8))
             image = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS) if image.width != SIDE else image
-            frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+            frame = av.VideoFrame.from_image(image).reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
     print(path)

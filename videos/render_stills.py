@@ -62,7 +62,10 @@ def render(height, albedo, gloss=0.0, shine=30.0):
 
 
 def ellipsoids(random, count, radii, flat, tint, pile=0.0):
-    """Drop `count` ellipsoids at random, each `pile` higher than the one before; return height, which one is on top (-1: ground) and place inside it."""
+    """Drop `count` ellipsoids at random, each `pile` higher than the one before.
+
+    Returns height, which one is on top (-1: ground), the place inside it along and across, and their colours.
+    """
     height = np.zeros((FINE, FINE))
     owner = np.full((FINE, FINE), -1)
     along = np.zeros((FINE, FINE))
@@ -104,7 +107,14 @@ def pebbles():
     """Wet beach pebbles of many colours; returns the picture and its normal map."""
     random = np.random.default_rng(4)
     stones = np.array(
-        [[0.55, 0.5, 0.45], [0.36, 0.4, 0.45], [0.62, 0.42, 0.32], [0.75, 0.72, 0.66], [0.25, 0.26, 0.29], [0.5, 0.52, 0.42]]
+        [
+            [0.55, 0.5, 0.45],
+            [0.36, 0.4, 0.45],
+            [0.62, 0.42, 0.32],
+            [0.75, 0.72, 0.66],
+            [0.25, 0.26, 0.29],
+            [0.5, 0.52, 0.42],
+        ]
     )
     tint = lambda r, n: stones[r.integers(0, len(stones), n)] * r.uniform(0.8, 1.15, (n, 1))  # noqa: E731
     radius = lambda r: (lambda s: (s * r.uniform(1.05, 1.5), s))(r.uniform(24, 52))  # noqa: E731
@@ -166,7 +176,11 @@ def leaves():
         rows, columns = (ys + int(centre[0])) % FINE, (xs + int(centre[1])) % FINE
         where = rows[inside], columns[inside]
         colour = palette[random.integers(0, len(palette))] * random.uniform(0.75, 1.2)
-        shade = colour * (1 + 0.22 * veins[..., None] + 0.12 * u[..., None]) * (1 + 0.05 * random.standard_normal(u.shape)[..., None])
+        shade = (
+            colour
+            * (1 + 0.22 * veins[..., None] + 0.12 * u[..., None])
+            * (1 + 0.05 * random.standard_normal(u.shape)[..., None])
+        )
         height[where] = top[inside]
         albedo[where] = shade[inside]
     height = height - blur(height, 60)

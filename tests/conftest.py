@@ -1,0 +1,118 @@
+"""Tiny textures of every kind, so that each test runs one body over all of them within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from texsyn.media import Exemplar
+from texsyn.modality import Design, Layer, Modality, Plane
+from texsyn.training import Recipe
+from texsyn.triangle import Triangle
+
+torch.set_num_threads(1)
+VIDEOS = Path(__file__).parent.parent / "videos"
+
+
+def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], planes: tuple[Plane, ...]) -> Modality:
+    rank = len(axes)
+    four, two, one, three = ((n,) * rank for n in (4, 2, 1, 3))
+    fixed = not all(stationary)
+    design = Design(
+        latent_channels=3,
+        generator=(Layer(8, four, two), Layer(0, four, two)),
+        posterior=(Layer(8, four, two), Layer(8, four, two)),
+        heads=Layer(0, three, one),
+        energy=(Layer(6, three, two, padded=False), Layer(5, two, one, padded=False)),
+        energy_scales=2,
+        constant_channels=2 if fixed else 0,
+        coordinates=fixed,
+    )
+    return Modality(
+        name="tiny",
+        axes=tuple(axes),
+        stationary=stationary,
+        window=window,
+        size=window,
+        side=window[-1],
+        suffix=".mp4" if "t" in axes else ".png",
+        designs={"local": design, "paper": design},
+        planes=planes,
+    )
+
+
+COLOUR = (Plane("colour"),)
+KINDS = {
+    "still": tiny("yx", (True, True), (16, 16), COLOUR),
+    "grey": tiny("yx", (True, True), (16, 16), (Plane("colour", 1),)),
+    "clip": tiny("tyx", (True, False, False), (8, 16, 16), COLOUR),
+    "flipbook": tiny("tyx", (True, True, True), (8, 16, 16), COLOUR),
+    "material": tiny("yx", (True, True), (16, 16), (Plane("colour"), Plane("normal"))),
+}
+
+
+@pytest.fixture(params=KINDS)
+def modality(request: pytest.FixtureRequest) -> Modality:
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def triangle(modality: Modality) -> Triangle:
+    return lively(Triangle(modality, modality.designs["local"], seed=1))
+
+
+def lively(triangle: Triangle) -> Triangle:
+    """Weights large enough that every part of a network matters to its output."""
+    random = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for name, parameter in triangle.named_parameters():
+            if parameter.dim() > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.3)
+            elif name.endswith("bias"):
+                parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.1)
+    triangle.average.load_state_dict(triangle.generator.state_dict())
+    return triangle
+
+
+@pytest.fixture
+def exemplar(modality: Modality) -> Exemplar:
+    """Smooth coloured waves, larger than the window along the stationary axes."""
+    random = np.random.default_rng(3)
+    size = [n * 2 if same else n for n, same in zip(modality.window, modality.stationary, strict=True)]
+    grids = np.meshgrid(*(np.arange(n) for n in size), indexing="ij")
+    waves = [
+        np.sin(sum(random.uniform(0.2, 1.2) * g for g in grids) + random.uniform(0, 6))
+        for _ in range(modality.channels)
+    ]
+    return Exemplar(torch.tensor(np.stack(waves), dtype=torch.float32) * 0.8, modality, fps=10.0)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe(steps=6, batch=2, precision="float32", checkpoint_every=3)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A 64 x 64 PNG with some structure, the smallest still that is allowed."""
+    path = tmp_path / "waves.png"
+    draw(path)
+    return path
+
+
+def draw(
+    path: Path, size: tuple[int, int] = (64, 64), change: Callable[[Image.Image], Image.Image] = lambda i: i
+) -> None:
+    """Save a smooth colour picture, after `change`."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    planes = [
+        127.5 + 120 * np.sin(0.35 * x + 0.1 * y),
+        127.5 + 120 * np.sin(0.3 * y),
+        40 + 2.5 * (x % 16) * (y % 16) / 4,
+    ]
+    change(Image.fromarray(np.stack(planes, -1).astype(np.uint8))).save(path)

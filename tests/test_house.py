@@ -1,0 +1,86 @@
+"""The house: imports point one way, one file knows the number of axes, README says what is true."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import texsyn
+
+ROOT = Path(__file__).parent.parent
+LEVELS = {
+    "errors": 0,
+    "modality": 0,
+    "layers": 0,
+    "storage": 1,
+    "media": 1,
+    "networks": 1,
+    "triangle": 2,
+    "training": 3,
+    "sampling": 3,
+    "runs": 4,
+    "cli": 5,
+    "__main__": 6,
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "texsyn":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("texsyn."):
+            found.add((node.module or "").split(".")[1])
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "texsyn").glob("*.py")), ids=lambda p: p.stem)
+def test_imports_point_one_way(path):
+    if path.stem != "__init__":
+        assert {name for name in imports(path) & LEVELS.keys() if LEVELS[name] >= LEVELS[path.stem]} == set()
+
+
+def test_only_layers_names_convolutions_by_their_axes():
+    named = {p.stem for p in (ROOT / "texsyn").glob("*.py") if re.search(r"[Cc]onv\w*[23]d\(", p.read_text())}
+    assert named <= {"layers", "training"}  # training times one layer to choose a precision
+
+
+def test_the_app_is_a_customer_of_the_public_package():
+    for path in (ROOT / "ui").glob("*.py"):
+        assert imports(path) <= set(texsyn.__all__)
+
+
+def test_nothing_reads_or_writes_pickle():
+    for path in (ROOT / "texsyn").glob("*.py"):
+        assert not re.search(r"\bpickle\b|torch\.(save|load)\(|allow_pickle", path.read_text())
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def test_the_readmes_python_runs(tmp_path):
+    (code,) = blocks("python")
+    short = code.replace("minutes=5", "steps=2, width=0.1, batch=1")
+    assert short != code
+    command = [sys.executable, "-W", "error", "-c", short]
+    (tmp_path / "videos").symlink_to(ROOT / "videos")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "gravel-512.png").exists()
+
+
+def test_the_readmes_commands_run(tmp_path):
+    (tmp_path / "videos").symlink_to(ROOT / "videos")
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("texsyn ")]
+    assert len(lines) >= 4
+    for line in lines:
+        words = line.split("#")[0].split()
+        if words[1] == "fit":
+            words = [*(w for w in words if not w.isdigit() and w != "--minutes"), "--steps", "1", "--set", "width=0.1"]
+            words += ["--set", "batch=1"]
+        done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"

@@ -1,0 +1,132 @@
+"""Convolutions on a torus, against what they must equal."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from texsyn import layers
+
+SHAPES = [
+    ((4, 4), (2, 2)),
+    ((5, 5), (2, 2)),
+    ((3, 3), (1, 1)),
+    ((4, 4, 4), (2, 2, 2)),
+    ((3, 4, 4), (1, 2, 2)),
+    ((5, 5, 5), (2, 2, 2)),
+    ((1, 4, 4), (1, 4, 4)),
+]
+
+
+def up(kernel: tuple[int, ...], factor: tuple[int, ...]) -> layers.Up:
+    layer = layers.Up(2, 3, kernel, factor, bias=True)
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=random))
+    return layer.double()
+
+
+def field(rank: int, size: int = 4) -> torch.Tensor:
+    return torch.randn((2, 2, *(size,) * rank), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("kernel", "factor"), SHAPES)
+def test_up_multiplies_every_size_wrapped_or_not(kernel, factor):
+    x = field(len(kernel))
+    for wrapped in (True, False):
+        assert up(kernel, factor)(x, (wrapped,) * len(kernel)).shape[2:] == tuple(4 * f for f in factor)
+
+
+@pytest.mark.parametrize(("kernel", "factor"), SHAPES)
+def test_a_torus_equals_the_middle_of_its_many_copies(kernel, factor):
+    rank = len(kernel)
+    x, layer = field(rank), up(kernel, factor)
+    around = layer(x.repeat(1, 1, *(3,) * rank), (False,) * rank)
+    for axis, f in enumerate(factor, start=2):
+        around = around.narrow(axis, 4 * f, 4 * f)
+    torch.testing.assert_close(layer(x, (True,) * rank), around)
+
+
+@pytest.mark.parametrize(("kernel", "factor"), SHAPES)
+def test_shifting_the_field_shifts_the_texture(kernel, factor):
+    rank = len(kernel)
+    x, layer = field(rank), up(kernel, factor)
+    for axis in range(rank):
+        moved = layer(x.roll(1, axis + 2), (True,) * rank)
+        torch.testing.assert_close(moved, layer(x, (True,) * rank).roll(factor[axis], axis + 2))
+
+
+def test_unwrapped_up_is_torchs_transposed_convolution():
+    layer, x = up((4, 4), (2, 2)), field(2)
+    torch.testing.assert_close(layer(x, (False, False)), F.conv_transpose2d(x, layer.weight, layer.bias, 2, 1))
+
+
+def test_each_axis_wraps_by_itself():
+    layer, x = up((4, 4), (2, 2)), field(2)
+    both, rows = layer(x, (True, True)), layer(x, (True, False))
+    torch.testing.assert_close(rows[..., 1:-1], both[..., 1:-1])
+    assert not torch.allclose(rows[..., 0], both[..., 0])
+
+
+def test_wrap_goes_round_a_torus_smaller_than_its_margin():
+    x = torch.arange(3.0).view(1, 1, 3, 1)
+    assert layers.wrap(x, (5, 0)).flatten().tolist() == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_a_clip_of_one_frame_is_a_still():
+    flat, deep = up((4, 4), (2, 2)), up((1, 4, 4), (1, 2, 2))
+    deep.load_state_dict({"weight": flat.weight[:, :, None], "bias": flat.bias})
+    x = field(2)
+    torch.testing.assert_close(deep(x[:, :, None], (True,) * 3)[:, :, 0], flat(x, (True, True)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("kernel", "factor"), SHAPES)
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 8), (5, 16), (8, 3)])
+def test_every_layer_agrees_with_double_precision(kernel, factor, inputs, outputs, dtype):
+    """Guards against kernels that are wrong for one shape or type: they exist (see layers.Blocks and layers.Up)."""
+    random = torch.Generator().manual_seed(0)
+    rank = len(kernel)
+    down, rise = layers.conv(inputs, outputs, kernel, factor), layers.Up(inputs, outputs, kernel, factor, bias=False)
+    for wrapped in ((True,) * rank, (True, *(False,) * (rank - 1))):
+        for layer, size, call in (
+            (down, tuple(4 * f for f in factor), lambda network, x: network(x)),
+            (rise, (4,) * rank, lambda network, x, wrapped=wrapped: network(x, wrapped)),
+        ):
+            with torch.no_grad():
+                for parameter in layer.parameters():
+                    parameter.copy_(torch.randn(parameter.shape, generator=random))
+            x = torch.randn((2, inputs, *size), generator=random)
+            exact, found = (gradients(layer, call, x, kind) for kind in (torch.float64, dtype))
+            for one, other in zip(exact, found, strict=True):
+                assert (one - other).abs().max() <= (1e-4 if dtype is torch.float32 else 0.05) * one.abs().max()
+
+
+def gradients(layer, call, x, dtype):
+    layer = copy.deepcopy(layer).to(dtype)
+    x = x.to(dtype).requires_grad_(True)
+    out = call(layer, x)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(dtype)
+    return [out.detach().double()] + [g.double() for g in torch.autograd.grad((out * weights).sum(), [x, layer.weight])]
+
+
+def test_same_keeps_the_size_and_wraps():
+    layer = layers.Same(2, 2, (3, 3)).double()
+    x = field(2)
+    torch.testing.assert_close(layer(x.roll(1, 3), (True, True)), layer(x, (True, True)).roll(1, 3))
+    torch.testing.assert_close(layer(x, (False, False)), F.conv2d(x, layer.conv.weight, layer.conv.bias, padding=1))
+
+
+def test_pixel_norm_has_unit_root_mean_square_over_channels():
+    out = layers.PixelNorm(6)(torch.randn(2, 6, 3, 3))
+    torch.testing.assert_close(out.square().mean(1), torch.ones(2, 3, 3), rtol=1e-4, atol=1e-4)
+
+
+def test_coordinates_run_from_minus_one_to_one_along_the_chosen_axes():
+    maps = layers.coordinates(torch.zeros(2, 3, 4, 5, 6), (False, True, True))
+    assert maps.shape == (2, 2, 4, 5, 6)
+    assert maps[0, 0, 0, :, 0].tolist() == [-1, -0.5, 0, 0.5, 1]
+    assert maps[1, 1, 3, 2, 0] == -1
+    assert maps[1, 1, 3, 2, -1] == 1

@@ -1,0 +1,85 @@
+"""The networks of the paper, and the laws every generator keeps."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import KINDS, lively
+
+from texsyn.modality import CLIP, MATERIAL, STILL
+from texsyn.triangle import Triangle
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def meta(modality, design):
+    with torch.device("meta"):
+        return Triangle(modality, design)
+
+
+def test_the_papers_still_networks_have_its_sizes():
+    triangle = meta(replace(STILL, window=(224, 224)), STILL.designs["paper"])
+    assert triangle.latent_shape((224, 224)) == (5, 7, 7)
+    shapes = [tuple(up.weight.shape) for up in triangle.generator.ups] + [tuple(triangle.generator.last.weight.shape)]
+    assert shapes == [(5, 512, 4, 4), (512, 512, 4, 4), (512, 256, 4, 4), (256, 128, 4, 4), (128, 3, 4, 4)]
+    assert count(triangle.energy) == 3 * 49 * 100 + 100 + 100 * 49 * 70 + 70 + 70 * 25 * 30 + 30
+    assert triangle.posterior.heads.weight.shape == (10, 512, 4, 4)
+
+
+def test_the_papers_clip_networks_have_its_sizes():
+    triangle = meta(CLIP, CLIP.designs["paper"])
+    assert triangle.latent_shape((32, 64, 64)) == (10, 2, 1, 1)
+    assert triangle.factor == (16, 64, 64)
+    assert triangle.generator(torch.zeros(1, 10, 2, 1, 1, device="meta")).shape == (1, 3, 32, 64, 64)
+    mean, _ = triangle.posterior(torch.zeros(1, 3, 32, 64, 64, device="meta"))
+    assert mean.shape == (1, 10, 2, 1, 1)
+    assert triangle.energy(torch.zeros(2, 3, 32, 64, 64, device="meta")).shape == (2,)
+    assert triangle.energy.scales[0][-2].weight.numel() == 128 * 128 * 4 * 16 * 16
+
+
+def test_a_material_is_a_still_with_more_channels():
+    assert MATERIAL.channels == 6
+    assert MATERIAL.designs.keys() == STILL.designs.keys()
+
+
+def test_weights_are_drawn_as_in_the_paper():
+    triangle = Triangle(STILL, STILL.designs["paper"], seed=3)
+    weights = triangle.generator.ups[1].weight.detach()
+    assert float(weights.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(weights.std()) == pytest.approx(0.02, rel=0.01)
+    assert torch.equal(weights, triangle.average.ups[1].weight)
+
+
+def test_a_shift_of_the_field_is_a_shift_of_the_texture(triangle):
+    g = triangle.average.double().eval()
+    z = torch.randn(1, *triangle.latent_shape(triangle.modality.window), dtype=torch.float64)
+    for axis, same in enumerate(triangle.modality.stationary):
+        moved = g(z.roll(1, axis + 2))
+        still = g(z).roll(triangle.factor[axis], axis + 2)
+        assert torch.allclose(moved.double(), still.double(), atol=1e-6) == same
+
+
+def test_a_larger_field_makes_a_larger_texture(triangle):
+    z = torch.randn(1, *triangle.latent_shape(triangle.modality.window))
+    doubled = [2 if same else 1 for same in triangle.modality.stationary]
+    texture = triangle.average.eval()(z)
+    larger = triangle.average(z.repeat(1, 1, *doubled))
+    assert larger.shape[2:] == tuple(n * d for n, d in zip(texture.shape[2:], doubled, strict=True))
+    torch.testing.assert_close(larger, texture.repeat(1, 1, *doubled), rtol=1e-4, atol=1e-4)
+
+
+def test_a_fixed_axis_knows_its_place():
+    clip = lively(Triangle(KINDS["clip"], KINDS["clip"].designs["local"], seed=1))
+    made = clip.generator.eval()(torch.zeros(1, *clip.latent_shape((8, 16, 16))))
+    assert made.std((3, 4)).min() > 0.01
+    torch.testing.assert_close(made[:, :, 4:], made[:, :, :4])
+    left, right = torch.zeros(1, 3, 8, 16, 16), torch.zeros(1, 3, 8, 16, 16)
+    left[..., :6], right[..., -6:] = 1, 1
+    assert not torch.allclose(clip.energy(left), clip.energy(right), rtol=1e-3)
+
+
+def test_log_variances_stay_within_their_bound(triangle):
+    _, log_variance = triangle.posterior(torch.randn(2, triangle.modality.channels, *triangle.modality.window) * 1e4)
+    assert log_variance.abs().max() <= 6

@@ -1,0 +1,93 @@
+"""Samples: seeds, sizes, exact tiles and loops."""
+
+import pytest
+import torch
+from conftest import KINDS, lively
+
+from texsyn import TexsynError, sampling
+from texsyn.triangle import Triangle
+
+
+@pytest.fixture
+def still() -> Triangle:
+    return lively(Triangle(KINDS["still"], KINDS["still"].designs["local"]))
+
+
+@pytest.fixture
+def clip() -> Triangle:
+    return lively(Triangle(KINDS["clip"], KINDS["clip"].designs["local"]))
+
+
+def test_a_seed_is_a_texture_and_counts_follow_seeds(triangle):
+    three = sampling.sample(triangle, count=3, seed=4)
+    assert three.shape == (3, triangle.modality.channels, *triangle.modality.size)
+    assert torch.equal(three[2], sampling.sample(triangle, seed=6)[0])
+    assert not torch.equal(three[0], three[1])
+    assert three.abs().max() <= 1
+
+
+def test_sampling_needs_no_gradients_and_leaves_the_mode_alone(triangle):
+    triangle.train()
+    assert not sampling.sample(triangle).requires_grad
+    assert triangle.generator.training
+
+
+@pytest.mark.parametrize("size", [(16, 16), (40, 24), (4, 64)])
+def test_any_multiple_of_the_factor_wraps_exactly(still, size):
+    """The texture of a rolled field is the rolled texture, so its rims are neighbours like any others."""
+    grid = (size[1] // 4, size[0] // 4)
+    z = sampling.latents(still, 3, grid)
+    whole = sampling.sample(still, seed=3, size=size)[0]
+    rolled = still.average.eval()(z.roll((1, 1), (2, 3)))[0]
+    torch.testing.assert_close(rolled, whole.roll((4, 4), (1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_odd_sizes_are_reached_on_the_torus(still):
+    for size in ((30, 17), (1, 1), (33, 64)):
+        assert sampling.sample(still, size=size).shape[2:] == size[::-1]
+
+
+def test_resampling_is_periodic_and_keeps_what_need_not_change():
+    wave = torch.sin(2 * torch.pi * torch.arange(64) / 64).view(1, 64)
+    finer = sampling.resample(wave, 1, 50)
+    torch.testing.assert_close(finer, torch.sin(2 * torch.pi * torch.arange(50) / 50).view(1, 50), atol=1e-3, rtol=0)
+    torch.testing.assert_close(sampling.resample(wave, 1, 64), wave)
+    shifted = sampling.resample(wave.roll(32, 1), 1, 50)
+    torch.testing.assert_close(shifted, finer.roll(25, 1))
+
+
+def test_an_axis_that_does_not_tile_is_a_piece_of_a_larger_torus(still):
+    free = sampling.sample(still, seed=2, tile="none")[0]
+    torus = sampling.sample(still, seed=2, size=(28, 28))[0]
+    assert torch.equal(free, torus[:, :16, :16])
+
+
+def test_tiling_one_axis_leaves_the_other_free(still):
+    x = sampling.sample(still, seed=2, tile="x")[0]
+    assert torch.equal(x, sampling.sample(still, seed=2, size=(16, 28))[0][:, :16])
+
+
+def test_clips_loop_and_have_any_length(clip):
+    for frames in (8, 32, 20):
+        assert sampling.sample(clip, frames=frames).shape == (1, 3, frames, 16, 16)
+    looping = sampling.sample(clip, seed=1, frames=32)[0]
+    z = sampling.latents(clip, 1, (8, 4, 4))
+    rolled = clip.average(z.roll(1, 2))[0]
+    torch.testing.assert_close(rolled, looping.roll(4, 1), rtol=1e-5, atol=1e-6)
+    cut = sampling.sample(clip, seed=1, frames=20, loop=False)[0]
+    assert torch.equal(cut, sampling.sample(clip, seed=1, frames=32)[0][:, :20])
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "said"),
+    [
+        ("still", {"frames": 8}, "for clips"),
+        ("clip", {"size": (32, 16)}, "fixed"),
+        ("clip", {"tile": "x"}, "does not tile along x"),
+        ("still", {"tile": "diagonal"}, "--tile"),
+        ("still", {"size": (70_000, 70_000)}, "one piece"),
+    ],
+)
+def test_what_a_kind_cannot_do_is_said(kind, asked, said):
+    with pytest.raises(TexsynError, match=said):
+        sampling.sample(lively(Triangle(KINDS[kind], KINDS[kind].designs["local"])), **asked)

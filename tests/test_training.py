@@ -1,0 +1,205 @@
+"""Learning: it learns, it repeats, it survives numbers that are not finite, and it keeps its budget."""
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from conftest import KINDS
+
+from texsyn import TexsynError, training
+from texsyn.errors import Exit
+from texsyn.training import Recipe, create, crops, fit, recipe_for
+from texsyn.triangle import OBJECTIVES, TERMS
+
+
+def weights(triangle) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in triangle.state_dict().items()}
+
+
+def equal(one, other) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def learn(exemplar, recipe, **more):
+    triangle = create(exemplar, recipe)
+    reports = list(fit(triangle, exemplar, recipe, **more))
+    return triangle, reports
+
+
+def test_every_kind_learns_and_reports_the_five_terms(exemplar, recipe):
+    fresh = weights(create(exemplar, recipe))
+    triangle, reports = learn(exemplar, recipe)
+    assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert tuple(reports[-1].terms) == TERMS
+    assert reports[-1].done
+    assert [r.step for r in reports if r.checkpoint] == [3, 6]
+    for network in (*training.NETWORKS, "average"):
+        before = torch.cat([v.flatten() for n, v in fresh.items() if n.startswith(network) and v.dim() > 1])
+        after = torch.cat([v.flatten() for n, v in weights(triangle).items() if n.startswith(network) and v.dim() > 1])
+        assert not torch.equal(before, after)
+
+
+def test_the_same_seed_learns_the_same_and_another_does_not(exemplar, recipe):
+    one, _ = learn(exemplar, recipe)
+    assert equal(weights(one), weights(learn(exemplar, recipe)[0]))
+    assert not equal(weights(one), weights(learn(exemplar, replace(recipe, seed=1))[0]))
+
+
+def test_reconstruction_falls(exemplar):
+    recipe = Recipe(steps=150, batch=2, rate=3e-3, precision="float32")
+    _, reports = learn(exemplar, recipe)
+    first, last = (sum(r.terms["reconstruction"] for r in part) / 10 for part in (reports[:10], reports[-10:]))
+    assert last < 0.5 * first
+
+
+def test_the_energy_rises_on_data_against_what_is_made(exemplar):
+    """One network is held, the other follows: alpha ascends E_data f - E_P f."""
+    recipe = Recipe(
+        steps=60, batch=2, rate=1e-3, precision="float32", reconstruction=1e-9, prior=0, latent=0, penalty=0
+    )
+    triangle = create(exemplar, recipe)
+    for parameter in triangle.generator.parameters():
+        parameter.requires_grad_(False)
+    contrast = [r.terms["energy_data"] + r.terms["energy_made"] for r in fit(triangle, exemplar, recipe)]
+    assert sum(contrast[-10:]) > sum(contrast[:10])
+
+
+@pytest.mark.parametrize("case", OBJECTIVES)
+def test_special_cases_are_recipes(case):
+    modality = KINDS["still"]
+    recipe = recipe_for("fast", modality, **asdict(OBJECTIVES[case]))
+    assert {name: getattr(recipe, name) for name in asdict(OBJECTIVES[case])} == asdict(OBJECTIVES[case])
+
+
+def test_weights_stay_when_the_caller_stops(exemplar, recipe):
+    triangle = create(exemplar, recipe)
+    for report in fit(triangle, exemplar, recipe):
+        if report.step == 2:
+            break
+    kept = weights(triangle)
+    assert equal(kept, weights(triangle))
+    assert not triangle.average.training
+
+
+def test_crops_come_from_everywhere():
+    places = torch.arange(40.0).view(1, 40, 1).expand(1, 40, 8)
+    starts = [int(crops(places, (8, 8), 1, training.random(0, "crop", step))[0, 0, 0, 0]) for step in range(600)]
+    counts = torch.bincount(torch.tensor(starts), minlength=33)
+    assert counts.min() >= 4
+    assert counts.max() <= 45
+
+
+def test_streams_and_steps_and_seeds_differ():
+    drawn = {
+        float(torch.rand((), generator=training.random(seed, stream, step), dtype=torch.float64))
+        for seed in range(4)
+        for stream in ("crop", "prior", "posterior")
+        for step in range(50)
+    }
+    assert len(drawn) == 4 * 3 * 50
+
+
+def test_a_step_that_is_not_finite_is_skipped(exemplar, recipe, monkeypatch):
+    steps = spoil(monkeypatch, {2})
+    triangle, reports = learn(exemplar, recipe)
+    assert [bool(r.skipped) for r in reports] == [s == 2 for s in range(len(reports))]
+    assert len(steps) == 6
+    assert all(value.isfinite().all() for value in weights(triangle).values())
+
+
+def test_three_bad_steps_in_a_row_go_back_to_the_last_checkpoint_at_half_the_rate(exemplar, recipe, monkeypatch):
+    spoil(monkeypatch, {3, 4, 5})
+    _, reports = learn(exemplar, replace(recipe, steps=9))
+    assert "step 3" in reports[5].skipped
+    assert reports[-1].state.caution == 0.5
+    assert reports[-1].state.rollbacks == 1
+
+
+def test_a_fit_that_keeps_diverging_gives_up_with_the_last_good_weights(exemplar, recipe, monkeypatch):
+    good, _ = learn(exemplar, replace(recipe, steps=3, anneal=0.0))
+    spoil(monkeypatch, set(range(3, 1000)))
+    triangle = create(exemplar, recipe)
+    with pytest.raises(TexsynError, match="diverged") as caught:
+        list(fit(triangle, exemplar, replace(recipe, steps=1000, anneal=0.0)))
+    assert caught.value.exit is Exit.DIVERGED
+    assert equal(weights(good), weights(triangle))
+
+
+def spoil(monkeypatch, bad: set[int]) -> list[int]:
+    """Make the losses of some steps infinite."""
+    true, steps = training.Triangle.losses, []
+
+    def losses(self, *arguments):
+        found = true(self, *arguments)
+        steps.append(len(steps))
+        return replace(found, descent=found.descent * float("inf")) if steps[-1] in bad else found
+
+    monkeypatch.setattr(training.Triangle, "losses", losses)
+    return steps
+
+
+def test_out_of_memory_takes_smaller_batches_and_learns_the_same(exemplar, monkeypatch):
+    recipe = Recipe(steps=1, batch=4, precision="float32", normalisation="pixel")
+    _, whole = learn(exemplar, recipe)
+    true = training.Triangle.losses
+
+    def losses(self, x, *rest):
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("as on a full device")
+        return true(self, x, *rest)
+
+    monkeypatch.setattr(training.Triangle, "losses", losses)
+    _, parts = learn(exemplar, recipe)
+    assert parts[0].terms == pytest.approx(whole[0].terms, rel=1e-4)
+    gradients = parts[0].state.tensors()  # Adam's first mean is half the gradient
+    for name, value in whole[0].state.tensors().items():
+        if name.endswith("exp_avg"):
+            torch.testing.assert_close(gradients[name], value, rtol=1e-3, atol=1e-4 * float(value.abs().max()))
+
+
+def test_no_memory_at_all_is_one_line_and_exit_4(exemplar, recipe, monkeypatch):
+    def losses(self, *arguments):
+        raise torch.OutOfMemoryError("as on a full device")
+
+    monkeypatch.setattr(training.Triangle, "losses", losses)
+    with pytest.raises(TexsynError, match="memory") as caught:
+        learn(exemplar, recipe)
+    assert caught.value.exit is Exit.OUT_OF_MEMORY
+
+
+def test_a_time_budget_ends_the_fit_and_sets_the_schedule(exemplar, recipe, monkeypatch):
+    clock = iter(range(100_000))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: float(next(clock)))
+    _, reports = learn(exemplar, replace(recipe, steps=1, minutes=1.0, anneal=0.5))
+    assert 60 <= reports[-1].seconds < 64
+    rates = [r.progress for r in reports]
+    assert rates == sorted(rates)
+    assert reports[-1].state.optimisers["energy"].param_groups[0]["lr"] < 0.2 * recipe.rate
+
+
+def test_the_rate_stays_and_then_falls_to_zero(exemplar, recipe):
+    triangle = create(exemplar, recipe)
+    rates = [
+        r.state.optimisers["generator"].param_groups[0]["lr"]
+        for r in fit(triangle, exemplar, replace(recipe, steps=10, anneal=0.5))
+    ]
+    assert rates[:5] == [recipe.rate] * 5
+    assert rates[-1] == 0
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("steps", 0), ("rate", float("nan")), ("batch", 1000), ("precision", "float8"), ("anneal", 2.0)]
+)
+def test_a_recipe_out_of_range_is_refused(name, value):
+    with pytest.raises(TexsynError, match=name) as caught:
+        recipe_for("fast", KINDS["still"], **{name: value})
+    assert caught.value.exit is Exit.USAGE
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_learns_too(exemplar, recipe):
+    triangle = create(exemplar, replace(recipe, precision="auto"), "cuda")
+    reports = list(fit(triangle, exemplar, replace(recipe, precision="auto")))
+    assert reports[-1].done
+    assert all(value.isfinite().all() for value in triangle.state_dict().values())

@@ -1,0 +1,167 @@
+"""The five terms and their special cases, against torch.distributions and a Gaussian with a known answer."""
+
+import math
+
+import pytest
+import torch
+from torch import distributions as D
+
+from texsyn import triangle as T
+from texsyn.triangle import OBJECTIVES, TERMS
+
+
+def draws(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_prior_is_the_kl_of_torch_distributions():
+    mean, log_variance = draws(4, 3, 5, 5), draws(4, 3, 5, 5, seed=1)
+    posterior = D.Independent(D.Normal(mean, (0.5 * log_variance).exp()), 3)
+    standard = D.Independent(D.Normal(torch.zeros_like(mean), torch.ones_like(mean)), 3)
+    torch.testing.assert_close(T.prior(mean, log_variance), D.kl_divergence(posterior, standard).mean())
+
+
+def test_reconstruction_and_latent_are_negative_log_likelihoods_without_their_constants():
+    x, decoded, sigma = draws(4, 3, 6, 6), draws(4, 3, 6, 6, seed=1), 0.3
+    constant = x[0].numel() * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
+    expected = -D.Independent(D.Normal(decoded, sigma), 3).log_prob(x).mean() - constant
+    torch.testing.assert_close(T.reconstruction(x, decoded, sigma), expected)
+    z, mean, log_variance = draws(4, 2, 3), draws(4, 2, 3, seed=2), draws(4, 2, 3, seed=3)
+    expected = -D.Independent(D.Normal(mean, (0.5 * log_variance).exp()), 2).log_prob(z).mean()
+    torch.testing.assert_close(T.latent(z, mean, log_variance), expected - 0.5 * z[0].numel() * math.log(2 * math.pi))
+
+
+def test_the_terms_add_up_to_the_divergence_of_one_dimensional_gaussians():
+    """x ~ N(0, t^2), g(z) = a z, q(z|x) = N(b x, v), f(x) = -x^2 / (2 c): all three joints are Gaussians."""
+    t, a, s, b, v, c, n = 1.3, 0.8, 0.5, 0.6, 0.7, 1.9, 1_000_000
+
+    def joint(of_x: float, of_z: float, across: float) -> D.MultivariateNormal:
+        covariance = torch.tensor([[of_z, across], [across, of_x]], dtype=torch.float64)
+        return D.MultivariateNormal(torch.zeros(2, dtype=torch.float64), covariance)
+
+    data = joint(t**2, b * b * t**2 + v, b * t**2)
+    model = joint(a * a + s * s, 1.0, a)
+    tilted = joint(c, b * b * c + v, b * c)
+    kl = D.kl_divergence
+    expected = kl(data, model) + kl(model, tilted) - kl(data, tilted)
+
+    x, z = t * draws(n, 1), draws(n, 1, seed=1)
+    log_variance = torch.full((n, 1), math.log(v), dtype=torch.float64)
+    encoded = b * x + math.sqrt(v) * draws(n, 1, seed=2)
+    made = a * z + s * draws(n, 1, seed=3)  # a sample of p(x|z); the networks use its mean
+    energy = lambda y: (-(y**2) / (2 * c)).mean()  # noqa: E731
+    terms = {
+        "reconstruction": T.reconstruction(x, a * encoded, s),
+        "prior": T.prior(b * x, log_variance),
+        "energy_data": energy(x),
+        "energy_made": -energy(made),
+        "latent": T.latent(z, b * made, log_variance),
+    }
+    value = T.divergence({name: float(term) for name, term in terms.items()}, latent_size=1, size=1)
+    assert value == pytest.approx(float(expected), abs=0.01)
+
+
+def batch(triangle: T.Triangle) -> dict[str, torch.Tensor]:
+    modality = triangle.modality
+    shape = (2, *triangle.latent_shape(modality.window))
+    return {
+        "x": torch.tanh(draws(2, modality.channels, *modality.window, seed=4)).float(),
+        "z": draws(*shape, seed=5).float(),
+        "noise": draws(*shape, seed=6).float(),
+    }
+
+
+def gradients(triangle: T.Triangle, objective: T.Objective, **changes: torch.Tensor) -> dict[str, torch.Tensor]:
+    triangle.zero_grad(set_to_none=True)
+    inputs = {**batch(triangle), **changes}
+    losses = triangle.losses(**inputs, objective=objective)
+    losses.descent.backward()
+    return {name: p.grad.clone() for name, p in triangle.named_parameters() if p.grad is not None}
+
+
+def test_losses_are_the_terms_of_the_networks(triangle):
+    inputs = batch(triangle)
+    losses = triangle.losses(**inputs)
+    mean, log_variance = triangle.posterior(inputs["x"])
+    encoded = mean + inputs["noise"] * (0.5 * log_variance).exp()
+    flat = (False,) * len(triangle.modality.axes)
+    made = triangle.generator(inputs["z"])
+    expected = {
+        "reconstruction": T.reconstruction(inputs["x"], triangle.generator(encoded, flat), 0.3),
+        "prior": T.prior(mean, log_variance),
+        "latent": T.latent(inputs["z"], *triangle.posterior(made)),
+        "energy_made": -triangle.energy(made).mean(),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(losses.terms[name], value)
+    torch.testing.assert_close(losses.descent, sum(expected.values()))
+    contrast, on_data, _ = triangle.contrast(inputs["x"], made, penalised=False)
+    torch.testing.assert_close(on_data, triangle.energy(inputs["x"]).mean())
+    torch.testing.assert_close(contrast, on_data + expected["energy_made"])
+
+
+def test_the_descent_never_moves_the_energy(triangle):
+    assert not any(name.startswith("energy") for name in gradients(triangle, T.TRIANGLE))
+    assert all(p.requires_grad for p in triangle.energy.parameters())
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("case", "ignored", "used"),
+    [("vae", ["z"], ["x", "noise"]), ("acd", ["x", "noise"], ["z"]), ("wake-sleep", [], ["x", "z", "noise"])],
+)
+def test_special_cases_ignore_the_inputs_of_the_terms_they_leave_out(triangle, case, ignored, used):
+    objective = OBJECTIVES[case]
+    before = gradients(triangle, objective)
+    inputs = batch(triangle)
+    for name in ignored:
+        assert same(before, gradients(triangle, objective, **{name: inputs[name].flip(0) * 0.5}))
+    for name in used:
+        assert not same(before, gradients(triangle, objective, **{name: inputs[name] * 0.5}))
+
+
+@pytest.mark.parametrize("case", ["vae", "wake-sleep"])
+def test_special_cases_without_energy_ignore_it(triangle, case):
+    before, full = gradients(triangle, OBJECTIVES[case]), gradients(triangle, T.TRIANGLE)
+    with torch.no_grad():
+        for parameter in triangle.energy.parameters():
+            parameter.mul_(1.7).add_(0.1)
+    assert same(before, gradients(triangle, OBJECTIVES[case]))
+    assert not same(full, gradients(triangle, T.TRIANGLE))
+
+
+def test_wake_sleep_trains_each_network_by_one_term(triangle):
+    inputs = batch(triangle)
+    together = gradients(triangle, T.WAKE_SLEEP)
+    mean, log_variance = (value.detach() for value in triangle.posterior(inputs["x"]))
+    encoded = mean + inputs["noise"] * (0.5 * log_variance).exp()
+    made = triangle.generator(inputs["z"]).detach()
+    triangle.zero_grad(set_to_none=True)
+    flat = (False,) * len(triangle.modality.axes)
+    T.reconstruction(inputs["x"], triangle.generator(encoded, flat), 0.3).backward()
+    T.latent(inputs["z"], *triangle.posterior(made)).backward()
+    for name, parameter in triangle.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(together[name], parameter.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_the_penalty_is_the_mean_squared_gradient_of_the_energy(triangle):
+    inputs = batch(triangle)
+    made = triangle.generator(inputs["z"]).detach()
+    _, _, penalty = triangle.contrast(inputs["x"], made, penalised=True)
+    both = torch.cat((inputs["x"], made)).double()
+    energy = triangle.energy.double()
+    step = 1e-6
+    direction = draws(*both.shape, seed=9)
+    slope = (energy(both + step * direction) - energy(both - step * direction)).sum() / (2 * step)
+    both.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(energy(both).sum(), both)
+    torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(penalty.double(), gradient.square().mean(), rtol=1e-3, atol=1e-3)
+
+
+def test_all_terms_are_named():
+    assert TERMS == ("reconstruction", "prior", "energy_data", "energy_made", "latent")
