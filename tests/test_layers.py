@@ -72,7 +72,23 @@ def test_each_axis_wraps_by_itself():
 
 def test_wrap_goes_round_a_torus_smaller_than_its_margin():
     x = torch.arange(3.0).view(1, 1, 3, 1)
-    assert layers.wrap(x, (5, 0)).flatten().tolist() == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
+    assert layers.extend(x, (5, 0), (True, True)).flatten().tolist() == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_unwrapped_axes_can_be_continued_by_their_rim():
+    x = torch.arange(3.0).view(1, 1, 3, 1)
+    assert layers.extend(x, (2, 0), (False, True)).flatten().tolist() == [0, 0, 0, 1, 2, 2, 2]
+    layer = up((4, 4), (2, 2))
+    layer.edges = True
+    flat = layer(torch.ones(1, 2, 4, 4, dtype=torch.float64), (False, False))
+    torch.testing.assert_close(flat[..., :2, :2], flat[..., 2:4, 2:4])
+
+
+def test_a_smooth_start_enlarges_by_nearest_neighbour():
+    layer = up((4, 4), (2, 2))
+    layer.smooth()
+    flat = layer(torch.ones(1, 2, 4, 4, dtype=torch.float64), (True, True))
+    torch.testing.assert_close(flat, flat[..., :1, :1].expand_as(flat))
 
 
 def test_a_clip_of_one_frame_is_a_still():

@@ -48,10 +48,13 @@ def halve(x: Tensor, axes: Sequence[bool]) -> Tensor:
     return _POOL[len(axes)](x, tuple(2 if chosen else 1 for chosen in axes))
 
 
-def wrap(x: Tensor, margins: Sequence[int]) -> Tensor:
-    """Continue a torus by `margins` positions on both sides of each axis."""
-    for axis, margin in enumerate(margins, start=2):
-        if margin:
+def extend(x: Tensor, margins: Sequence[int], wrapped: Sequence[bool]) -> Tensor:
+    """Continue `x` by `margins` positions on both sides of each axis: round a torus, or by its rim."""
+    for axis, (margin, around_it) in enumerate(zip(margins, wrapped, strict=True), start=2):
+        if margin and not around_it:
+            first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
+            x = torch.cat((*[first] * margin, x, *[last] * margin), axis)
+        elif margin:
             size = x.shape[axis]
             copies = -(-margin // size)  # a torus smaller than the margin goes round more than once
             around = torch.cat([x] * copies, axis) if copies > 1 else x
@@ -84,8 +87,11 @@ class Blocks(nn.Module):
 class Up(nn.Module):
     """A transposed convolution that multiplies every size by `factor`; on wrapped axes it is one on a torus."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: Sequence[int], factor: Sequence[int], bias: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: Sequence[int], factor: Sequence[int], bias: bool, edges: bool = False
+    ) -> None:
         super().__init__()
+        self.edges = edges
         self.factor = tuple(factor)
         self.padding = tuple(-(-(k - f) // 2) for k, f in zip(kernel, factor, strict=True))
         self.output_padding = tuple(f + 2 * p - k for k, f, p in zip(kernel, factor, self.padding, strict=True))
@@ -96,16 +102,25 @@ class Up(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        margins = tuple(m if around else 0 for m, around in zip(self.margins, wrapped, strict=True))
+        margins = tuple(m if around or self.edges else 0 for m, around in zip(self.margins, wrapped, strict=True))
         if self.factor == tuple(self.weight.shape[2:]):
             return self._blocks(x)
         # The rims are cut off afterwards: with paddings that differ between axes, as they would to cut them off here,
         # PyTorch 2.13 on CPU leaves gradients of weights uninitialised.
         up: Callable[..., Tensor] = _UP[len(margins)]
-        out = up(wrap(x, margins), self.weight, self.bias, self.factor, self.padding, self.output_padding)
+        out = up(extend(x, margins, wrapped), self.weight, self.bias, self.factor, self.padding, self.output_padding)
         for axis, (margin, factor) in enumerate(zip(margins, self.factor, strict=True), start=2):
             out = out.narrow(axis, margin * factor, out.shape[axis] - 2 * margin * factor)
         return out
+
+    @torch.no_grad()
+    def smooth(self) -> None:
+        """Give all outputs of one position the same weights: at first, enlarge by nearest neighbour."""
+        for axis, f in enumerate(self.factor, start=2):
+            taps = self.weight.shape[axis] // f
+            if taps * f == self.weight.shape[axis] and f > 1:
+                first = self.weight.narrow(axis, 0, taps).clone()
+                self.weight.copy_(first.repeat_interleave(f, axis))
 
     def _blocks(self, x: Tensor) -> Tensor:
         """Kernel as large as the factor: each position makes a block of its own (see `Blocks`)."""
@@ -122,14 +137,16 @@ class Up(nn.Module):
 class Same(nn.Module):
     """A convolution that keeps every size; on wrapped axes it is one on a torus, elsewhere padded with zeros."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: Sequence[int]) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: Sequence[int], edges: bool = False) -> None:
         super().__init__()
+        self.edges = edges
         self.margins = tuple(k // 2 for k in kernel)
         self.conv = _CONV[len(kernel)](inputs, outputs, tuple(kernel))
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        x = wrap(x, tuple(m if around else 0 for m, around in zip(self.margins, wrapped, strict=True)))
-        zeros = [0 if around else m for m, around in zip(self.margins, wrapped, strict=True) for _ in (0, 1)]
+        own = tuple(m if around or self.edges else 0 for m, around in zip(self.margins, wrapped, strict=True))
+        x = extend(x, own, wrapped)
+        zeros = [m - o for m, o in zip(self.margins, own, strict=True) for _ in (0, 1)]
         out: Tensor = self.conv(F.pad(x, zeros[::-1]) if any(zeros) else x)
         return out
 

@@ -42,14 +42,14 @@ class Generator(nn.Module):
         self.ups, self.norms = nn.ModuleList(), nn.ModuleList()
         for layer in hidden:
             biased = design.normalisation == "none"
-            self.ups.append(layers.Up(inputs, layer.channels, layer.kernel, layer.factor, bias=biased))
+            self.ups.append(layers.Up(inputs, layer.channels, layer.kernel, layer.factor, biased, design.edges))
             self.norms.append(layers.normalisation(design.normalisation, layer.channels))
             inputs = layer.channels
         last = design.generator[-1]
         self.last = (
-            layers.Same(inputs, modality.channels, (design.last_kernel,) * rank)
+            layers.Same(inputs, modality.channels, (design.last_kernel,) * rank, design.edges)
             if design.last_kernel
-            else layers.Up(inputs, modality.channels, last.kernel, last.factor, bias=True)
+            else layers.Up(inputs, modality.channels, last.kernel, last.factor, True, design.edges)
         )
 
     def forward(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
