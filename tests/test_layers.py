@@ -78,17 +78,32 @@ def test_wrap_goes_round_a_torus_smaller_than_its_margin():
 def test_unwrapped_axes_can_be_continued_by_their_rim():
     x = torch.arange(3.0).view(1, 1, 3, 1)
     assert layers.extend(x, (2, 0), (False, True)).flatten().tolist() == [0, 0, 0, 1, 2, 2, 2]
-    layer = up((4, 4), (2, 2))
-    layer.edges = True
-    flat = layer(torch.ones(1, 2, 4, 4, dtype=torch.float64), (False, False))
-    torch.testing.assert_close(flat[..., :2, :2], flat[..., 2:4, 2:4])
 
 
-def test_a_smooth_start_enlarges_by_nearest_neighbour():
-    layer = up((4, 4), (2, 2))
-    layer.smooth()
-    flat = layer(torch.ones(1, 2, 4, 4, dtype=torch.float64), (True, True))
-    torch.testing.assert_close(flat, flat[..., :1, :1].expand_as(flat))
+def test_edges_keep_what_would_leave():
+    """What a transposed convolution makes outside its grid is mirrored into it, so that nothing is lost at the rim."""
+    for kernel, factor in SHAPES:
+        layer, x = up(kernel, factor), field(len(kernel))
+        layer.bias = None
+        kept = [total(layer, x, edges) for edges in (False, True)]
+        whole = layers._UP[len(kernel)](x, layer.weight, None, factor).sum()
+        torch.testing.assert_close(kept[1], whole)
+        assert kernel == factor or not torch.isclose(kept[0], whole)
+
+
+def total(layer: layers.Up, x: torch.Tensor, edges: bool) -> torch.Tensor:
+    layer.edges = edges
+    return layer(x, (False,) * (x.dim() - 2)).sum()
+
+
+@pytest.mark.parametrize("edges", [True, False])
+@pytest.mark.parametrize(("kernel", "factor"), SHAPES)
+def test_gradients_of_up_are_those_of_differences(kernel, factor, edges):
+    layer = up(kernel, factor)
+    layer.edges = edges
+    x = field(len(kernel), 2).requires_grad_(True)
+    for wrapped in ((True,) * len(kernel), (True, *(False,) * (len(kernel) - 1))):
+        assert torch.autograd.gradcheck(lambda x, w=wrapped: layer(x, w), x, fast_mode=True)
 
 
 def test_a_clip_of_one_frame_is_a_still():

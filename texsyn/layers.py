@@ -84,43 +84,76 @@ class Blocks(nn.Module):
         return out.movedim(-1, 1)
 
 
+Rims = tuple[tuple[int, int, str], ...]  # per axis: how wide before and after, and "wrap", "mirror" or "drop"
+
+
+class _Fold(torch.autograd.Function):
+    """Bring the rims that a transposed convolution leaves around its grid back into it.
+
+    Where they wrap they are added on the opposite side, where they are mirrored on their own; else they are dropped.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, rims: Rims) -> Tensor:
+        ctx.rims = rims
+        for axis, (before, after, how) in enumerate(rims, start=2):
+            size = out.shape[axis] - before - after
+            left, right = out.narrow(axis, 0, before), out.narrow(axis, before + size, after)
+            if how == "wrap":
+                out.narrow(axis, size, before).add_(left)
+                out.narrow(axis, before, after).add_(right)
+            elif how == "mirror":
+                out.narrow(axis, before, before).add_(left.flip(axis))
+                out.narrow(axis, before + size - after, after).add_(right.flip(axis))
+            out = out.narrow(axis, before, size)
+        return out.clone(memory_format=memory_format(len(rims)))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        for axis, (before, after, how) in enumerate(ctx.rims, start=2):
+            size = gradient.shape[axis]
+            if how == "wrap":
+                left, right = gradient.narrow(axis, size - before, before), gradient.narrow(axis, 0, after)
+            else:
+                left = gradient.narrow(axis, 0, before).flip(axis)
+                right = gradient.narrow(axis, size - after, after).flip(axis)
+            if how == "drop":
+                left, right = torch.zeros_like(left), torch.zeros_like(right)
+            gradient = torch.cat((left, gradient, right), axis)
+        return gradient, None
+
+
 class Up(nn.Module):
     """A transposed convolution that multiplies every size by `factor`; on wrapped axes it is one on a torus."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: Sequence[int], factor: Sequence[int], bias: bool, edges: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Sequence[int],
+        factor: Sequence[int],
+        bias: bool,
+        edges: bool = False,
     ) -> None:
         super().__init__()
-        self.edges = edges
-        self.factor = tuple(factor)
-        self.padding = tuple(-(-(k - f) // 2) for k, f in zip(kernel, factor, strict=True))
-        self.output_padding = tuple(f + 2 * p - k for k, f, p in zip(kernel, factor, self.padding, strict=True))
-        self.margins = tuple(
-            max(-(-(k - 1 - p) // f), (f - 1 + p) // f) for k, f, p in zip(kernel, factor, self.padding, strict=True)
-        )
+        self.factor, self.edges = tuple(factor), edges
+        self.rims = tuple((-(-(k - f) // 2), (k - f) // 2) for k, f in zip(kernel, factor, strict=True))
         self.weight = nn.Parameter(torch.empty(inputs, outputs, *kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        margins = tuple(m if around or self.edges else 0 for m, around in zip(self.margins, wrapped, strict=True))
+        rank = len(self.factor)
         if self.factor == tuple(self.weight.shape[2:]):
-            return self._blocks(x)
-        # The rims are cut off afterwards: with paddings that differ between axes, as they would to cut them off here,
-        # PyTorch 2.13 on CPU leaves gradients of weights uninitialised.
-        up: Callable[..., Tensor] = _UP[len(margins)]
-        out = up(extend(x, margins, wrapped), self.weight, self.bias, self.factor, self.padding, self.output_padding)
-        for axis, (margin, factor) in enumerate(zip(margins, self.factor, strict=True), start=2):
-            out = out.narrow(axis, margin * factor, out.shape[axis] - 2 * margin * factor)
-        return out
-
-    @torch.no_grad()
-    def smooth(self) -> None:
-        """Give all outputs of one position the same weights: at first, enlarge by nearest neighbour."""
-        for axis, f in enumerate(self.factor, start=2):
-            taps = self.weight.shape[axis] // f
-            if taps * f == self.weight.shape[axis] and f > 1:
-                first = self.weight.narrow(axis, 0, taps).clone()
-                self.weight.copy_(first.repeat_interleave(f, axis))
+            out = self._blocks(x)
+        else:
+            other = "mirror" if self.edges else "drop"
+            rims = tuple((*rim, "wrap" if around else other) for rim, around in zip(self.rims, wrapped, strict=True))
+            up: Callable[..., Tensor] = _UP[rank]
+            # Without padding, even where rims are dropped: with paddings that differ between axes PyTorch 2.13 on CPU
+            # leaves gradients of weights uninitialised.
+            fold: Callable[..., Tensor] = _Fold.apply
+            out = fold(up(x, self.weight, None, self.factor), rims)
+        return out if self.bias is None else out + self.bias.view(-1, *(1,) * rank)
 
     def _blocks(self, x: Tensor) -> Tensor:
         """Kernel as large as the factor: each position makes a block of its own (see `Blocks`)."""
@@ -130,8 +163,7 @@ class Up(nn.Module):
         order = [part for axis in range(rank) for part in (1 + axis, 2 + rank + axis)]
         out = blocks.permute(0, 1 + rank, *order)
         sizes = [size * f for size, f in zip(x.shape[2:], self.factor, strict=True)]
-        out = out.reshape(x.shape[0], -1, *sizes)
-        return out if self.bias is None else out + self.bias.reshape(-1, *(1,) * rank)
+        return out.reshape(x.shape[0], -1, *sizes)
 
 
 class Same(nn.Module):

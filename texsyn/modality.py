@@ -38,7 +38,6 @@ class Design:
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
     edges: bool = False  # the generator continues unwrapped axes by their rim instead of by the paper's zeros
-    smooth_start: bool = False  # up-sampling starts as nearest-neighbour enlargement: no checkerboard to unlearn
     last_kernel: int = 0  # > 0: the generator's planes come from one more convolution of this size at full resolution
 
     @property

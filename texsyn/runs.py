@@ -147,7 +147,6 @@ def _design_from(content: dict[str, Any], folder: Path) -> Design:
         energy_rectified=bool(found.get("energy_rectified")),
         log_variance_bound=_number(found, "log_variance_bound", float, 0, 100, folder),
         edges=bool(found.get("edges")),
-        smooth_start=bool(found.get("smooth_start")),
         last_kernel=_number(found, "last_kernel", int, 0, 64, folder),
     )
 

@@ -83,10 +83,6 @@ class Triangle(nn.Module):
         random = torch.Generator().manual_seed(seed)
         for network in (self.generator, self.posterior, self.energy):
             networks.initialise(network, random)
-        if self.design.smooth_start:
-            for up in (*self.generator.ups, self.generator.last):
-                if isinstance(up, layers.Up):
-                    up.smooth()
         if self.generator.constants is not None:
             nn.init.normal_(self.generator.constants, 0.0, 0.5, generator=random)
         self.average.load_state_dict(self.generator.state_dict())
