@@ -15,7 +15,7 @@ import texsyn
 from texsyn import cli
 from texsyn.errors import Exit
 
-SMALL = ["--set", "width=0.1", "--set", "batch=1", "--quiet"]
+SMALL = ["--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -231,9 +231,9 @@ def test_a_closed_pipe_is_no_error(still):
 
 
 def test_paper_recipes_build_the_papers_networks(tmp_path, capsys):
-    still = [VIDEOS / "brick.png", "--recipe", "paper", "--steps", 1, "--set", "batch=1", "--quiet"]
+    still = [VIDEOS / "brick.png", "--recipe", "paper", "--steps", 1, "--set", "batch=1", "--no-card", "--quiet"]
     assert run(capsys, "fit", *still, "--out", tmp_path / "still")[0] == 0
     assert texsyn.load(tmp_path / "still").design.latent_channels == 5
-    clip = [VIDEOS / "fire.mp4", "--recipe", "paper", "--steps", 1, "--set", "batch=1", "--quiet"]
+    clip = [VIDEOS / "fire.mp4", "--recipe", "paper", "--steps", 1, "--set", "batch=1", "--no-card", "--quiet"]
     assert run(capsys, "fit", *clip, "--out", tmp_path / "clip")[0] == 0
     assert texsyn.load(tmp_path / "clip").latent_shape((32, 64, 64)) == (10, 2, 1, 1)

@@ -23,8 +23,10 @@ from texsyn.errors import Exit, TexsynError
 if TYPE_CHECKING:
     import torch
 
+    from texsyn.media import Exemplar
     from texsyn.runs import Run
     from texsyn.training import Recipe, Report
+    from texsyn.triangle import Triangle
 
 _KINDS = ("still", "clip", "material")
 _RECIPES = ("fast", "best", "paper")
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_sample(commands)
     _add_info(commands)
+    _add_score(commands)
     return parser
 
 
@@ -89,6 +92,7 @@ def _add_fit(commands: Any) -> None:
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe; ? lists them"
     )
     fit.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    fit.add_argument("--no-card", action="store_true", help="do not score samples at the end")
     fit.add_argument("--json", action="store_true", help="print progress as JSON Lines on stdout")
     fit.add_argument("--quiet", action="store_true", help="print nothing but the run's folder")
     fit.set_defaults(command=_fit)
@@ -132,6 +136,18 @@ def _add_info(commands: Any) -> None:
     info.set_defaults(command=_info)
 
 
+def _add_score(commands: Any) -> None:
+    score = commands.add_parser(
+        "score", help="judge samples against their exemplar", description="Print the quality card of samples."
+    )
+    score.add_argument("exemplar", type=Path)
+    score.add_argument("samples", type=Path, nargs="+", metavar="SAMPLE")
+    score.add_argument("--train", default="0:32", metavar="A:B", help="frames of a clip to score against (0:32)")
+    score.add_argument("--held", default="-32:", metavar="A:B", help="frames of a clip to compare with (-32:)")
+    score.add_argument("--json", action="store_true")
+    score.set_defaults(command=_score)
+
+
 def _width_by_height(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
@@ -162,8 +178,21 @@ def _fit(options: argparse.Namespace) -> int:
     if report is None:
         screen.say(f"{run.path} is finished already: --steps or --minutes beyond it goes on")
     else:
+        if not (stop.number or options.no_card):
+            _print_card(run, triangle, exemplar, screen)
         screen.finish(run, report, stopped=bool(stop.number))
     return 128 + stop.number if stop.number else Exit.OK
+
+
+def _print_card(run: Run, triangle: Triangle, exemplar: Exemplar, screen: _Screen) -> None:
+    from texsyn import quality
+
+    try:
+        card = run.card(triangle, exemplar)
+    except TexsynError as error:
+        screen.say(f"no quality card: {error}")
+        return
+    screen.card(card.plain(), quality.words(card))
 
 
 def _begun(options: argparse.Namespace, screen: _Screen) -> tuple[Run, Recipe]:
@@ -359,6 +388,12 @@ class _Screen:
         else:
             self.say(text)
 
+    def card(self, plain: dict[str, Any], lines: list[str]) -> None:
+        if self.json:
+            self._json(event="card", **plain)
+        for line in lines:
+            self.say(f"  {line}")
+
     def finish(self, run: Run, report: Report, stopped: bool) -> None:
         if self.json:
             self._json(event="stopped" if stopped else "finished", run=str(run.path), step=report.step)
@@ -462,6 +497,23 @@ def _info(options: argparse.Namespace) -> int:
         print(json.dumps(content))
     else:
         _show(content)
+    return Exit.OK
+
+
+def _score(options: argparse.Namespace) -> int:
+    from texsyn import quality
+
+    card = quality.score_files(options.exemplar, options.samples, options.train, options.held)
+    if options.json:
+        print(json.dumps(card.plain()))
+        return Exit.OK
+    described = quality.STILL_MEASURES if "ps" in card.measures else quality.CLIP_MEASURES
+    print(f"{'':14}{'samples':>9}{'reference':>11}")
+    for name, value in card.measures.items():
+        print(f"{name:14}{value:9.3f}{card.reference.get(name, float('nan')):11.3f}  {described[name]}")
+    print()
+    for line in quality.words(card):
+        print(line)
     return Exit.OK
 
 

@@ -58,7 +58,8 @@ class Exemplar:
     pixels: Tensor = field(repr=False)
     modality: Modality
     fps: float = 0.0  # 0 for stills
-    facts: dict[str, Any] = field(default_factory=dict)  # JSON: sha256, size and frames as read, notes
+    facts: dict[str, Any] = field(default_factory=dict)  # JSON: sha256, size and frames as read
+    held: Tensor | None = field(default=None, repr=False)  # frames of a clip left out, to judge against
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -85,12 +86,14 @@ def read(
     if modality.moving:
         pixels, fps = _read_clip(files[0])
         whole, read_size = len(pixels), pixels.shape[1:3]
-        pixels = _centre_square(pixels[_frame_slice(frames, whole)])
+        used = frame_slice(frames, whole)
+        left_out = np.delete(np.arange(whole), used)[-modality.window[0] :]
+        held, pixels = (_centre_square(pixels[choice]) for choice in (left_out, used))
     else:
         if frames is not None:
             raise TexsynError(f"--frames is for clips, but {files[0].name} is read as a {modality.name}")
         maps = [read_still(file) for file in files]
-        fps, whole = 0.0, 1
+        fps, whole, held = 0.0, 1, None
         for file, each in zip(files[1:], maps[1:], strict=True):
             if each.shape[:2] != maps[0].shape[:2]:
                 raise TexsynError(
@@ -105,14 +108,16 @@ def read(
         )
     if modality.planes == COLOUR and bool((pixels[..., :1] == pixels).all()):
         pixels, modality = pixels[..., :1], replace(modality, planes=(Plane("colour", 1),))
-    tensor = _reduce(rearrange(torch.from_numpy(np.ascontiguousarray(pixels)), "t h w c -> c t h w"), modality, side)
+    tensor = _reduce(pixels, modality, side)
+    enough = held is not None and len(held) == modality.window[0]
+    apart = None if held is None or not enough else _reduce(held[..., : pixels.shape[-1]], modality, side) * 2 - 1
     facts = {
         "sha256": _digest(files),
         "width": int(read_size[1]),
         "height": int(read_size[0]),
         **({"frames": whole, "used_frames": int(tensor.shape[1])} if modality.moving else {}),
     }
-    exemplar = Exemplar((tensor if modality.moving else tensor[:, 0]) * 2 - 1, modality, fps, facts)
+    exemplar = Exemplar((tensor if modality.moving else tensor[:, 0]) * 2 - 1, modality, fps, facts, apart)
     return _with_window(exemplar, files[0].name)
 
 
@@ -355,7 +360,8 @@ def _steady(pictures: list[np.ndarray], times: list[float], rate: float) -> tupl
     return np.stack(pictures).astype(np.float32) / 255, round(rate, 3)
 
 
-def _frame_slice(frames: str | slice | None, count: int) -> slice:
+def frame_slice(frames: str | slice | None, count: int) -> slice:
+    """A:B as a slice of `count` frames. Raises TexsynError (exit 3) when it leaves nothing."""
     if frames is None or isinstance(frames, slice):
         return frames or slice(None)
     match = re.fullmatch(r"(-?\d*):(-?\d*)", frames.strip())
@@ -374,10 +380,11 @@ def _centre_square(pixels: np.ndarray) -> np.ndarray:
     return pixels[:, top : top + side, left : left + side]
 
 
-def _reduce(pixels: Tensor, modality: Modality, side: int | None) -> Tensor:
-    """`c t h w` in [0, 1]: the shorter side reduced to `side`, clips exactly to it and by area."""
+def _reduce(frames: np.ndarray, modality: Modality, side: int | None) -> Tensor:
+    """`t h w c` -> `c t h w`, both in [0, 1]: the shorter side reduced to `side`, clips exactly to it and by area."""
     from PIL import Image
 
+    pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> c t h w")
     side = modality.side if side is None else side
     height, width = pixels.shape[2:]
     if not side or (min(height, width) <= side and not modality.moving):
@@ -414,6 +421,32 @@ def _with_window(exemplar: Exemplar, name: str) -> Exemplar:
         )
     )
     return replace(exemplar, modality=replace(modality, window=window, size=own))
+
+
+def still_for_scoring(path: Path, side: int = 224) -> np.ndarray:
+    """`side side 3` in [0, 1], resized in 8 bits, as published figures of textures are."""
+    from PIL import Image
+
+    picture = _eight_bit(read_still(_existing(path)))
+    if picture.size != (side, side):
+        picture = picture.resize((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(picture, np.float32) / 255
+
+
+def frames_for_scoring(path: Path, side: int = 64) -> np.ndarray:
+    """`t side side 3` in [0, 1]: the centre square, resized by area in 8 bits."""
+    from PIL import Image
+
+    pictures = [_eight_bit(frame) for frame in _centre_square(_read_clip(_existing(path))[0])]
+    if pictures[0].size != (side, side):
+        pictures = [picture.resize((side, side), Image.Resampling.BOX) for picture in pictures]
+    return np.stack([np.asarray(picture) for picture in pictures]).astype(np.float32) / 255
+
+
+def _eight_bit(picture: np.ndarray) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(np.round(picture * 255).astype(np.uint8))
 
 
 def _digest(files: list[Path]) -> str:

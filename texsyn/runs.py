@@ -5,6 +5,7 @@ RUN/exemplar/       the exemplar as it is learnt from
 RUN/checkpoints/N/  the whole state after N steps; the last two are kept
 RUN/events.jsonl    one JSON object a line: start, steps with the five terms, checkpoints, warnings, the end
 RUN/sheets/N.png    the exemplar and samples, every so often
+RUN/card.json       the quality card of the fitted model
 RUN/model/          the fitted networks
 """
 
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texsyn import __version__, layers, media, sampling, storage, training
+from texsyn import __version__, layers, media, quality, sampling, storage, training
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
 from texsyn.modality import Design, Layer, Modality, Plane
@@ -213,7 +214,8 @@ class Run:
             "exemplar": {**exemplar.facts, "fps": exemplar.fps},
             "made_with": {"texsyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         }
-        storage.store(path / "exemplar", {"pixels": exemplar.pixels}, {"fps": exemplar.fps, "facts": exemplar.facts})
+        tensors = {"pixels": exemplar.pixels} | ({} if exemplar.held is None else {"held": exemplar.held})
+        storage.store(path / "exemplar", tensors, {"facts": exemplar.facts})
         storage.replace_text(path / "run.json", json.dumps(content, indent=2) + "\n")
         return cls(path)
 
@@ -266,10 +268,13 @@ class Run:
         content = self.content
         modality = _modality_from(content, self.path)
         stored = storage.read_content(self.path / "exemplar")
-        pixels = storage.read_tensors(self.path / "exemplar")["pixels"]
-        if pixels.dim() != 1 + len(modality.axes) or pixels.shape[0] != modality.channels:
+        tensors = storage.read_tensors(self.path / "exemplar")
+        for tensor in tensors.values():
+            if tensor.dim() != 1 + len(modality.axes) or tensor.shape[0] != modality.channels:
+                raise _damaged(self.path, "exemplar")
+        if "pixels" not in tensors:
             raise _damaged(self.path, "exemplar")
-        return Exemplar(pixels, modality, self.fps, dict(stored.get("facts", {})))
+        return Exemplar(tensors["pixels"], modality, self.fps, dict(stored.get("facts", {})), tensors.get("held"))
 
     def checkpoints(self) -> list[Path]:
         """Stored checkpoints, the newest first."""
@@ -355,6 +360,20 @@ class Run:
                 self._sheet(triangle, exemplar, state.step, warn)
                 save(triangle, self.path / "model", self.made_by(), force=True)
             self._event(warn, event=ending, step=state.step, seconds=round(state.seconds, 2))
+
+    def card(self, triangle: Triangle, exemplar: Exemplar) -> quality.Card:
+        """Score samples of seeds 0 to 2 and keep the card in card.json. Raises TexsynError (exit 3) if too small."""
+        moving = triangle.modality.moving
+        count = triangle.modality.window[0] if moving else None
+        samples = [quality.arrays(s) for s in sampling.sample(triangle, count=3, frames=count)]
+        original = quality.arrays(exemplar.pixels)
+        if moving:
+            held = None if exemplar.held is None else quality.arrays(exemplar.held)
+            card = quality.score_clips(samples, original[:count], held)
+        else:
+            card = quality.score_stills(samples, original[: samples[0].shape[0], : samples[0].shape[1]])
+        storage.replace_text(self.path / "card.json", json.dumps(card.plain(), indent=2) + "\n")
+        return card
 
     def _checkpoint(self, state: State, warn: Callable[[str], None]) -> None:
         """A full disk costs this checkpoint, not the fit."""

@@ -1,0 +1,251 @@
+"""The measures order what they should, and the card says what was measured."""
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import VIDEOS
+from PIL import Image
+
+from texsyn import TexsynError, cli, media, motion, quality, stills
+
+EVAL = Path(__file__).parent.parent.parent / "shared" / "eval"
+
+
+def still(name: str) -> np.ndarray:
+    return media.still_for_scoring(VIDEOS / name)
+
+
+def blur(picture: np.ndarray) -> np.ndarray:
+    for _ in range(4):
+        picture = stills._halve(picture)
+    return picture.astype(np.float32)
+
+
+def random_phase(picture: np.ndarray) -> np.ndarray:
+    noise = np.angle(np.fft.fft2(np.random.default_rng(0).standard_normal(picture.shape[:2])))
+    spectrum = np.fft.fft2(picture - picture.mean((0, 1)), axes=(0, 1)) * np.exp(1j * noise)[..., None]
+    return np.clip(np.fft.ifft2(spectrum, axes=(0, 1)).real + picture.mean((0, 1)), 0, 1).astype(np.float32)
+
+
+def shuffled_blocks(picture: np.ndarray, size: int = 28) -> np.ndarray:
+    count = picture.shape[0] // size
+    blocks = picture.reshape(count, size, count, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
+    order = np.random.default_rng(0).permutation(len(blocks))
+    return np.ascontiguousarray(
+        blocks[order].reshape(count, count, size, size, 3).swapaxes(1, 2).reshape(picture.shape)
+    )
+
+
+@pytest.fixture(scope="module")
+def ladder() -> dict[str, np.ndarray]:
+    """From the best to the worst that can be said of a sample of the leaves."""
+    exemplar = still("leaves.png")
+    noise = exemplar.reshape(-1, 3)[np.random.default_rng(0).permutation(exemplar.size // 3)].reshape(exemplar.shape)
+    return {
+        "exemplar": exemplar,
+        "shifted": np.roll(exemplar, (60, 90), (0, 1)),
+        "shuffled": shuffled_blocks(exemplar),
+        "blurred": blur(exemplar),
+        "noise": noise,
+        "phase": random_phase(exemplar),
+        "other": still("pebbles.png"),
+    }
+
+
+@pytest.fixture(scope="module")
+def statistics(ladder) -> stills.PortillaSimoncelli:
+    return stills.PortillaSimoncelli(ladder["exemplar"])
+
+
+def test_ps_and_swd_put_the_exemplar_first_and_all_else_behind(ladder, statistics):
+    worse = ("shuffled", "blurred", "noise", "phase", "other")
+    for measure in (statistics.distance, lambda sample: stills.sliced_wasserstein(sample, ladder["exemplar"])):
+        found = {name: measure(sample) for name, sample in ladder.items()}
+        assert max(found["exemplar"], found["shifted"]) < min(found[name] for name in worse)
+        assert found["shuffled"] < min(found[name] for name in ("blurred", "noise", "other"))
+
+
+def test_sharpness_falls_with_blur_and_rises_with_noise(ladder):
+    found = {name: stills.sharpness(sample, ladder["exemplar"]) for name, sample in ladder.items()}
+    assert found["exemplar"] == 1
+    assert found["blurred"] < 0.3
+    assert found["noise"] > 1.5
+    assert found["shifted"] == pytest.approx(1, abs=0.1)
+
+
+def test_copies_are_seen(ladder):
+    found = {name: stills.copying(sample, ladder["exemplar"]) for name, sample in ladder.items()}
+    assert found["shifted"][0] > 0.9
+    assert 0.4 < found["shuffled"][0] < found["shifted"][0]
+    assert max(found[name][0] for name in ("noise", "phase", "other")) < 0.1
+    assert found["shifted"][1] > found["shuffled"][1] > found["phase"][1]
+    assert found["shifted"][2] < found["shuffled"][2] < found["noise"][2]
+    assert stills.completeness(ladder["shifted"], ladder["exemplar"]) < stills.completeness(
+        ladder["other"], ladder["exemplar"]
+    )
+
+
+def test_seams_are_where_a_picture_does_not_wrap(ladder):
+    assert stills.seams(ladder["phase"]) == pytest.approx((1, 1), abs=0.15)  # made on a torus
+    ramp = np.repeat(np.mgrid[:64, :64].sum(0)[..., None] / 128, 3, -1)
+    assert min(stills.seams(ramp)) > 30
+
+
+def test_diversity_is_none_for_one_image_again_and_again(ladder):
+    same, exemplar = [ladder["exemplar"]] * 3, ladder["exemplar"]
+    assert stills.diversity(same, exemplar) == 0
+    rolled = [np.roll(exemplar, (31 * n, 77 * n), (0, 1)) for n in range(3)]
+    assert stills.diversity(rolled, exemplar) > 0.7
+    assert math.isnan(stills.diversity(same[:1], exemplar))
+
+
+@pytest.fixture(scope="module")
+def clips() -> dict[str, np.ndarray]:
+    clip = media.frames_for_scoring(VIDEOS / "water.mp4")
+    train = clip[:32]
+    random = np.random.default_rng(0)
+    sharp = train
+    for axis in (1, 2):
+        sharp = (np.roll(sharp, 1, axis) + 2 * sharp + np.roll(sharp, -1, axis)) / 4
+    return {
+        "train": train,
+        "held": clip[-32:],
+        "still": np.repeat(train[:1], 32, 0),
+        "shuffled": train[random.permutation(32)],
+        "reversed": train[::-1],
+        "blurred": sharp.astype(np.float32),
+        "slowed": np.repeat(train[:16], 2, 0),
+        "other": media.frames_for_scoring(VIDEOS / "flag.mp4")[:32],
+    }
+
+
+@pytest.mark.parametrize(
+    ("measure", "worse"),
+    [
+        (motion.log_spectral_distance, ["still", "shuffled", "blurred", "slowed", "other"]),
+        (motion.lbp_divergence, ["still", "shuffled", "blurred", "slowed", "other"]),
+        (motion.flow_divergence, ["still", "shuffled", "other"]),
+        (motion.autocorrelation_difference, ["still", "shuffled", "slowed"]),
+    ],
+)
+def test_measures_of_motion_put_the_continuation_before_what_is_wrong(clips, measure, worse):
+    held = measure(clips["held"], clips["train"])
+    for name in worse:
+        assert measure(clips[name], clips["train"]) > held, name
+
+
+def test_reversal_is_seen_where_motion_has_a_direction():
+    frames = np.arange(32)[:, None, None]
+    y, x = np.mgrid[:64, :64]
+    wave = 0.5 + 0.4 * np.sin(0.4 * (x[None] - 2 * frames) + 0.1 * y[None]) ** 3
+    clip = np.repeat(wave[..., None], 3, -1).astype(np.float32)
+    assert motion.flow_divergence(clip[::-1], clip) > 0.5
+    assert motion.flow_divergence(clip[4:], clip[:-4]) < 0.05
+
+
+def test_the_top_band_is_where_a_checkerboard_shows(clips):
+    board = (np.arange(64) % 2)[None, None, :, None] * 0.2 - 0.1
+    assert motion.top_band(clips["train"] + board, clips["train"]) > 3
+    assert motion.top_band(clips["blurred"], clips["train"]) < -3
+    assert abs(motion.top_band(clips["held"], clips["train"])) < 1
+
+
+def test_copies_have_no_distance_and_loops_no_seam(clips):
+    assert motion.nearest_frame(clips["shuffled"], clips["train"]) == 0
+    assert (
+        motion.nearest_frame(clips["other"], clips["train"]) > motion.nearest_frame(clips["held"], clips["train"]) > 0
+    )
+    turning = np.stack([np.roll(random_phase(blur(blur(clips["train"][0]))), 2 * n, 1) for n in range(32)])
+    assert motion.seam(turning) == pytest.approx(1, abs=0.01)
+    assert motion.seam(turning[:16]) > 1.5
+
+
+def test_the_card_tells_a_copy_from_a_new_texture(ladder):
+    samples = [np.roll(ladder["exemplar"], (40 * n + 8, 70 * n + 3), (0, 1)) for n in range(2)]
+    card = quality.score_stills(samples, ladder["exemplar"])
+    assert card.measures.keys() == quality.STILL_MEASURES.keys()
+    lines = quality.words(card)
+    assert [line.split()[0] for line in lines] == ["faithful", "sharp", "new", "varied", "seamless"]
+    assert "new       poor" in lines[2]
+    assert "good" in lines[1]
+    assert json.loads(json.dumps(card.plain()))["reference"]["diversity"] is None
+
+
+def test_the_card_of_clips_compares_with_held_out_frames(clips):
+    card = quality.score_clips([clips["train"], clips["held"]], clips["train"], clips["held"])
+    assert card.measures.keys() == card.reference.keys() == quality.CLIP_MEASURES.keys()
+    assert card.reference["near"] == pytest.approx(1)
+    assert len(quality.words(card)) == 5
+    assert quality.score_clips([clips["held"]], clips["train"]).reference == {}
+
+
+def test_without_plenoptic_the_card_says_what_is_missing(ladder, monkeypatch):
+    def absent(*_):
+        raise TexsynError("PS needs the extra texsyn[quality]")
+
+    monkeypatch.setattr(stills, "PortillaSimoncelli", absent)
+    card = quality.score_stills([ladder["shifted"]], ladder["exemplar"])
+    assert math.isnan(card.measures["ps"])
+    assert "texsyn[quality]" in quality.words(card)[0]
+
+
+def test_sizes_must_agree(ladder, clips):
+    with pytest.raises(TexsynError, match="they must agree"):
+        quality.score_stills([ladder["shifted"][:200]], ladder["exemplar"])
+    with pytest.raises(TexsynError, match="at least 128"):
+        quality.score_stills([ladder["shifted"][:64, :64]], ladder["exemplar"][:64, :64])
+    with pytest.raises(TexsynError, match="32 frames"):
+        quality.score_clips([clips["train"][:20]], clips["train"])
+
+
+def test_score_on_the_command_line(tmp_path, capsys, ladder):
+    path = tmp_path / "sample.png"
+    Image.fromarray((ladder["shuffled"] * 255).round().astype(np.uint8)).save(path)
+    assert cli.main(["score", str(VIDEOS / "leaves.png"), str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "faithful" in out
+    assert out.splitlines()[1].startswith("ps ")
+    assert cli.main(["score", str(VIDEOS / "leaves.png"), str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["measures"]["vcf"] > 0.4
+
+
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(f"eval_{name}", EVAL / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# The definitions' own scripts do not travel with the project; where they lie beside it, the figures must agree.
+needs_scripts = pytest.mark.skipif(
+    not EVAL.exists(), reason="the scripts of the definitions are not beside the project"
+)
+
+
+@needs_scripts
+def test_still_figures_agree_with_the_definitions_to_three_digits(tmp_path):
+    script = load("still")
+    exemplar = VIDEOS / "gravel.png"
+    samples = [VIDEOS / "grass.png", VIDEOS / "brick.png"]
+    card = quality.score_files(exemplar, samples)
+    expected = script.card(script.rd(str(exemplar)), [script.rd(str(s)) for s in samples])
+    assert list(card.measures.values()) == pytest.approx(list(expected), rel=5e-4)
+    floor = script.floor(script.rd(str(exemplar)))
+    assert list(card.reference.values()) == pytest.approx(list(floor), rel=5e-4, nan_ok=True)
+
+
+@needs_scripts
+def test_clip_figures_agree_with_the_definitions_to_three_digits():
+    script = load("clip")
+    exemplar, sample = VIDEOS / "water.mp4", VIDEOS / "meadow.mp4"
+    card = quality.score_files(exemplar, [sample])
+    clip, other = script.read(str(exemplar)), script.read(str(sample))
+    apart = script.nearest_train(clip[-32:], clip[:32])
+    expected = script.card(other[:32], clip[:32], apart)
+    assert list(card.measures.values()) == pytest.approx(expected, rel=5e-4, abs=5e-4)
+    held = script.card(clip[-32:], clip[:32], apart)
+    assert list(card.reference.values()) == pytest.approx(held, rel=5e-4, abs=5e-4)

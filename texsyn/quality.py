@@ -1,0 +1,224 @@
+"""The quality card: how good samples are against their exemplar, in figures and in words.
+
+Stills are judged against a floor, the exemplar's left half against its right; clips against frames that were held out
+of the fit. No measure needs pretrained weights, and none is trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from texsyn import media, motion, stills
+from texsyn.errors import TexsynError
+
+Array = NDArray[Any]
+
+STILL_MEASURES = {
+    "ps": "distance of Portilla-Simoncelli statistics; the exemplar itself 0.4 to 1",
+    "swd": "sliced Wasserstein distance of patches",
+    "sharp": "finest detail over the exemplar's; 1 is right",
+    "vcf": "share of patches copied verbatim",
+    "island": "mean size of a copied piece, pixels",
+    "coherence": "distance of its patches to the exemplar's",
+    "completeness": "distance of the exemplar's patches to its",
+    "seam_x": "jump across the wrap over the jump inside; 1 is seamless",
+    "seam_y": "the same along y",
+    "diversity": "how much samples differ; towards 1",
+}
+CLIP_MEASURES = {
+    "lsd": "log-spectral distance over space and time, dB",
+    "top": "excess of the finest detail, dB",
+    "lbp": "divergence of local patterns in space and time, bits",
+    "flow": "divergence of motion, bits",
+    "acf": "difference of correlation in time",
+    "swd": "sliced Wasserstein distance of patches",
+    "coherence": "distance of its patches to the exemplar's",
+    "completeness": "distance of the exemplar's patches to its",
+    "near": "distance to the nearest frame learnt from over that of held-out frames; a copy is 0",
+    "seam": "jump from last to first frame over the median step; 1 is a loop",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """Measures of samples, the same of the reference that a perfect model would reach, and what was missing."""
+
+    measures: dict[str, float]
+    reference: dict[str, float]
+    missing: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON: nan becomes null."""
+        tidy = [{k: None if math.isnan(v) else v for k, v in row.items()} for row in (self.measures, self.reference)]
+        return {"measures": tidy[0], "reference": tidy[1], **({"missing": self.missing} if self.missing else {})}
+
+
+def score_stills(samples: Sequence[Array], exemplar: Array) -> Card:
+    """Card of stills `h w 3` in [0, 1], all of one size; measures are means over the samples.
+
+    Raises TexsynError (exit 3) for sizes that differ or pictures smaller than 128 pixels.
+    """
+    _check(samples, exemplar, 128)
+    half = exemplar.shape[1] // 2
+    left, right = exemplar[:, :half], exemplar[:, half:]
+    missing, distance = "", None
+    try:
+        distance = stills.PortillaSimoncelli(exemplar).distance
+    except TexsynError as error:
+        missing = str(error)
+    rows = [
+        {
+            "ps": distance(sample) if distance else math.nan,
+            **_still_row(sample, exemplar),
+            **dict(zip(("seam_x", "seam_y"), stills.seams(sample), strict=True)),
+        }
+        for sample in samples
+    ]
+    measures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    measures["diversity"] = stills.diversity(list(samples), exemplar)
+    reference = {"ps": distance(right, left) if distance else math.nan, **_still_row(right, left)}
+    return Card(_ordered(measures, STILL_MEASURES), _ordered(reference, STILL_MEASURES), missing)
+
+
+def _still_row(sample: Array, exemplar: Array) -> dict[str, float]:
+    copied, island, coherence = stills.copying(sample, exemplar)
+    return {
+        "swd": stills.sliced_wasserstein(sample, exemplar),
+        "sharp": stills.sharpness(sample, exemplar),
+        "vcf": copied,
+        "island": island,
+        "coherence": coherence,
+        "completeness": stills.completeness(sample, exemplar),
+    }
+
+
+def score_clips(samples: Sequence[Array], train: Array, held: Array | None = None) -> Card:
+    """Card of clips `t h w 3` in [0, 1] against `train`; measures are medians over the samples.
+
+    held: frames that were not learnt from, as many as in `train`; without them `near` is in pixel values, and there is
+    no reference. Raises TexsynError (exit 3) for sizes that differ or for fewer than 16 frames.
+    """
+    _check([clip[0] for clip in samples], train[0], 32)
+    count = len(train)
+    if count < 16 or any(len(clip) < count for clip in samples):
+        raise TexsynError(f"a clip is scored on {count} frames, at least 16, and every sample needs as many")
+    scale = 1.0 if held is None else motion.nearest_frame(held, train)
+    rows = [_clip_row(clip[:count], train, scale) for clip in samples]
+    measures = {name: float(np.median([row[name] for row in rows])) for name in CLIP_MEASURES}
+    return Card(measures, {} if held is None else _clip_row(held, train, scale))
+
+
+_CLIP_ROW: dict[str, Callable[[Array, Array], float]] = {
+    "lsd": motion.log_spectral_distance,
+    "top": motion.top_band,
+    "lbp": motion.lbp_divergence,
+    "flow": motion.flow_divergence,
+    "acf": motion.autocorrelation_difference,
+    "swd": motion.sliced_wasserstein,
+}
+
+
+def _clip_row(clip: Array, train: Array, scale: float) -> dict[str, float]:
+    coherence, completeness = motion.coherence_and_completeness(clip, train)
+    row = {name: measure(clip, train) for name, measure in _CLIP_ROW.items()}
+    return {
+        **row,
+        "coherence": coherence,
+        "completeness": completeness,
+        "near": motion.nearest_frame(clip, train) / scale,
+        "seam": motion.seam(clip),
+    }
+
+
+def _check(samples: Sequence[Array], exemplar: Array, least: int) -> None:
+    if not samples:
+        raise TexsynError("no samples to score")
+    for sample in samples:
+        if sample.shape != exemplar.shape:
+            shown = [f"{s.shape[1]} x {s.shape[0]}" for s in (sample, exemplar)]
+            raise TexsynError(f"a sample is {shown[0]}, but the exemplar is {shown[1]}: they must agree")
+    if min(exemplar.shape[:2]) < least:
+        raise TexsynError(
+            f"scoring needs at least {least} x {least} pixels, not {exemplar.shape[1]} x {exemplar.shape[0]}"
+        )
+
+
+def score_files(exemplar: Path, samples: Sequence[Path], train: str = "0:32", held: str = "-32:") -> Card:
+    """Card of files: stills brought to 224 x 224, clips to 64 x 64 from their centre square.
+
+    train and held: frames of the exemplar clip, "A:B" as in Python, to score against and to compare with.
+    """
+    if media.sniff(exemplar) == "clip":
+        clip = media.frames_for_scoring(exemplar)
+        window, apart = (clip[media.frame_slice(text, len(clip))] for text in (train, held))
+        return score_clips([media.frames_for_scoring(path) for path in samples], window, apart)
+    return score_stills([media.still_for_scoring(path) for path in samples], media.still_for_scoring(exemplar))
+
+
+def _ordered(row: dict[str, float], names: dict[str, str]) -> dict[str, float]:
+    return {name: row.get(name, math.nan) for name in names}
+
+
+def arrays(texture: Tensor) -> Array:
+    """`channels *axes` in [-1, 1] -> `(t) h w 3` in [0, 1]; grey is repeated, further maps are left out."""
+    values = (texture.detach().float().cpu().clamp(-1, 1) + 1) / 2
+    colour = values[:3] if len(values) >= 3 else values[:1].expand(3, *values.shape[1:])
+    return np.ascontiguousarray(rearrange(colour, "c ... h w -> ... h w c").numpy())
+
+
+def words(card: Card) -> list[str]:
+    """The card as a person reads it: sharp, faithful, new, varied, seamless, each with its figures."""
+    return _still_words(card) if "ps" in card.measures else _clip_words(card)
+
+
+def _grade(good: bool, fair: bool) -> str:
+    return "good" if good else "fair" if fair else "poor"
+
+
+def _still_words(card: Card) -> list[str]:
+    m, r = card.measures, card.reference
+    lines = []
+    if not math.isnan(m["ps"]):
+        grade = _grade(m["ps"] <= 1.1 * r["ps"] and m["swd"] <= 1.1 * r["swd"], m["ps"] <= 1.6 * r["ps"])
+        lines.append(f"faithful  {grade}: PS {m['ps']:.2f} ({r['ps']:.2f}), SWD {m['swd']:.3f} ({r['swd']:.3f})")
+    else:
+        lines.append(f"faithful  SWD {m['swd']:.3f} ({r['swd']:.3f}); {card.missing}")
+    off = abs(m["sharp"] - 1)
+    lines.append(f"sharp     {_grade(off <= 0.1, off <= 0.25)}: {m['sharp']:.2f} of the exemplar's finest detail")
+    extra = m["vcf"] - r["vcf"]
+    lines.append(
+        f"new       {_grade(extra <= 0.05, extra <= 0.2)}: {100 * m['vcf']:.0f} % copied ({100 * r['vcf']:.0f} %)"
+    )
+    if not math.isnan(m["diversity"]):
+        grade = _grade(m["diversity"] >= 0.7, m["diversity"] >= 0.5)
+        lines.append(f"varied    {grade}: samples differ by {m['diversity']:.2f} of the exemplar's contrast")
+    worst = max(m["seam_x"], m["seam_y"])
+    lines.append(
+        f"seamless  {_grade(worst <= 1.15, worst <= 1.4)}: seam {m['seam_x']:.2f} along x, {m['seam_y']:.2f} along y"
+    )
+    return lines
+
+
+def _clip_words(card: Card) -> list[str]:
+    m, r = card.measures, card.reference
+    known = bool(r)
+    lsd, lbp = (r["lsd"], r["lbp"]) if known else (1.36, 0.005)
+    grade = _grade(m["lsd"] <= 2 * lsd and m["lbp"] <= 2 * lbp, m["lsd"] <= 4 * lsd)
+    whose = "held-out frames" if known else "a usual continuation"
+    near = f"{_grade(0.7 <= m['near'] <= 1.5, m['near'] >= 0.4)}: {m['near']:.2f} of held-out frames' distance"
+    return [
+        f"faithful  {grade}: LSD {m['lsd']:.1f} dB ({lsd:.1f} for {whose}), LBP {m['lbp']:.3f} ({lbp:.3f})",
+        f"moving    FLOW {m['flow']:.3f}" + (f" ({r['flow']:.3f})" if known else "") + f", ACF {m['acf']:.3f}",
+        f"sharp     {_grade(abs(m['top']) <= 1, abs(m['top']) <= 3)}: {m['top']:+.1f} dB in the finest detail",
+        f"new       {near}" if known else f"new       {m['near']:.3f} from the nearest frame learnt from",
+        f"seamless  {_grade(abs(m['seam'] - 1) <= 0.1, abs(m['seam'] - 1) <= 0.3)}: loop seam {m['seam']:.2f}",
+    ]
