@@ -1,0 +1,184 @@
+"""The whole table of quality for a budget: python tests/benchmarks/quality.py FOLDER [--minutes M] [--recipe NAME]
+
+FOLDER holds exemplars: pictures, clips, or folders with `exemplar.png` and published samples `authors_*.jpg` beside
+it. Each is fitted, sampled with seeds 0, 1, 2 (tiling, looping, no picking) and scored; peers that need no code of
+others are run beside it: a random-phase texture for stills, a linear dynamic system and random phase for clips, and
+G'MIC's patch match where the Python package `gmic` is installed. Writes QUALITY.md and a montage for each exemplar
+beside this file, and nothing of the exemplars' own pixels unless --montage asks for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from texsyn import Run, media, quality
+from texsyn.errors import TexsynError
+
+HERE = Path(__file__).parent
+SEEDS = (0, 1, 2)
+
+
+def exemplars(folder: Path) -> Iterator[tuple[str, Path, list[Path]]]:
+    """Name, exemplar, published samples."""
+    for path in sorted(folder.iterdir()):
+        if (path / "exemplar.png").exists():
+            yield path.name, path / "exemplar.png", sorted(path.glob("authors_*"))
+        elif path.is_file() and path.suffix in (".png", ".jpg", ".avi", ".mp4", ".gif", ".webm"):
+            yield path.stem, path, []
+
+
+def fitted(exemplar: Path, moving: bool, options: argparse.Namespace, folder: Path) -> tuple[list[Path], int, float]:
+    """Samples of seeds 0, 1, 2, made by the command line; steps and minutes it took."""
+    texsyn, run = [sys.executable, "-m", "texsyn"], folder / "run"
+    start = time.perf_counter()
+    how = ["--frames", "0:-32"] if moving else []
+    budget = ["--minutes", str(options.minutes), "--recipe", options.recipe, "--no-card", "--quiet"]
+    subprocess.run(
+        [*texsyn, "fit", str(exemplar), "--out", str(run), *how, *budget], check=True, stdout=subprocess.PIPE
+    )
+    minutes = (time.perf_counter() - start) / 60
+    samples = []
+    for seed in SEEDS:
+        target = folder / f"seed-{seed}{'' if moving else '.png'}"
+        shape = ["--frames", "32", "--format", "frames"] if moving else ["--size", "224x224"]
+        command = [*texsyn, "sample", str(run), "--seed", str(seed), "-o", str(target), *shape]
+        subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        samples.append(target)
+    return samples, int(Run.open(run).checkpoints()[0].name), minutes
+
+
+def random_phase(texture: np.ndarray, seed: int) -> np.ndarray:
+    """The same spectrum with the phases of noise, over all axes but colour."""
+    axes = tuple(range(texture.ndim - 1))
+    noise = np.fft.fftn(np.random.default_rng(seed).standard_normal(texture.shape[:-1]))
+    mean = texture.mean(axes)
+    spectrum = np.fft.fftn(texture - mean, axes=axes) * (noise / np.maximum(abs(noise), 1e-12))[..., None]
+    return np.clip(np.fft.ifftn(spectrum, axes=axes).real + mean, 0, 1).astype(np.float32)
+
+
+def linear_system(train: np.ndarray, seed: int, frames: int = 32, states: int = 20) -> np.ndarray:
+    """A linear dynamic system (Doretto et al. 2003): principal frames, and states that follow one another linearly."""
+    flat = train.reshape(len(train), -1).T
+    mean = flat.mean(1, keepdims=True)
+    basis, scale, right = np.linalg.svd(flat - mean, full_matrices=False)
+    basis, path = basis[:, :states], (scale[:, None] * right)[:states]
+    step = path[:, 1:] @ np.linalg.pinv(path[:, :-1])
+    step *= min(1.0, 0.999 / max(abs(np.linalg.eigvals(step))))
+    noise = np.linalg.cholesky(np.cov(path[:, 1:] - step @ path[:, :-1]) + 1e-9 * np.eye(len(path)))
+    random, state, out = np.random.default_rng(seed), path[:, 0], []
+    for moment in range(frames + 50):
+        state = step @ state + noise @ random.standard_normal(len(state))
+        if moment >= 50:
+            out.append((basis @ state + mean[:, 0]).reshape(train.shape[1:]))
+    return np.clip(np.stack(out), 0, 1).astype(np.float32)
+
+
+def patch_match(exemplar: np.ndarray, seed: int) -> np.ndarray | None:
+    """G'MIC's syntexturize_matchpatch, where the package is installed."""
+    try:
+        import gmic
+    except ImportError:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.png", Path(folder) / "out.png"
+        Image.fromarray((exemplar * 255).round().astype(np.uint8)).save(source)
+        height, width = exemplar.shape[:2]
+        gmic.run(f"srand {seed} input {source} syntexturize_matchpatch {width},{height} output {target}")
+        return media.still_for_scoring(target)
+
+
+def rows(
+    name: str, exemplar: Path, published: list[Path], options: argparse.Namespace, folder: Path
+) -> list[list[str]]:
+    """One line of the table for each method, the exemplar's reference last."""
+    moving = media.sniff(exemplar) == "clip"
+    samples, steps, minutes = fitted(exemplar, moving, options, folder)
+    read = media.frames_for_scoring if moving else media.still_for_scoring
+    original = read(exemplar)
+    methods = {f"texsyn {options.recipe}, {minutes:.1f} min, {steps} steps": [read(path) for path in samples]}
+    if published:
+        methods["the paper's authors"] = [read(path) for path in published]
+    basis = original[:32] if moving else original
+    methods["random phase"] = [random_phase(basis, seed) for seed in SEEDS]
+    if moving:
+        methods["linear dynamic system"] = [linear_system(basis, seed) for seed in SEEDS]
+    else:
+        matched = [patch_match(original, seed) for seed in SEEDS]
+        if matched[0] is not None:
+            methods["G'MIC patch match"] = matched
+    table, reference = [], {}
+    for method, found in methods.items():
+        try:
+            card = (
+                quality.score_clips(found, basis, original[-32:]) if moving else quality.score_stills(found, original)
+            )
+        except TexsynError as error:
+            print(f"{name}, {method}: {error}", file=sys.stderr)
+            continue
+        reference = card.reference
+        table.append([name, method, *(f"{value:.3f}" for value in card.measures.values())])
+    label = "held-out frames" if moving else "half against half"
+    table.append([name, label, *(f"{reference[key]:.3f}" for key in card.measures)])
+    if options.montage:
+        montage(original, methods, options.montage / f"{name}.png", moving)
+    return table
+
+
+def montage(original: np.ndarray, methods: dict[str, list[np.ndarray]], path: Path, moving: bool) -> None:
+    """A row for each method: the exemplar, then its samples; a clip is shown by eight frames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    strips = []
+    for found in methods.values():
+        shown = [np.concatenate(list(clip[:32:4]), 1) for clip in found[:2]] if moving else [original, *found]
+        strips.append(np.concatenate(shown, 0 if moving else 1))
+    Image.fromarray((np.concatenate(strips) * 255).round().astype(np.uint8)).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--recipe", default="fast")
+    parser.add_argument("--only", nargs="*", help="names of exemplars")
+    parser.add_argument("--out", type=Path, default=HERE / "QUALITY.md")
+    parser.add_argument("--montage", type=Path, help="folder for montages, which show the exemplars")
+    options = parser.parse_args()
+    tables: dict[bool, list[list[str]]] = {False: [], True: []}
+    for name, exemplar, published in exemplars(options.folder):
+        if options.only and name not in options.only:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            found = rows(name, exemplar, published, options, Path(folder))
+        tables[media.sniff(exemplar) == "clip"] += found
+        for row in found:
+            print(" | ".join(row), flush=True)
+    write(tables, options)
+
+
+def write(tables: dict[bool, list[list[str]]], options: argparse.Namespace) -> None:
+    """Append this run's tables to the report."""
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    command = f"python tests/benchmarks/quality.py FOLDER --minutes {options.minutes:g} --recipe {options.recipe}"
+    lines = [f"\n## {time.strftime('%Y-%m-%d')}: `{command}`\n\n{machine}\n"]
+    for moving, table in tables.items():
+        names = list(quality.CLIP_MEASURES if moving else quality.STILL_MEASURES)
+        if table:
+            lines += [f"| exemplar | method | {' | '.join(names)} |", "|" + "---|" * (len(names) + 2)]
+            lines += [f"| {' | '.join(row)} |" for row in table] + [""]
+    with options.out.open("a") as file:
+        file.write("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
