@@ -32,6 +32,8 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
         energy_scales=2,
         constant_channels=2 if fixed else 0,
         coordinates=fixed,
+        edges=fixed,
+        equaliser=three,
     )
     return Modality(
         name="tiny",
@@ -76,6 +78,8 @@ def lively(triangle: Triangle) -> Triangle:
             elif name.endswith("bias"):
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.1)
     triangle.average.load_state_dict(triangle.generator.state_dict())
+    kernel = triangle.equaliser.kernel
+    kernel.copy_(torch.rand(kernel.shape, generator=random) / kernel.numel())
     return triangle
 
 

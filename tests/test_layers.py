@@ -106,6 +106,16 @@ def test_gradients_of_up_are_those_of_differences(kernel, factor, edges):
         assert torch.autograd.gradcheck(lambda x, w=wrapped: layer(x, w), x, fast_mode=True)
 
 
+def test_a_filter_goes_round_a_torus_and_leaves_all_alone_at_first():
+    layer = layers.Filter((3, 5)).double()
+    x = torch.randn(2, 3, 6, 7, dtype=torch.float64)
+    torch.testing.assert_close(layer(x, (True, True)), x)
+    layer.kernel.copy_(torch.randn(3, 5))
+    torch.testing.assert_close(layer(x.roll((1, 2), (2, 3)), (True, True)), layer(x, (True, True)).roll((1, 2), (2, 3)))
+    expected = F.conv2d(F.pad(x, (2, 2, 1, 1), mode="replicate"), layer.kernel.expand(3, 1, 3, 5), groups=3)
+    torch.testing.assert_close(layer(x, (False, False)), expected)
+
+
 def test_a_clip_of_one_frame_is_a_still():
     flat, deep = up((4, 4), (2, 2)), up((1, 4, 4), (1, 2, 2))
     deep.load_state_dict({"weight": flat.weight[:, :, None], "bias": flat.bias})

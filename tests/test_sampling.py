@@ -38,7 +38,7 @@ def test_any_multiple_of_the_factor_wraps_exactly(still, size):
     grid = (size[1] // 4, size[0] // 4)
     z = sampling.latents(still, 3, grid)
     whole = sampling.sample(still, seed=3, size=size)[0]
-    rolled = still.average.eval()(z.roll((1, 1), (2, 3)))[0]
+    rolled = still.texture(z.roll((1, 1), (2, 3)))[0]
     torch.testing.assert_close(rolled, whole.roll((4, 4), (1, 2)), rtol=1e-5, atol=1e-6)
 
 
@@ -72,7 +72,7 @@ def test_clips_loop_and_have_any_length(clip):
         assert sampling.sample(clip, frames=frames).shape == (1, 3, frames, 16, 16)
     looping = sampling.sample(clip, seed=1, frames=32)[0]
     z = sampling.latents(clip, 1, (8, 4, 4))
-    rolled = clip.average(z.roll(1, 2))[0]
+    rolled = clip.texture(z.roll(1, 2))[0]
     torch.testing.assert_close(rolled, looping.roll(4, 1), rtol=1e-5, atol=1e-6)
     cut = sampling.sample(clip, seed=1, frames=20, loop=False)[0]
     assert torch.equal(cut, sampling.sample(clip, seed=1, frames=32)[0][:, :20])

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from conftest import KINDS
+from conftest import KINDS, lively
 
 from texsyn import TexsynError, training
 from texsyn.errors import Exit
@@ -175,6 +175,32 @@ def test_a_time_budget_ends_the_fit_and_sets_the_schedule(exemplar, recipe, monk
     rates = [r.progress for r in reports]
     assert rates == sorted(rates)
     assert reports[-1].state.optimisers["energy"].param_groups[0]["lr"] < 0.2 * recipe.rate
+
+
+def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe):
+    """Whatever the generator makes, its bands are nearer the exemplar's afterwards, and its mean stays."""
+    triangle = lively(create(exemplar, recipe))
+    training.settle(triangle, recipe, exemplar.pixels)
+    modality = triangle.modality
+    z = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
+    bands = training._bands(modality, z.device)
+    real = crops(exemplar.pixels, modality.window, 32, training.random(0, "crop", 0))
+    goal = training._band_power(real, bands).log()
+    with torch.no_grad():
+        made = triangle.average(z)
+        equalised = triangle.equaliser(made, modality.stationary)
+    before, after = (training._band_power(x, bands).log() - goal for x in (made, equalised))
+    held = (goal > goal.max() - 12) & (before.abs() < 20)  # bands that the exemplar has at all
+    louder = before > 0  # gains are bounded by 2, cuts are not
+    assert after[held & louder].square().mean() < before[held & louder].square().mean()
+    torch.testing.assert_close(triangle.equaliser.kernel.sum(), torch.tensor(1.0))
+
+
+def test_without_an_equaliser_there_is_none(exemplar, recipe):
+    triangle, _ = learn(exemplar, replace(recipe, equalise=0.0))
+    assert triangle.equaliser is None
+    z = torch.zeros(1, *triangle.latent_shape(triangle.modality.window))
+    torch.testing.assert_close(triangle.texture(z), triangle.average(z))
 
 
 def test_the_rate_stays_and_then_falls_to_zero(exemplar, recipe):

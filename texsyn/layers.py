@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 _CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
+_FILTER = {2: F.conv2d, 3: F.conv3d}
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -181,6 +182,24 @@ class Same(nn.Module):
         zeros = [m - o for m, o in zip(self.margins, own, strict=True) for _ in (0, 1)]
         out: Tensor = self.conv(F.pad(x, zeros[::-1]) if any(zeros) else x)
         return out
+
+
+class Filter(nn.Module):
+    """One linear filter for all channels, round a torus on wrapped axes and continued by the rim elsewhere."""
+
+    kernel: Tensor
+
+    def __init__(self, size: Sequence[int]) -> None:
+        super().__init__()
+        identity = torch.zeros(tuple(size))
+        identity[tuple(n // 2 for n in size)] = 1
+        self.register_buffer("kernel", identity)
+
+    def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        rank = self.kernel.dim()
+        planes = extend(x, tuple(n // 2 for n in self.kernel.shape), wrapped).flatten(0, 1)[:, None]
+        convolve: Callable[..., Tensor] = _FILTER[rank]
+        return convolve(planes, self.kernel[None, None]).view_as(x)
 
 
 class PixelNorm(nn.Module):

@@ -38,6 +38,7 @@ class Design:
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
     edges: bool = False  # the generator continues unwrapped axes by their rim instead of by the paper's zeros
+    equaliser: tuple[int, ...] = ()  # size of the filter that brings samples to the exemplar's spectrum; () is none
     last_kernel: int = 0  # > 0: the generator's planes come from one more convolution of this size at full resolution
 
     @property
@@ -125,6 +126,7 @@ def _still_local() -> Design:
         heads=Layer(0, _square(4), _square(2)),
         energy=_still_paper().energy,
         energy_scales=2,
+        equaliser=(9, 9),
     )
 
 
@@ -142,6 +144,8 @@ def _clip_local() -> Design:
         energy_scales=2,
         constant_channels=8,
         coordinates=True,
+        edges=True,
+        equaliser=(5, 9, 9),
     )
 
 

@@ -148,6 +148,7 @@ def _design_from(content: dict[str, Any], folder: Path) -> Design:
         energy_rectified=bool(found.get("energy_rectified")),
         log_variance_bound=_number(found, "log_variance_bound", float, 0, 100, folder),
         edges=bool(found.get("edges")),
+        equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
         last_kernel=_number(found, "last_kernel", int, 0, 64, folder),
     )
 
@@ -289,7 +290,8 @@ class Run:
         state = training.begin(triangle, self.recipe)
         if not self.restore(state, lambda text: None):
             raise TexsynError(f"{self.path.name} has learnt nothing yet: it has no checkpoint")
-        training.settle(triangle, training.resolve(self.recipe, triangle.device))
+        pixels = self.exemplar().pixels.to(triangle.device)
+        training.settle(triangle, training.resolve(self.recipe, triangle.device), pixels)
         return _ready(triangle, device)
 
     def restore(self, state: State, warn: Callable[[str], None]) -> bool:
@@ -347,7 +349,7 @@ class Run:
                     )
                 yield report
                 if sheets.due(report.seconds):
-                    training.settle(triangle, recipe)
+                    training.settle(triangle, recipe, exemplar.pixels.to(triangle.device))
                     self._sheet(triangle, exemplar, report.step, warn)
             ending = "finished"
         except TexsynError as error:

@@ -86,7 +86,7 @@ def _one(triangle: Triangle, seed: int, goal: tuple[int, ...], wrapped: tuple[bo
     )
     triangle.average.eval()
     with torch.inference_mode():
-        texture: Tensor = triangle.average(latents(triangle, seed, grid))[0].cpu()
+        texture: Tensor = triangle.texture(latents(triangle, seed, grid))[0].cpu()
     for axis, (size, around) in enumerate(zip(goal, wrapped, strict=True), start=1):
         if around and texture.shape[axis] != size:
             texture = resample(texture, axis, size)

@@ -49,13 +49,14 @@ class Recipe(Objective):
     averaging: float = _option(0.97, "decay of the running average of the generator; 0 takes the last weights")
     penalty_every: int = _option(2, "steps from one gradient penalty to the next")
     checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
+    equalise: float = _option(2.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
     precision: str = _option("auto", "auto, float32 or bfloat16")
 
 
 RECIPES: dict[str, Recipe] = {
     "fast": Recipe(),
     "best": Recipe(steps=8000),
-    "paper": Recipe(networks="paper", steps=8000, batch=2, weight_decay=5e-4, anneal=0.0),
+    "paper": Recipe(networks="paper", steps=8000, batch=2, weight_decay=5e-4, anneal=0.0, equalise=0.0),
 }
 
 
@@ -90,6 +91,7 @@ def check_recipe(recipe: Recipe) -> None:
         "checkpoint_every": (1, 1_000_000),
         "anneal": (0.0, 1.0),
         "averaging": (0.0, 0.99999),
+        "equalise": (0.0, 16.0),
     }
     for name, (low, high) in ranges.items():
         value = getattr(recipe, name)
@@ -123,6 +125,7 @@ def design_for(modality: Modality, recipe: Recipe) -> Design:
         posterior=widen(design.posterior),
         energy_scales=scales,
         normalisation=recipe.normalisation,
+        equaliser=design.equaliser if recipe.equalise else (),
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,
         log_variance_bound=recipe.log_variance_bound,
@@ -285,7 +288,7 @@ def fit(triangle: Triangle, exemplar: Exemplar, recipe: Recipe, state: State | N
                 state,
             )
     finally:
-        settle(triangle, recipe)
+        settle(triangle, recipe, pixels)
 
 
 def progress(state: State, recipe: Recipe) -> float:
@@ -294,8 +297,8 @@ def progress(state: State, recipe: Recipe) -> float:
     return min(1.0, done)
 
 
-def settle(triangle: Triangle, recipe: Recipe) -> None:
-    """Re-estimate the averaged generator's batch-norm statistics on textures drawn from the prior."""
+def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
+    """Make the averaged generator ready to sample: batch-norm statistics over the prior, then the equaliser."""
     norms = [module for module in triangle.average.modules() if isinstance(module, layers.BatchNorm)]
     if norms:
         for norm in norms:
@@ -306,6 +309,53 @@ def settle(triangle: Triangle, recipe: Recipe) -> None:
             for index in range(4):
                 triangle.average(_noise(triangle, 4, recipe.seed, "settle", index))
     triangle.average.eval()
+    if triangle.equaliser is not None:
+        with torch.no_grad():
+            triangle.equaliser.kernel.copy_(_equaliser(triangle, recipe, pixels))
+
+
+def _equaliser(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> Tensor:
+    """The filter of least squares whose gain, in each band, is the exemplar's amplitude over that of samples.
+
+    Up-sampling leaves a floor of noise in bands where smooth textures have next to nothing, too weak for the energy to
+    notice; a filter has no structure of its own to add. No gain is above `recipe.equalise`.
+    """
+    modality, count = triangle.modality, 12
+    made = torch.cat([triangle.average(_noise(triangle, 4, recipe.seed, "settle", 4 + k)) for k in range(count // 4)])
+    real = crops(pixels, modality.window, count, random(recipe.seed, "settle", 0))
+    bands = _bands(modality, made.device)
+    gain = (_band_power(real, bands) / _band_power(made, bands)).sqrt().clamp(max=recipe.equalise)
+    axes = tuple(range(len(modality.window)))
+    kernel: Tensor = torch.fft.fftshift(torch.fft.ifftn(gain[bands]).real, axes)
+    for axis, size in enumerate(triangle.design.equaliser):
+        kernel = kernel.narrow(axis, kernel.shape[axis] // 2 - size // 2, size)
+    return kernel / kernel.sum()
+
+
+def _bands(modality: Modality, device: torch.device) -> Tensor:
+    """`*window` -> the index of each frequency's band: 8 along time by 12 along the radius in space."""
+    squared, band = torch.zeros((), device=device), torch.zeros((), dtype=torch.long, device=device)
+    for index, (axis, size) in enumerate(zip(modality.axes, modality.window, strict=True)):
+        frequency = torch.fft.fftfreq(size, device=device).abs().view(-1, *(1,) * (len(modality.axes) - 1 - index))
+        if axis == "t":
+            band = band + 12 * (frequency * 16).long().clamp(max=7)
+        else:
+            squared = squared + frequency.square()
+    return band + (squared.sqrt() * 12 / 0.7072).long().clamp(max=11)
+
+
+def _band_power(textures: Tensor, bands: Tensor) -> Tensor:
+    """Mean power of windowed textures in each band."""
+    axes = tuple(range(2, textures.dim()))
+    centred = textures.float() - textures.float().mean((0, *axes), keepdim=True)
+    for axis in axes:
+        size = textures.shape[axis]
+        window = torch.hann_window(size, periodic=False, device=textures.device)
+        centred = centred * window.view(-1, *(1,) * (textures.dim() - 1 - axis))
+    power = torch.fft.fftn(centred, dim=axes).abs().square().mean((0, 1)).flatten()
+    flat, count = bands.flatten(), int(bands.max()) + 1
+    total = torch.zeros(count, device=power.device).index_add_(0, flat, power)
+    return total / torch.bincount(flat, minlength=count).clamp(min=1) + 1e-12
 
 
 def resolve(recipe: Recipe, device: torch.device) -> Recipe:

@@ -75,6 +75,7 @@ class Triangle(nn.Module):
         self.posterior = networks.Posterior(modality, design)
         self.energy = networks.Energy(modality, design)
         self.average = networks.Generator(modality, design).requires_grad_(False)
+        self.equaliser = layers.Filter(design.equaliser) if design.equaliser else None
         if self.device.type != "meta":
             self.initialise(seed)
 
@@ -100,6 +101,11 @@ class Triangle(nn.Module):
     def latent_shape(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Channels and grid of the latent field of a texture of `size` (frames and) pixels, rounded up."""
         return (self.design.latent_channels, *(-(-n // f) for n, f in zip(size, self.factor, strict=True)))
+
+    def texture(self, z: Tensor) -> Tensor:
+        """What is sampled: the averaged generator, then the equaliser. `b latent_channels *grid` -> in [-1, 1]."""
+        made: Tensor = self.average(z)
+        return made if self.equaliser is None else self.equaliser(made, self.modality.stationary).clamp(-1, 1)
 
     def losses(self, x: Tensor, z: Tensor, noise: Tensor, objective: Objective = TRIANGLE) -> Losses:
         """The terms that theta and phi descend.

@@ -10,6 +10,7 @@ beside this file, and nothing of the exemplars' own pixels unless --montage asks
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from texsyn import Run, media, quality
+from texsyn import media, quality
 from texsyn.errors import TexsynError
 
 HERE = Path(__file__).parent
@@ -39,23 +40,22 @@ def exemplars(folder: Path) -> Iterator[tuple[str, Path, list[Path]]]:
 
 
 def fitted(exemplar: Path, moving: bool, options: argparse.Namespace, folder: Path) -> tuple[list[Path], int, float]:
-    """Samples of seeds 0, 1, 2, made by the command line; steps and minutes it took."""
+    """Samples of seeds 0, 1, 2, made by the command line; steps and minutes it took. A run that is there is taken."""
     texsyn, run = [sys.executable, "-m", "texsyn"], folder / "run"
-    start = time.perf_counter()
-    how = ["--frames", "0:-32"] if moving else []
-    budget = ["--minutes", str(options.minutes), "--recipe", options.recipe, "--no-card", "--quiet"]
-    subprocess.run(
-        [*texsyn, "fit", str(exemplar), "--out", str(run), *how, *budget], check=True, stdout=subprocess.PIPE
-    )
-    minutes = (time.perf_counter() - start) / 60
+    if not (run / "model").exists():
+        how = ["--frames", "0:-32"] if moving else []
+        budget = ["--minutes", str(options.minutes), "--recipe", options.recipe, "--no-card", "--quiet"]
+        command = [*texsyn, "fit", str(exemplar), "--out", str(run), *how, *budget]
+        subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    end = json.loads((run / "events.jsonl").read_text().splitlines()[-1])
     samples = []
     for seed in SEEDS:
         target = folder / f"seed-{seed}{'' if moving else '.png'}"
         shape = ["--frames", "32", "--format", "frames"] if moving else ["--size", "224x224"]
-        command = [*texsyn, "sample", str(run), "--seed", str(seed), "-o", str(target), *shape]
+        command = [*texsyn, "sample", str(run), "--seed", str(seed), "-o", str(target), "--force", *shape]
         subprocess.run(command, check=True, stdout=subprocess.PIPE)
         samples.append(target)
-    return samples, int(Run.open(run).checkpoints()[0].name), minutes
+    return samples, end["step"], end["seconds"] / 60
 
 
 def random_phase(texture: np.ndarray, seed: int) -> np.ndarray:
@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--only", nargs="*", help="names of exemplars")
     parser.add_argument("--out", type=Path, default=HERE / "QUALITY.md")
+    parser.add_argument("--keep", type=Path, help="folder for runs and samples; runs that are there are not repeated")
     parser.add_argument("--montage", type=Path, help="folder for montages, which show the exemplars")
     options = parser.parse_args()
     tables: dict[bool, list[list[str]]] = {False: [], True: []}
@@ -159,7 +160,7 @@ def main() -> None:
         if options.only and name not in options.only:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            found = rows(name, exemplar, published, options, Path(folder))
+            found = rows(name, exemplar, published, options, (options.keep or Path(folder)) / name)
         tables[media.sniff(exemplar) == "clip"] += found
         for row in found:
             print(" | ".join(row), flush=True)
