@@ -170,6 +170,17 @@ def test_a_material_is_two_files_in_and_two_out(material, tmp_path, capsys):
     assert size(out[1]) == (96, 64)
 
 
+def test_a_surface_grows_in_space_and_time(tmp_path, capsys):
+    arguments = ["fit", VIDEOS / "water.mp4", "--kind", "surface", "--steps", 1, "--out", tmp_path / "run", *SMALL]
+    assert run(capsys, *arguments)[0] == 0
+    assert texsyn.Run.open(tmp_path / "run").exemplar().size == (128, 128, 128)
+    code, _, _ = run(capsys, "sample", tmp_path / "run", "--size", "96x64", "--frames", 16, "-o", tmp_path / "out.gif")
+    assert code == 0
+    assert size(tmp_path / "out.gif") == (96, 64)
+    code, _, err = run(capsys, *arguments[:-4], "--recipe", "paper", "--out", tmp_path / "other")
+    assert (code, err.strip()) == (2, "texsyn: there are no 'paper' networks for a surface")
+
+
 def test_several_go_into_a_folder_or_beside_each_other(still, tmp_path, capsys):
     run(capsys, "sample", still, "-o", tmp_path / "many", "--count", 2)
     assert sorted(p.name for p in (tmp_path / "many").iterdir()) == ["seed-0.png", "seed-1.png"]

@@ -2,7 +2,7 @@
 
 >>> import texsyn
 >>> sorted(texsyn.MODALITIES)
-['clip', 'material', 'still']
+['clip', 'material', 'still', 'surface']
 """
 
 from __future__ import annotations

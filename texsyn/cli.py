@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from texsyn.training import Recipe, Report
     from texsyn.triangle import Triangle
 
-_KINDS = ("still", "clip", "material")
+_KINDS = ("still", "clip", "surface", "material")
 _RECIPES = ("fast", "best", "paper")
 _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
 _EXIT_CODES = "exit codes: 0 ok, 1 bug, 2 usage, 3 bad input, 4 out of memory, 5 disk, 6 diverged, 130/143 interrupted"
@@ -271,16 +271,16 @@ def _list_fields() -> int:
 def _device(name: str) -> torch.device:
     import torch
 
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except RuntimeError:
         raise TexsynError(f"--device is auto, cpu, cuda or cuda:N, not {name!r}", Exit.USAGE) from None
     if device.type not in ("cpu", "cuda"):
         raise TexsynError(f"--device is auto, cpu, cuda or cuda:N, not {name!r}", Exit.USAGE)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise TexsynError(f"this machine has {torch.cuda.device_count()} CUDA device(s), so no {name}", Exit.USAGE)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return device
 
 

@@ -101,7 +101,7 @@ def read(
                 )
         pixels = np.concatenate(maps, -1)[None]
         read_size = pixels.shape[1:3]
-    if not modality.moving and min(read_size) < SMALLEST:
+    if min(read_size) < SMALLEST:
         raise TexsynError(
             f"{files[0].name} is {read_size[1]} x {read_size[0]}, but a {modality.name} needs at least "
             f"{SMALLEST} x {SMALLEST}"
@@ -381,15 +381,16 @@ def _centre_square(pixels: np.ndarray) -> np.ndarray:
 
 
 def _reduce(frames: np.ndarray, modality: Modality, side: int | None) -> Tensor:
-    """`t h w c` -> `c t h w`, both in [0, 1]: the shorter side reduced to `side`, clips exactly to it and by area."""
+    """`t h w c` -> `c t h w`, both in [0, 1]: the shorter side reduced to `side`, and moving pictures by area."""
     from PIL import Image
 
     pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> c t h w")
     side = modality.side if side is None else side
     height, width = pixels.shape[2:]
-    if not side or (min(height, width) <= side and not modality.moving):
+    placed = not all(modality.stationary)  # its networks are as large as the picture
+    if not side or (min(height, width) <= side and not placed):
         return pixels
-    if modality.moving and min(height, width) < side:
+    if placed and min(height, width) < side:
         raise TexsynError(f"the clip is {width} x {height}, but a clip needs at least {side} x {side}")
     scale = side / min(height, width)
     goal = (round(height * scale), round(width * scale))

@@ -7,7 +7,7 @@ networks are told where they are, and the size is fixed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 
@@ -169,6 +169,16 @@ CLIP = Modality(
     suffix=".mp4",
     designs={"paper": _clip_paper(), "local": _clip_local()},
 )
+SURFACE = Modality(
+    "surface",
+    axes=("t", "y", "x"),
+    stationary=(True, True, True),
+    window=(32, 64, 64),
+    size=(64, 128, 128),
+    side=128,
+    suffix=".mp4",
+    designs={"local": replace(_clip_local(), constant_channels=0, coordinates=False)},
+)
 MATERIAL = Modality(
     "material",
     axes=("y", "x"),
@@ -181,4 +191,4 @@ MATERIAL = Modality(
     planes=(Plane("colour"), Plane("normal")),
 )
 
-MODALITIES = {row.name: row for row in (STILL, CLIP, MATERIAL)}
+MODALITIES = {row.name: row for row in (STILL, CLIP, SURFACE, MATERIAL)}

@@ -111,6 +111,8 @@ def check_recipe(recipe: Recipe) -> None:
 
 def design_for(modality: Modality, recipe: Recipe) -> Design:
     """The row's networks as the recipe wants them."""
+    if recipe.networks not in modality.designs:
+        raise TexsynError(f"there are no {recipe.networks!r} networks for a {modality.name}", Exit.USAGE)
     design = modality.designs[recipe.networks]
     scales = next(n for n in range(design.energy_scales, 0, -1) if n == 1 or _reaches(design, modality, n))
 
