@@ -153,18 +153,6 @@ def gradients(layer, call, x, dtype):
     return [out.detach().double()] + [g.double() for g in torch.autograd.grad((out * weights).sum(), [x, layer.weight])]
 
 
-def test_same_keeps_the_size_and_wraps():
-    layer = layers.Same(2, 2, (3, 3)).double()
-    x = field(2)
-    torch.testing.assert_close(layer(x.roll(1, 3), (True, True)), layer(x, (True, True)).roll(1, 3))
-    torch.testing.assert_close(layer(x, (False, False)), F.conv2d(x, layer.conv.weight, layer.conv.bias, padding=1))
-
-
-def test_pixel_norm_has_unit_root_mean_square_over_channels():
-    out = layers.PixelNorm(6)(torch.randn(2, 6, 3, 3))
-    torch.testing.assert_close(out.square().mean(1), torch.ones(2, 3, 3), rtol=1e-4, atol=1e-4)
-
-
 def test_coordinates_run_from_minus_one_to_one_along_the_chosen_axes():
     maps = layers.coordinates(torch.zeros(2, 3, 4, 5, 6), (False, True, True))
     assert maps.shape == (2, 2, 4, 5, 6)

@@ -167,23 +167,6 @@ class Up(nn.Module):
         return out.reshape(x.shape[0], -1, *sizes)
 
 
-class Same(nn.Module):
-    """A convolution that keeps every size; on wrapped axes it is one on a torus, elsewhere padded with zeros."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: Sequence[int], edges: bool = False) -> None:
-        super().__init__()
-        self.edges = edges
-        self.margins = tuple(k // 2 for k in kernel)
-        self.conv = _CONV[len(kernel)](inputs, outputs, tuple(kernel))
-
-    def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        own = tuple(m if around or self.edges else 0 for m, around in zip(self.margins, wrapped, strict=True))
-        x = extend(x, own, wrapped)
-        zeros = [m - o for m, o in zip(self.margins, own, strict=True) for _ in (0, 1)]
-        out: Tensor = self.conv(F.pad(x, zeros[::-1]) if any(zeros) else x)
-        return out
-
-
 class Filter(nn.Module):
     """One linear filter for all channels, round a torus on wrapped axes and continued by the rim elsewhere."""
 
@@ -202,23 +185,6 @@ class Filter(nn.Module):
         return convolve(planes, self.kernel[None, None]).view_as(x)
 
 
-class PixelNorm(nn.Module):
-    """Divide by the root mean square over channels at each position, then scale and shift each channel.
-
-    Needs no statistics of a batch or of a picture, so a window of a texture and the whole agree exactly.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shape = (-1, *(1,) * (x.dim() - 2))
-        scale = torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6)
-        return x * scale * self.weight.view(shape) + self.bias.view(shape)
-
-
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation over any number of axes."""
 
@@ -228,9 +194,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def normalisation(kind: str, channels: int) -> nn.Module:
-    """`batch`, `pixel` or `none`."""
-    made: dict[str, type[nn.Module]] = {"batch": BatchNorm, "pixel": PixelNorm, "none": nn.Identity}
-    return made[kind](channels)
+    """`batch` or `none`."""
+    return BatchNorm(channels) if kind == "batch" else nn.Identity()
 
 
 def full(x: Tensor) -> Tensor:

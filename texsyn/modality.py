@@ -33,13 +33,12 @@ class Design:
     energy_scales: int = 1  # copies of the energy with own weights on ever halved textures, added
     constant_channels: int = 0  # learnt maps on the fixed axes, joined to the latent field
     coordinates: bool = False  # the energy's input carries the coordinates along the fixed axes
-    normalisation: str = "batch"  # of the generator: batch, pixel or none
+    normalisation: str = "batch"  # of the generator: batch or none
     energy_mean: bool = True  # mean over positions times the number of values, instead of the paper's sum
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
     edges: bool = False  # the generator continues unwrapped axes by their rim instead of by the paper's zeros
     equaliser: tuple[int, ...] = ()  # size of the filter that brings samples to the exemplar's spectrum; () is none
-    last_kernel: int = 0  # > 0: the generator's planes come from one more convolution of this size at full resolution
 
     @property
     def factor(self) -> tuple[int, ...]:

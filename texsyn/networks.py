@@ -29,7 +29,6 @@ class Generator(nn.Module):
         super().__init__()
         self.stationary = modality.stationary
         self.factor = design.factor
-        rank = len(modality.axes)
         grid = tuple(
             1 if same else size // f
             for same, size, f in zip(modality.stationary, modality.window, self.factor, strict=True)
@@ -38,19 +37,14 @@ class Generator(nn.Module):
             nn.Parameter(torch.empty(1, design.constant_channels, *grid)) if design.constant_channels else None
         )
         inputs = design.latent_channels + design.constant_channels
-        hidden = design.generator if design.last_kernel else design.generator[:-1]
+        *hidden, last = design.generator
         self.ups, self.norms = nn.ModuleList(), nn.ModuleList()
         for layer in hidden:
             biased = design.normalisation == "none"
             self.ups.append(layers.Up(inputs, layer.channels, layer.kernel, layer.factor, biased, design.edges))
             self.norms.append(layers.normalisation(design.normalisation, layer.channels))
             inputs = layer.channels
-        last = design.generator[-1]
-        self.last = (
-            layers.Same(inputs, modality.channels, (design.last_kernel,) * rank, design.edges)
-            if design.last_kernel
-            else layers.Up(inputs, modality.channels, last.kernel, last.factor, True, design.edges)
-        )
+        self.last = layers.Up(inputs, modality.channels, last.kernel, last.factor, True, design.edges)
 
     def forward(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """`wrapped` says on which axes `z` is a torus; by default on all stationary ones."""

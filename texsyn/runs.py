@@ -132,7 +132,7 @@ def _design_from(content: dict[str, Any], folder: Path) -> Design:
             raise _damaged(folder, name)
         return tuple(layer(row) for row in rows)
 
-    if found.get("normalisation") not in ("batch", "pixel", "none"):
+    if found.get("normalisation") not in ("batch", "none"):
         raise _damaged(folder, "normalisation")
     return Design(
         latent_channels=_number(found, "latent_channels", int, 1, 4096, folder),
@@ -149,7 +149,6 @@ def _design_from(content: dict[str, Any], folder: Path) -> Design:
         log_variance_bound=_number(found, "log_variance_bound", float, 0, 100, folder),
         edges=bool(found.get("edges")),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
-        last_kernel=_number(found, "last_kernel", int, 0, 64, folder),
     )
 
 

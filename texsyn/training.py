@@ -32,7 +32,7 @@ class Recipe(Objective):
     """Everything a fit depends on besides its exemplar. Command-line flags and app controls derive from the fields."""
 
     networks: str = _option("local", "sizes of the networks: local or paper")
-    normalisation: str = _option("batch", "of the generator: batch, pixel or none")
+    normalisation: str = _option("batch", "of the generator: batch or none")
     width: float = _option(1.0, "multiplies the channels of generator and posterior")
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
@@ -101,7 +101,7 @@ def check_recipe(recipe: Recipe) -> None:
             )
     choices = {
         "networks": ("local", "paper"),
-        "normalisation": ("batch", "pixel", "none"),
+        "normalisation": ("batch", "none"),
         "precision": ("auto", "float32", "bfloat16"),
     }
     for name, allowed in choices.items():
