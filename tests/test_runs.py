@@ -233,7 +233,8 @@ def test_a_crash_anywhere_in_a_save_leaves_the_old_or_the_new(tmp_path, monkeypa
     assert set(found) <= {(0.0, 1), (1.0, 2)}
 
 
-def test_stop_signals_keep_what_is_learnt(tmp_path, picture):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)])
+def test_stop_signals_keep_what_is_learnt(tmp_path, picture, sent, code):
     command = [sys.executable, "-m", "texsyn", "fit", str(picture), "--out", str(tmp_path / "run"), "--steps", "100000"]
     small = ["--set", "width=0.1", "--set", "batch=1", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -241,11 +242,18 @@ def test_stop_signals_keep_what_is_learnt(tmp_path, picture):
         for line in child.stdout:
             if json.loads(line).get("step", 0) >= 2:
                 break
-        child.send_signal(signal.SIGINT)
+        child.send_signal(sent)
         out, _ = child.communicate(timeout=120)
-    assert child.returncode == Exit.INTERRUPTED
+    assert child.returncode == code
     assert json.loads(out.splitlines()[-1])["event"] == "stopped"
     assert sample(load(tmp_path / "run")).shape == (1, 3, 64, 64)
+
+
+def test_a_run_is_learnt_by_one_process_at_a_time(tmp_path, exemplar, recipe):
+    run = Run.create(tmp_path / "run", exemplar, recipe)
+    with storage.locked(run.path / ".lock"), pytest.raises(TexsynError, match="in use"):
+        learn(run, exemplar, recipe)
+    learn(run, exemplar, recipe)
 
 
 def test_folders_that_are_no_runs_are_refused(tmp_path):

@@ -322,7 +322,16 @@ class Run:
     def learn(
         self, triangle: Triangle, exemplar: Exemplar, recipe: Recipe, warn: Callable[[str], None]
     ) -> Iterator[Report]:
-        """Fit from where the run stands, storing checkpoints, events, sheets and, whenever it ends, the model."""
+        """Fit from where the run stands, storing checkpoints, events, sheets and, whenever it ends, the model.
+
+        Raises TexsynError, besides those of `fit`: exit 2 when another process is at it.
+        """
+        with storage.locked(self.path / ".lock"):
+            yield from self._learn(triangle, exemplar, recipe, warn)
+
+    def _learn(
+        self, triangle: Triangle, exemplar: Exemplar, recipe: Recipe, warn: Callable[[str], None]
+    ) -> Iterator[Report]:
         state = training.begin(triangle, recipe)
         self.restore(state, warn)
         content = self.content

@@ -12,7 +12,8 @@ import math
 import os
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ import torch
 from torch import Tensor
 
 from texsyn.errors import Exit, TexsynError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing guards a run against a second process
+    fcntl = None  # type: ignore[assignment]
 
 _TENSORS, _CONTENT, _MANIFEST = "tensors.safetensors", "content.json", "manifest.json"
 _MAX_JSON = 4_000_000  # bytes
@@ -66,6 +72,18 @@ def replace_text(path: Path, text: str) -> None:
         raise TexsynError(f"{path.name} cannot be written: {error.strerror or error}", Exit.DISK) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file for as long as the block runs, or the process lives. Raises TexsynError (exit 2) when taken."""
+    with path.open("a") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise TexsynError(f"{path.parent.name} is in use by another process", Exit.USAGE) from error
+        yield
 
 
 def read_content(folder: Path) -> dict[str, Any]:
