@@ -161,6 +161,10 @@ def test_frames_and_sheets(clip, tmp_path, capsys):
     run(capsys, "sample", clip, "-o", tmp_path / "sheet.png", "--format", "sheet", "--frames", 9)
     assert size(tmp_path / "sheet.png") == (192, 192)
     assert json.loads((tmp_path / "sheet.json").read_text())["frames"] == 9
+    shorter = ["sample", clip, "-o", tmp_path / "frames", "--format", "frames", "--frames", 4]
+    assert run(capsys, *shorter)[0] == Exit.USAGE
+    assert run(capsys, *shorter, "--force")[0] == 0
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 4
 
 
 def test_a_material_is_two_files_in_and_two_out(material, tmp_path, capsys):
@@ -212,6 +216,7 @@ def test_info_shows_a_run(still, capsys):
         (["sample", "{picture}"], 3, "is not a run"),
         (["sample", "{still}", "-o", "{picture}"], 2, "exists already"),
         (["sample", "{still}", "-o", "out.mp4"], 2, "is written to"),
+        (["sample", "{still}", "--format", "webp", "-o", "out.png"], 2, "out.png does not end as webp does"),
         (["sample", "{still}", "--format", "gif"], 2, "cannot be written as gif"),
         (["sample", "{still}", "--frames", "4"], 2, "for clips"),
         (["sample", "{still}", "--count", "0"], 2, "--count"),

@@ -453,7 +453,7 @@ def _plain(asked: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if name in ("tile", "loop") and value is not None}
 
 
-def _targets(options: argparse.Namespace, run: Path, moving: bool, suffix: str) -> list[tuple[Path, str | None]]:
+def _targets(options: argparse.Namespace, run: Path, moving: bool, suffix: str) -> list[tuple[Path, str]]:
     """Where each texture goes, checked before the first is made."""
     from texsyn import media
 
@@ -472,11 +472,13 @@ def _targets(options: argparse.Namespace, run: Path, moving: bool, suffix: str) 
         paths = [out.with_name(f"{out.stem}-{seed}{out.suffix}") for seed in seeds]
     else:
         paths = [out / f"seed-{seed}{ending}" for seed in seeds]
-    format = options.format
+    format = options.format or media.format_of(paths[0], moving)
+    expected = {"frames": "", "sheet": ".png", "jpg": paths[0].suffix if paths[0].suffix == ".jpeg" else ".jpg"}
+    if paths[0].suffix.lower() != expected.get(format, f".{format}"):
+        raise TexsynError(f"{paths[0].name} does not end as {format} does", Exit.USAGE)
     for path in paths:
-        if format is None:
-            media.format_of(path, moving)
-        media.refuse_overwrite(path, options.force)
+        for file in media.written_as(path, format):
+            media.refuse_overwrite(file, options.force)
     return [(path, format) for path in paths]
 
 

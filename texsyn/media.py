@@ -528,10 +528,16 @@ def write(
     comment = json.dumps({_COMMENT: metadata}, sort_keys=True) if metadata is not None else None
     parts = _split(pictures, path, planes)
     for target, _ in parts:
-        refuse_overwrite(target, force)
+        for file in written_as(target, format):
+            refuse_overwrite(file, force)
     for target, part in parts:
         _WRITERS[format](target, part, fps, comment)
-    return [target for target, _ in parts]
+    return [file for target, _ in parts for file in written_as(target, format)]
+
+
+def written_as(path: Path, format: str) -> tuple[Path, ...]:
+    """The files or folders that writing `path` in a format makes."""
+    return (path, path.with_suffix(".json")) if format == "sheet" else (path,)
 
 
 def refuse_overwrite(path: Path, force: bool) -> None:
@@ -643,6 +649,8 @@ def _write_mp4(path: Path, pictures: np.ndarray, fps: float, comment: str | None
 
 
 def _write_frames(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+    for old in path.glob("[0-9]*.png"):  # of a longer clip, when overwriting
+        old.unlink()
     for index, picture in enumerate(pictures):
         _write_png(path / f"{index:05d}.png", picture[None], fps, comment)
 
@@ -653,7 +661,6 @@ def _write_sheet(path: Path, pictures: np.ndarray, fps: float, comment: str | No
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)
     padded = np.concatenate([pictures, np.zeros((rows * columns - count, *pictures.shape[1:]), np.uint8)])
-    path = path.with_suffix(".png")
     _write_png(path, rearrange(padded, "(r c) h w k -> 1 (r h) (c w) k", c=columns), fps, comment)
     layout = {"frames": count, "columns": columns, "rows": rows, "width": width, "height": height, "fps": fps}
     with replacing(path.with_suffix(".json")) as temporary:

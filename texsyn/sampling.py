@@ -28,7 +28,7 @@ def sample(
 
     size: width and height in pixels, by default the exemplar's. frames: of a clip. tile: "xy", "x", "y" or "none", by
     default every axis on which the kind is stationary. A size on a wrapped axis that is no multiple of what one latent
-    position makes is reached by resampling the next multiple on the torus, which keeps the wrap exact.
+    position makes is reached by resampling the nearest multiple on the torus, which keeps the wrap exact.
     Raises TexsynError (exit 2) for a size or an axis that the kind does not have.
     """
     goal = target(triangle.modality, size, frames)
@@ -81,7 +81,7 @@ def _one(triangle: Triangle, seed: int, goal: tuple[int, ...], wrapped: tuple[bo
     """`channels *goal`. An axis that must not wrap is cut out of a larger torus: its rims are like its inside."""
     stationary = triangle.modality.stationary
     grid = tuple(
-        -(-size // factor) + (_MARGIN if same and not around else 0)
+        max(1, (2 * size + factor) // (2 * factor)) if around else -(-size // factor) + (_MARGIN if same else 0)
         for size, factor, same, around in zip(goal, triangle.factor, stationary, wrapped, strict=True)
     )
     triangle.average.eval()
