@@ -179,6 +179,7 @@ def test_a_time_budget_ends_the_fit_and_sets_the_schedule(exemplar, recipe, monk
 
 def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe):
     """Whatever the generator makes, its bands are nearer the exemplar's afterwards, and its mean stays."""
+    recipe = replace(recipe, equalise=2.0)
     triangle = lively(create(exemplar, recipe))
     training.settle(triangle, recipe, exemplar.pixels)
     modality = triangle.modality

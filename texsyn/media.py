@@ -285,7 +285,7 @@ def _decode_deep(path: Path) -> np.ndarray:
 
 
 def _read_clip(path: Path) -> tuple[np.ndarray, float]:
-    """`t h w 3`, float32 in [0, 1], upright, and frames per second."""
+    """`t h w 3`, upright, uint8 or float32 in [0, 1], and frames per second."""
     if path.is_dir():
         return _read_folder(path), 25.0
     if _format(path) not in ("gif", "video"):
@@ -357,7 +357,7 @@ def _steady(pictures: list[np.ndarray], times: list[float], rate: float) -> tupl
         pictures = [pictures[index] for index in shown]
     elif len(steps) and steps.min() > 0:
         rate = len(steps) / (times[-1] - times[0])
-    return np.stack(pictures).astype(np.float32) / 255, round(rate, 3)
+    return np.stack(pictures), round(rate, 3)
 
 
 def frame_slice(frames: str | slice | None, count: int) -> slice:
@@ -381,25 +381,32 @@ def _centre_square(pixels: np.ndarray) -> np.ndarray:
 
 
 def _reduce(frames: np.ndarray, modality: Modality, side: int | None) -> Tensor:
-    """`t h w c` -> `c t h w`, both in [0, 1]: the shorter side reduced to `side`, and moving pictures by area."""
+    """`t h w c` -> `c t h w` in [0, 1]: the shorter side reduced to `side`, and moving pictures by area."""
     from PIL import Image
 
-    pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> c t h w")
     side = modality.side if side is None else side
-    height, width = pixels.shape[2:]
+    height, width = frames.shape[1:3]
     placed = not all(modality.stationary)  # its networks are as large as the picture
     if not side or (min(height, width) <= side and not placed):
-        return pixels
+        side = min(height, width)
     if placed and min(height, width) < side:
         raise TexsynError(f"the clip is {width} x {height}, but a clip needs at least {side} x {side}")
     scale = side / min(height, width)
     goal = (round(height * scale), round(width * scale))
-    if goal == (height, width):
-        return pixels
     method = Image.Resampling.BOX if modality.moving else Image.Resampling.LANCZOS
-    planes = rearrange(pixels, "c t h w -> (c t) h w").numpy()
-    small = np.stack([np.asarray(Image.fromarray(plane).resize(goal[::-1], method)) for plane in planes])
-    return rearrange(torch.from_numpy(small).clamp(0, 1), "(c t) h w -> c t h w", c=len(pixels))
+
+    def small(plane: np.ndarray) -> np.ndarray:
+        exact = np.ascontiguousarray(_unit(plane))
+        return exact if goal == (height, width) else np.asarray(Image.fromarray(exact).resize(goal[::-1], method))
+
+    # Plane by plane: as floats a long clip would not fit in memory before it is reduced.
+    planes = np.stack([[small(frame[..., c]) for frame in frames] for c in range(frames.shape[-1])])
+    return torch.from_numpy(planes).clamp(0, 1)
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    """float32 in [0, 1], from that or from uint8."""
+    return values.astype(np.float32) / 255 if values.dtype == np.uint8 else values
 
 
 def _with_window(exemplar: Exemplar, name: str) -> Exemplar:
@@ -447,7 +454,7 @@ def frames_for_scoring(path: Path, side: int = 64) -> np.ndarray:
 def _eight_bit(picture: np.ndarray) -> Any:
     from PIL import Image
 
-    return Image.fromarray(np.round(picture * 255).astype(np.uint8))
+    return Image.fromarray(np.round(_unit(picture) * 255).astype(np.uint8))
 
 
 def _digest(files: list[Path]) -> str:

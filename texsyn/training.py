@@ -49,7 +49,7 @@ class Recipe(Objective):
     averaging: float = _option(0.97, "decay of the running average of the generator; 0 takes the last weights")
     penalty_every: int = _option(2, "steps from one gradient penalty to the next")
     checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
-    equalise: float = _option(2.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
+    equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
     precision: str = _option("auto", "auto, float32 or bfloat16")
 
 
@@ -71,8 +71,8 @@ def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
 
 # A clip's window holds 2.6 times a still's values, so it takes fewer of them.
 _BY_KIND: dict[tuple[str, bool], dict[str, Any]] = {
-    ("fast", True): {"batch": 2, "steps": 1200},
-    ("best", True): {"batch": 2, "steps": 5000},
+    ("fast", True): {"batch": 2, "steps": 1200, "equalise": 2.0},
+    ("best", True): {"batch": 2, "steps": 5000, "equalise": 2.0},
     ("paper", True): {"batch": 2, "steps": 5000},
 }
 
