@@ -12,7 +12,7 @@ from PIL import Image
 
 from texsyn.media import Exemplar
 from texsyn.modality import Design, Layer, Modality, Plane
-from texsyn.training import Recipe
+from texsyn.recipes import Recipe
 from texsyn.triangle import Triangle
 
 torch.set_num_threads(1)

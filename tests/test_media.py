@@ -12,7 +12,7 @@ import torch
 from conftest import VIDEOS, draw
 from PIL import Image, TiffImagePlugin
 
-from texsyn import TexsynError, media
+from texsyn import TexsynError, media, writing
 from texsyn.errors import Exit
 from texsyn.modality import Plane
 
@@ -20,7 +20,7 @@ from texsyn.modality import Plane
 def pixels(path: Path, **more) -> np.ndarray:
     """What is read, `h w c` or `t h w c`, in 0 to 255."""
     exemplar = media.read(path, **more)
-    out = media.to_uint8(exemplar.pixels)
+    out = writing.to_uint8(exemplar.pixels)
     return out if exemplar.modality.moving else out[0]
 
 
@@ -210,7 +210,7 @@ def test_a_rotated_video_is_turned_upright(tmp_path):
     path.write_bytes(turned)
     found = media.read(path)
     assert (found.facts["width"], found.facts["height"]) == (64, 80)
-    frame = media.to_uint8(found.pixels)[20].astype(float)
+    frame = writing.to_uint8(found.pixels)[20].astype(float)
     rows, columns = frame.mean((1, 2)), frame.mean((0, 2))
     assert abs(columns[:8].mean() - columns[-8:].mean()) > 20  # the dark band along the top is now along a side
     assert abs(rows[:8].mean() - rows[-8:].mean()) < 5
@@ -332,9 +332,9 @@ MADE_BY = {"recipe": "fast", "seed": 7}
 @pytest.mark.parametrize(("ending", "tolerance"), [("png", 0), ("jpg", 12), ("webp", 0)])
 def test_stills_are_written_and_carry_what_made_them(tmp_path, ending, tolerance):
     path = tmp_path / f"out.{ending}"
-    assert media.write(texture(False), path, metadata=MADE_BY) == [path]
-    assert np.abs(reference(path).astype(int) - media.to_uint8(texture(False))[0]).max() <= tolerance
-    assert media.read_metadata(path) == MADE_BY
+    assert writing.write(texture(False), path, metadata=MADE_BY) == [path]
+    assert np.abs(reference(path).astype(int) - writing.to_uint8(texture(False))[0]).max() <= tolerance
+    assert writing.read_metadata(path) == MADE_BY
 
 
 @pytest.mark.parametrize("ending", ["mp4", "gif", "webp"])
@@ -342,13 +342,13 @@ def test_stills_are_written_and_carry_what_made_them(tmp_path, ending, tolerance
 def test_clips_are_written_and_carry_what_made_them(tmp_path, ending, size):
     path = tmp_path / f"out.{ending}"
     clip = texture(True, size)
-    media.write(clip, path, fps=20, metadata=MADE_BY)
-    assert media.read_metadata(path) == MADE_BY
+    writing.write(clip, path, fps=20, metadata=MADE_BY)
+    assert writing.read_metadata(path) == MADE_BY
     found = decode(path)[:, : size[0], : size[1]]
     assert found.shape[0] == 9
-    difference = np.abs(found.astype(int) - media.to_uint8(clip))
+    difference = np.abs(found.astype(int) - writing.to_uint8(clip))
     assert difference.mean() < 13
-    shuffled = np.abs(found.astype(int) - media.to_uint8(clip)[::-1])
+    shuffled = np.abs(found.astype(int) - writing.to_uint8(clip)[::-1])
     assert difference.mean() < 0.5 * shuffled.mean()
 
 
@@ -362,7 +362,7 @@ def decode(path: Path) -> np.ndarray:
 
 def test_mp4_is_what_browsers_play(tmp_path):
     path = tmp_path / "out.mp4"
-    media.write(texture(True), path, fps=20)
+    writing.write(texture(True), path, fps=20)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert (stream.codec.name, stream.pix_fmt, float(stream.average_rate)) == ("h264", "yuv420p", 20)
@@ -373,28 +373,28 @@ def test_mp4_is_what_browsers_play(tmp_path):
 
 def test_frames_and_sheets(tmp_path):
     clip = texture(True)
-    media.write(clip, tmp_path / "frames", format="frames")
+    writing.write(clip, tmp_path / "frames", format="frames")
     names = sorted(p.name for p in (tmp_path / "frames").iterdir())
     assert names == [f"{n:05d}.png" for n in range(9)]
-    np.testing.assert_array_equal(reference(tmp_path / "frames" / "00004.png"), media.to_uint8(clip)[4])
-    media.write(clip, tmp_path / "sheet.png", format="sheet", fps=20)
+    np.testing.assert_array_equal(reference(tmp_path / "frames" / "00004.png"), writing.to_uint8(clip)[4])
+    writing.write(clip, tmp_path / "sheet.png", format="sheet", fps=20)
     layout = json.loads((tmp_path / "sheet.json").read_text())
     assert layout == {"frames": 9, "columns": 3, "rows": 3, "width": 48, "height": 32, "fps": 20}
     sheet = reference(tmp_path / "sheet.png")
-    np.testing.assert_array_equal(sheet[32:64, 48:96], media.to_uint8(clip)[4])
+    np.testing.assert_array_equal(sheet[32:64, 48:96], writing.to_uint8(clip)[4])
 
 
 def test_same_texture_same_bytes(tmp_path):
     for ending, moving in (("png", False), ("mp4", True), ("gif", True), ("webp", True)):
         one, two = tmp_path / f"one.{ending}", tmp_path / f"two.{ending}"
-        media.write(texture(moving), one, metadata=MADE_BY)
-        media.write(texture(moving), two, metadata=MADE_BY)
+        writing.write(texture(moving), one, metadata=MADE_BY)
+        writing.write(texture(moving), two, metadata=MADE_BY)
         assert one.read_bytes() == two.read_bytes()
 
 
 def test_materials_are_written_one_file_a_map_with_unit_normals(tmp_path):
     maps = torch.cat([texture(False), 0.5 * texture(False).flip(0)])
-    files = media.write(maps, tmp_path / "out.png", planes=(Plane("colour"), Plane("normal")))
+    files = writing.write(maps, tmp_path / "out.png", planes=(Plane("colour"), Plane("normal")))
     assert [f.name for f in files] == ["out-colour.png", "out-normal.png"]
     vectors = reference(files[1]) / 127.5 - 1
     assert np.abs(np.linalg.norm(vectors, axis=-1) - 1).max() < 0.02
@@ -402,13 +402,13 @@ def test_materials_are_written_one_file_a_map_with_unit_normals(tmp_path):
 
 def test_nothing_is_overwritten_unless_told(tmp_path):
     path = tmp_path / "out.png"
-    media.write(texture(False), path)
+    writing.write(texture(False), path)
     before = path.read_bytes()
     with pytest.raises(TexsynError, match="exists already") as caught:
-        media.write(-texture(False), path)
+        writing.write(-texture(False), path)
     assert caught.value.exit is Exit.USAGE
     assert path.read_bytes() == before
-    media.write(-texture(False), path, force=True)
+    writing.write(-texture(False), path, force=True)
     assert path.read_bytes() != before
 
 
@@ -416,9 +416,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(media.os, "replace", full)
+    monkeypatch.setattr(writing.os, "replace", full)
     with pytest.raises(TexsynError, match="No space left") as caught:
-        media.write(texture(False), tmp_path / "out.png")
+        writing.write(texture(False), tmp_path / "out.png")
     assert caught.value.exit is Exit.DISK
     assert list(tmp_path.iterdir()) == []
 
@@ -426,4 +426,4 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_endings_that_cannot_hold_it_are_refused(tmp_path):
     for moving, name in ((False, "out.mp4"), (True, "out.png"), (False, "out")):
         with pytest.raises(TexsynError, match="is written to"):
-            media.write(texture(moving), tmp_path / name)
+            writing.write(texture(moving), tmp_path / name)

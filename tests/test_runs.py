@@ -15,6 +15,7 @@ from safetensors.torch import save as to_bytes
 
 from texsyn import Run, TexsynError, load, runs, save, storage, training
 from texsyn.errors import Exit
+from texsyn.recipes import Recipe
 from texsyn.sampling import sample
 
 
@@ -85,7 +86,7 @@ def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path, kills)
     modality = KINDS["still"]
     pixels = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
     exemplar = runs.Exemplar(pixels, modality)
-    recipe = training.Recipe(steps=40, batch=2, precision="float32", checkpoint_every=4)
+    recipe = Recipe(steps=40, batch=2, precision="float32", checkpoint_every=4)
     unbroken = Run.create(tmp_path / "unbroken", exemplar, recipe)
     killed = Run.create(tmp_path / "killed", exemplar, recipe)
     finish(unbroken.path)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from conftest import KINDS, lively
 
-from texsyn import TexsynError, training
+from texsyn import TexsynError, spectrum, training
 from texsyn.errors import Exit
-from texsyn.training import Recipe, create, crops, fit, recipe_for
+from texsyn.recipes import Recipe, recipe_for
+from texsyn.training import create, crops, fit
 from texsyn.triangle import OBJECTIVES, TERMS
 
 
@@ -184,13 +185,13 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     training.settle(triangle, recipe, exemplar.pixels)
     modality = triangle.modality
     z = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
-    bands = training._bands(modality, z.device)
+    bands = spectrum.bands(modality.axes, modality.window, z.device)
     real = crops(exemplar.pixels, modality.window, 32, training.random(0, "crop", 0))
-    goal = training._band_power(real, bands).log()
+    goal = spectrum.band_power(real, bands).log()
     with torch.no_grad():
         made = triangle.average(z)
         equalised = triangle.equaliser(made, modality.stationary)
-    before, after = (training._band_power(x, bands).log() - goal for x in (made, equalised))
+    before, after = (spectrum.band_power(x, bands).log() - goal for x in (made, equalised))
     held = (goal > goal.max() - 12) & (before.abs() < 20)  # bands that the exemplar has at all
     louder = before > 0  # gains are bounded by 2, cuts are not
     assert after[held & louder].square().mean() < before[held & louder].square().mean()

@@ -18,29 +18,32 @@ _WHERE = {
     "MODALITIES": "modality",
     "Exemplar": "media",
     "read": "media",
-    "write": "media",
-    "RECIPES": "training",
-    "Recipe": "training",
+    "write": "writing",
+    "RECIPES": "recipes",
+    "Recipe": "recipes",
     "Report": "training",
-    "recipe_for": "training",
+    "recipe_for": "recipes",
     "create": "training",
     "fit": "training",
     "sample": "sampling",
     "Triangle": "triangle",
     "Run": "runs",
-    "save": "runs",
+    "save": "models",
     "load": "runs",
 }
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from texsyn.errors import TexsynError
-    from texsyn.media import Exemplar, read, write
+    from texsyn.media import Exemplar, read
     from texsyn.modality import MODALITIES
-    from texsyn.runs import Run, load, save
+    from texsyn.models import save
+    from texsyn.recipes import RECIPES, Recipe, recipe_for
+    from texsyn.runs import Run, load
     from texsyn.sampling import sample
-    from texsyn.training import RECIPES, Recipe, Report, create, fit, recipe_for
+    from texsyn.training import Report, create, fit
     from texsyn.triangle import Triangle
+    from texsyn.writing import write
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from texsyn import __version__
 from texsyn.errors import Exit, TexsynError
+from texsyn.screen import Screen
 
 if TYPE_CHECKING:
     import torch
 
     from texsyn.media import Exemplar
+    from texsyn.recipes import Recipe
     from texsyn.runs import Run
-    from texsyn.training import Recipe, Report
     from texsyn.triangle import Triangle
 
 _KINDS = ("still", "clip", "surface", "material")
@@ -161,7 +161,7 @@ def _width_by_height(text: str) -> tuple[int, int]:
 def _fit(options: argparse.Namespace) -> int:
     if options.set == ["?"]:
         return _list_fields()
-    screen, device = _Screen(options), _device(options.device)
+    screen, device = Screen(options), _device(options.device)
     run, recipe = _resumed(options) if options.resume else _begun(options, screen)
     exemplar = run.exemplar()
     from texsyn import training
@@ -170,7 +170,7 @@ def _fit(options: argparse.Namespace) -> int:
     triangle = run.fresh(device)
     recipe = training.resolve(recipe, triangle.device)
     with _stopping() as stop, screen:
-        report: Report | None = None
+        report = None
         for report in run.learn(triangle, exemplar, recipe, screen.warn):
             screen.show(report, recipe)
             if stop.number:
@@ -184,7 +184,7 @@ def _fit(options: argparse.Namespace) -> int:
     return 128 + stop.number if stop.number else Exit.OK
 
 
-def _print_card(run: Run, triangle: Triangle, exemplar: Exemplar, screen: _Screen) -> None:
+def _print_card(run: Run, triangle: Triangle, exemplar: Exemplar, screen: Screen) -> None:
     from texsyn import quality
 
     try:
@@ -195,14 +195,14 @@ def _print_card(run: Run, triangle: Triangle, exemplar: Exemplar, screen: _Scree
     screen.card(card.plain(), quality.words(card))
 
 
-def _begun(options: argparse.Namespace, screen: _Screen) -> tuple[Run, Recipe]:
+def _begun(options: argparse.Namespace, screen: Screen) -> tuple[Run, Recipe]:
     if not options.exemplar:
         raise TexsynError("name an exemplar, or a run with --resume", Exit.USAGE)
-    from texsyn import media, runs, training
+    from texsyn import media, recipes, runs
 
     exemplar = media.read(*options.exemplar, kind=options.kind, frames=options.frames, side=options.side)
-    recipe = training.recipe_for(options.recipe, exemplar.modality, **_changes(options))
-    training.check_fit(exemplar.modality, recipe)  # before anything is written
+    recipe = recipes.recipe_for(options.recipe, exemplar.modality, **_changes(options))
+    recipes.check_fit(exemplar.modality, recipe)  # before anything is written
     path = options.out or runs.default_path(options.exemplar[0])
     return runs.Run.create(path, exemplar, recipe, options.recipe), recipe
 
@@ -210,7 +210,7 @@ def _begun(options: argparse.Namespace, screen: _Screen) -> tuple[Run, Recipe]:
 def _resumed(options: argparse.Namespace) -> tuple[Run, Recipe]:
     from dataclasses import replace
 
-    from texsyn import runs, training
+    from texsyn import recipes, runs
 
     if options.exemplar or options.out or options.set or options.seed is not None:
         raise TexsynError(
@@ -223,14 +223,14 @@ def _resumed(options: argparse.Namespace) -> tuple[Run, Recipe]:
         recipe = replace(recipe, steps=options.steps, minutes=0.0)
     if options.minutes is not None:
         recipe = replace(recipe, minutes=options.minutes)
-    training.check_recipe(recipe)
+    recipes.check_recipe(recipe)
     return run, recipe
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import asdict, fields
 
-    from texsyn.training import Recipe
+    from texsyn.recipes import Recipe
     from texsyn.triangle import OBJECTIVES
 
     changes: dict[str, Any] = asdict(OBJECTIVES[options.objective]) if options.objective != "triangle" else {}
@@ -261,7 +261,7 @@ def _parse(name: str, value: str, default: Any) -> Any:
 def _list_fields() -> int:
     from dataclasses import fields
 
-    from texsyn.training import Recipe
+    from texsyn.recipes import Recipe
 
     for f in fields(Recipe):
         print(f"{f.name}={f.default!s:10}  {f.metadata.get('help', '')}")
@@ -317,113 +317,11 @@ def _stopping() -> Iterator[_Stop]:
             signal.signal(watched, handler)
 
 
-class _Screen:
-    """What a person, or with --json a program, sees of a fit."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.json, self.quiet = options.json, options.quiet
-        self.bar: Any = None
-        self.task: Any = None
-        self.estimated = False
-        self.started = time.perf_counter()
-        self.line = 0.0
-
-    def __enter__(self) -> _Screen:
-        if not self.json and not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
-
-            self.bar = Progress(
-                TextColumn("{task.percentage:3.0f} %"),
-                BarColumn(),
-                TextColumn("{task.description}"),
-                console=Console(stderr=True),
-            )
-            self.task = self.bar.add_task("starting", total=1.0)
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar:
-            self.bar.stop()
-
-    def say(self, text: str) -> None:
-        if not self.quiet and not self.json:
-            print(text, file=sys.stderr, flush=True)
-
-    def warn(self, text: str) -> None:
-        if self.json:
-            self._json(event="warning", message=text)
-        elif self.bar:
-            self.bar.console.print(f"warning: {text}", markup=False)
-        else:
-            print(f"texsyn: warning: {text}", file=sys.stderr, flush=True)
-
-    def show(self, report: Report, recipe: Recipe) -> None:
-        waited = time.perf_counter() - self.started
-        if not self.estimated and (waited > 4 or report.done):
-            self.estimated = True
-            self._estimate(report, recipe)
-        if self.json:
-            self._json(
-                event="step",
-                step=report.step,
-                progress=round(report.progress, 4),
-                terms=report.terms,
-                seconds=round(report.seconds, 2),
-                textures_per_second=round(report.rate, 2),
-                remaining=round(report.remaining, 1),
-            )
-        elif self.bar:
-            self.bar.update(self.task, completed=report.progress, description=_line(report))
-        elif not self.quiet and (report.seconds - self.line >= 15 or report.done):
-            self.line = report.seconds
-            print(f"{100 * report.progress:3.0f} %  {_line(report)}", file=sys.stderr, flush=True)
-
-    def _estimate(self, report: Report, recipe: Recipe) -> None:
-        total = f"{recipe.minutes:g} minutes" if recipe.minutes else f"{recipe.steps} steps"
-        text = f"{total}: about {_duration(report.remaining)} to go on this machine"
-        if self.bar:
-            self.bar.console.print(text, markup=False)
-        else:
-            self.say(text)
-
-    def card(self, plain: dict[str, Any], lines: list[str]) -> None:
-        if self.json:
-            self._json(event="card", **plain)
-        for line in lines:
-            self.say(f"  {line}")
-
-    def finish(self, run: Run, report: Report, stopped: bool) -> None:
-        if self.json:
-            self._json(event="stopped" if stopped else "finished", run=str(run.path), step=report.step)
-            return
-        word = "stopped, and kept what was learnt" if stopped else "finished"
-        self.say(f"{word}: {report.step} steps in {_duration(report.seconds)}")
-        self.say(f"sheets in {run.path / 'sheets'}; more textures: texsyn sample {run.path}")
-        print(run.path)
-
-    @staticmethod
-    def _json(**content: Any) -> None:
-        print(json.dumps(content), flush=True)
-
-
-def _line(report: Report) -> str:
-    terms = "  ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in report.terms.items())
-    return f"step {report.step}  {terms}  {report.rate:.1f} textures/s  {_duration(report.remaining)} left"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 # ---------------------------------------------------------------- sample and info
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from texsyn import media, runs, sampling
+    from texsyn import runs, sampling, writing
 
     if not 1 <= options.count <= 100_000 or options.seed < 0:
         raise TexsynError("--count must be at least 1 and --seed at least 0", Exit.USAGE)
@@ -441,7 +339,7 @@ def _sample(options: argparse.Namespace) -> int:
         texture = sampling.sample(triangle, seed=seed, **asked)[0]
         metadata = None if options.no_metadata else {**run.made_by(), "seed": seed, "size": list(goal), **_plain(asked)}
         fps = options.fps or run.fps or 25.0
-        written = media.write(
+        written = writing.write(
             texture, path, planes=modality.planes, format=format, fps=fps, metadata=metadata, force=options.force
         )
         for file in written:
@@ -455,16 +353,16 @@ def _plain(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _targets(options: argparse.Namespace, run: Path, moving: bool, suffix: str) -> list[tuple[Path, str]]:
     """Where each texture goes, checked before the first is made."""
-    from texsyn import media
+    from texsyn import writing
 
-    if options.format and options.format not in media.formats(moving):
+    if options.format and options.format not in writing.formats(moving):
         raise TexsynError(f"a {'clip' if moving else 'still'} cannot be written as {options.format}", Exit.USAGE)
     in_folders = options.format == "frames"
     ending = {None: suffix, "frames": "", "sheet": ".png"}.get(options.format, f".{options.format}")
     seeds = range(options.seed, options.seed + options.count)
     out = options.out or run / "samples"
     single_file = options.out is not None and (
-        out.suffix.lower() in media.ENDINGS or (in_folders and options.count == 1)
+        out.suffix.lower() in writing.ENDINGS or (in_folders and options.count == 1)
     )
     if single_file and options.count == 1:
         paths = [out]
@@ -472,18 +370,18 @@ def _targets(options: argparse.Namespace, run: Path, moving: bool, suffix: str) 
         paths = [out.with_name(f"{out.stem}-{seed}{out.suffix}") for seed in seeds]
     else:
         paths = [out / f"seed-{seed}{ending}" for seed in seeds]
-    format = options.format or media.format_of(paths[0], moving)
+    format = options.format or writing.format_for(paths[0], moving)
     expected = {"frames": "", "sheet": ".png", "jpg": paths[0].suffix if paths[0].suffix == ".jpeg" else ".jpg"}
     if paths[0].suffix.lower() != expected.get(format, f".{format}"):
         raise TexsynError(f"{paths[0].name} does not end as {format} does", Exit.USAGE)
     for path in paths:
-        for file in media.written_as(path, format):
-            media.refuse_overwrite(file, options.force)
+        for file in writing.written_as(path, format):
+            writing.refuse_overwrite(file, options.force)
     return [(path, format) for path in paths]
 
 
 def _info(options: argparse.Namespace) -> int:
-    from texsyn import media, runs
+    from texsyn import runs, writing
 
     if options.path.is_dir():
         run = runs.Run.open(options.path)
@@ -491,7 +389,7 @@ def _info(options: argparse.Namespace) -> int:
     else:
         if not options.path.exists():
             raise TexsynError(f"{options.path.name}: no such file or folder")
-        found = media.read_metadata(options.path)
+        found = writing.read_metadata(options.path)
         if found is None:
             raise TexsynError(f"{options.path.name} says nothing of texsyn: not made by it, or made with --no-metadata")
         content = found

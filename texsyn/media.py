@@ -1,4 +1,4 @@
-"""Files to exemplars and textures to files. Every file is hostile until its first bytes say what it is.
+"""Files to exemplars. Every file is hostile until its first bytes say what it is.
 
 Inside, a texture is a float tensor `channels *axes` in [-1, 1]; axes are (t,) y, x.
 """
@@ -6,24 +6,17 @@ Inside, a texture is a float tensor `channels *axes` in [-1, 1]; axes are (t,) y
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import os
 import re
-import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
-from texsyn.errors import Exit, TexsynError
+from texsyn.errors import TexsynError
 from texsyn.modality import MODALITIES, Modality, Plane
 
 MAX_BYTES = 200_000_000
@@ -40,15 +33,11 @@ _STILL_MAGIC = {
     b"MM\x00*": "tiff",
 }
 # libav opens scripts and playlists that name other files; only these containers, and only from this file.
-_CONTAINER = {
+CONTAINER = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,png_pipe,tiff_pipe",
     "protocol_whitelist": "file",
 }
-_STILL_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_CLIP_SUFFIXES = (".mp4", ".gif", ".webp")
-ENDINGS = frozenset((*_STILL_SUFFIXES, *_CLIP_SUFFIXES))
 _FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-_COMMENT = "texsyn"
 
 
 @dataclass(frozen=True)
@@ -65,9 +54,6 @@ class Exemplar:
     def size(self) -> tuple[int, ...]:
         """(Frames and) pixels per axis."""
         return tuple(self.pixels.shape[1:])
-
-
-# ---------------------------------------------------------------- reading
 
 
 def read(
@@ -123,11 +109,12 @@ def read(
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise TexsynError(f"{_short(path.name)}: no such file or folder")
+        raise TexsynError(f"{short(path.name)}: no such file or folder")
     return path
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name as a message may show it: printable, at most 80 characters."""
     printable = "".join(c if c.isprintable() else "?" for c in name)
     return printable if len(printable) <= 80 else printable[:77] + "..."
 
@@ -150,20 +137,21 @@ def _kind(files: list[Path], kind: str | None) -> Modality:
 
 def sniff(path: Path) -> str:
     """`still` or `clip`, from a file's first bytes (a folder is a clip)."""
-    return "clip" if path.is_dir() or _format(path) in ("gif", "video") else "still"
+    return "clip" if path.is_dir() or format_of(path) in ("gif", "video") else "still"
 
 
-def _format(path: Path) -> str:
+def format_of(path: Path) -> str:
+    """png, jpeg, tiff, webp, gif or video, by the first bytes. Raises TexsynError (exit 3) for anything else."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
-        raise TexsynError(f"{_short(path.name)}: {error.strerror}") from error
+        raise TexsynError(f"{short(path.name)}: {error.strerror}") from error
     if size == 0:
-        raise TexsynError(f"{_short(path.name)} is empty")
+        raise TexsynError(f"{short(path.name)} is empty")
     if size > MAX_BYTES:
-        raise TexsynError(f"{_short(path.name)} is {size / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed")
+        raise TexsynError(f"{short(path.name)} is {size / 1e6:.0f} MB, more than the {MAX_BYTES / 1e6:.0f} MB allowed")
     for magic, name in _STILL_MAGIC.items():
         if head.startswith(magic):
             return name
@@ -175,7 +163,7 @@ def _format(path: Path) -> str:
     if riff or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free") or head[:4] == b"\x1aE\xdf\xa3":
         return "video"
     raise TexsynError(
-        f"{_short(path.name)} is neither a picture (PNG, JPEG, WebP, TIFF) nor a clip (MP4, MOV, WebM, AVI, GIF)"
+        f"{short(path.name)} is neither a picture (PNG, JPEG, WebP, TIFF) nor a clip (MP4, MOV, WebM, AVI, GIF)"
     )
 
 
@@ -183,16 +171,16 @@ def read_still(path: Path) -> np.ndarray:
     """`h w 3`, float32 in [0, 1], upright, in sRGB."""
     from PIL import Image, ImageCms, ImageOps
 
-    kind = _format(path)
+    kind = format_of(path)
     if kind in ("gif", "video"):
-        raise TexsynError(f"{_short(path.name)} is a clip, not a still")
+        raise TexsynError(f"{short(path.name)} is a clip, not a still")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what we refuse or do not use
             with Image.open(path, formats=[kind]) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise TexsynError(
-                        f"{_short(path.name)} is {image.width} x {image.height}, more than the "
+                        f"{short(path.name)} is {image.width} x {image.height}, more than the "
                         f"{MAX_PIXELS / 1e6:.0f} million pixels allowed"
                     )
                 orientation = image.getexif().get(0x0112, 1)
@@ -211,13 +199,12 @@ def read_still(path: Path) -> np.ndarray:
     except TexsynError:
         raise
     except Exception as error:  # decoders raise dozens of kinds for a broken file
-        raise TexsynError(
-            f"{_short(path.name)} cannot be read as a {kind.upper()} picture: {_reason(error)}"
-        ) from error
+        raise TexsynError(f"{short(path.name)} cannot be read as a {kind.upper()} picture: {reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
-    return _short(str(error).splitlines()[0] if str(error) else type(error).__name__)
+def reason(error: Exception) -> str:
+    """The first line of what a decoder said."""
+    return short(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
 def _sixteen_bit_colour(path: Path, kind: str, image: Any) -> bool:
@@ -234,7 +221,7 @@ def _sixteen_bit_colour(path: Path, kind: str, image: Any) -> bool:
 def _grey(values: np.ndarray, orientation: int, path: Path) -> np.ndarray:
     if values.dtype == np.float32:
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            raise TexsynError(f"{_short(path.name)} holds floating-point greys outside 0 to 1")
+            raise TexsynError(f"{short(path.name)} holds floating-point greys outside 0 to 1")
         scaled = values
     else:
         scaled = np.clip(values.astype(np.float32), 0, 65535) / 65535
@@ -258,7 +245,7 @@ def _refuse_transparent(image: Any, path: Path) -> None:
         if alpha.min() < 255:
             share = 100 * float((alpha < 255).mean())
             raise TexsynError(
-                f"{_short(path.name)} has transparent pixels ({share:.1f} %): flatten it onto a background first"
+                f"{short(path.name)} has transparent pixels ({share:.1f} %): flatten it onto a background first"
             )
 
 
@@ -276,11 +263,11 @@ def _decode_deep(path: Path) -> np.ndarray:
     """16-bit colour, which Pillow cuts to 8 bits."""
     import av
 
-    with av.open(str(path.absolute()), container_options=_CONTAINER, timeout=20.0) as container:
+    with av.open(str(path.absolute()), container_options=CONTAINER, timeout=20.0) as container:
         container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         frame = next(container.decode(video=0))
         if "a" in frame.format.name and frame.to_ndarray(format="rgba64le")[..., 3].min() < 65535:
-            raise TexsynError(f"{_short(path.name)} has transparent pixels: flatten it onto a background first")
+            raise TexsynError(f"{short(path.name)} has transparent pixels: flatten it onto a background first")
         return np.asarray(frame.to_ndarray(format="rgb48le"), np.float32) / 65535
 
 
@@ -288,14 +275,14 @@ def _read_clip(path: Path) -> tuple[np.ndarray, float]:
     """`t h w 3`, upright, uint8 or float32 in [0, 1], and frames per second."""
     if path.is_dir():
         return _read_folder(path), 25.0
-    if _format(path) not in ("gif", "video"):
-        raise TexsynError(f"{_short(path.name)} is a single picture, not a clip")
+    if format_of(path) not in ("gif", "video"):
+        raise TexsynError(f"{short(path.name)} is a single picture, not a clip")
     try:
         return _decode_clip(path)
     except TexsynError:
         raise
     except Exception as error:  # libav raises dozens of kinds for a broken file
-        raise TexsynError(f"{_short(path.name)} cannot be read as a clip: {_reason(error)}") from error
+        raise TexsynError(f"{short(path.name)} cannot be read as a clip: {reason(error)}") from error
 
 
 def _read_folder(path: Path) -> np.ndarray:
@@ -304,13 +291,13 @@ def _read_folder(path: Path) -> np.ndarray:
 
     files = sorted((f for f in path.iterdir() if f.suffix.lower() in _FRAME_SUFFIXES), key=natural)
     if not files:
-        raise TexsynError(f"{_short(path.name)} holds no frames (PNG, JPEG, WebP or TIFF)")
+        raise TexsynError(f"{short(path.name)} holds no frames (PNG, JPEG, WebP or TIFF)")
     if len(files) > MAX_FRAMES:
-        raise TexsynError(f"{_short(path.name)} holds {len(files)} frames, more than the {MAX_FRAMES} allowed")
+        raise TexsynError(f"{short(path.name)} holds {len(files)} frames, more than the {MAX_FRAMES} allowed")
     frames = [read_still(file) for file in files]
     for file, frame in zip(files, frames, strict=True):
         if frame.shape != frames[0].shape:
-            raise TexsynError(f"{_short(file.name)} is {_size(frame)}, but {files[0].name} is {_size(frames[0])}")
+            raise TexsynError(f"{short(file.name)} is {_size(frame)}, but {files[0].name} is {_size(frames[0])}")
     return np.stack(frames)
 
 
@@ -319,9 +306,9 @@ def _decode_clip(path: Path) -> tuple[np.ndarray, float]:
 
     pictures: list[np.ndarray] = []
     times: list[float] = []
-    with av.open(str(path.absolute()), container_options=_CONTAINER, timeout=20.0) as container:
+    with av.open(str(path.absolute()), container_options=CONTAINER, timeout=20.0) as container:
         if not container.streams.video:
-            raise TexsynError(f"{_short(path.name)} has no pictures in it")
+            raise TexsynError(f"{short(path.name)} has no pictures in it")
         stream = container.streams.video[0]
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         rate = float(stream.average_rate or 25)
@@ -329,18 +316,18 @@ def _decode_clip(path: Path) -> tuple[np.ndarray, float]:
             time = float(frame.time) if frame.time is not None else len(times) / rate
             if len(pictures) >= MAX_FRAMES or time - (times[0] if times else time) > MAX_SECONDS:
                 raise TexsynError(
-                    f"{_short(path.name)} is longer than the {MAX_FRAMES} frames or {MAX_SECONDS:.0f} seconds allowed: "
+                    f"{short(path.name)} is longer than the {MAX_FRAMES} frames or {MAX_SECONDS:.0f} seconds allowed: "
                     "cut it first"
                 )
             picture = frame.to_ndarray(format="rgb24")
             pictures.append(np.rot90(picture, round(frame.rotation / 90)) if frame.rotation else picture)
             if sum(each.nbytes for each in pictures[:1]) * len(pictures) > 6 * MAX_PIXELS * 3:
-                raise TexsynError(f"{_short(path.name)} is too large for memory: cut or shrink it first")
+                raise TexsynError(f"{short(path.name)} is too large for memory: cut or shrink it first")
             times.append(time)
     if not pictures:
-        raise TexsynError(f"{_short(path.name)} has no frames in it")
+        raise TexsynError(f"{short(path.name)} has no frames in it")
     if any(picture.shape != pictures[0].shape for picture in pictures):
-        raise TexsynError(f"{_short(path.name)} changes its size along the way")
+        raise TexsynError(f"{short(path.name)} changes its size along the way")
     return _steady(pictures, times, rate)
 
 
@@ -414,7 +401,7 @@ def _with_window(exemplar: Exemplar, name: str) -> Exemplar:
     modality, size = exemplar.modality, exemplar.size
     strides = modality.designs["local"].factor
     if modality.moving and size[0] < modality.window[0]:
-        raise TexsynError(f"{_short(name)} has {size[0]} frame(s) to learn from, but a clip needs {modality.window[0]}")
+        raise TexsynError(f"{short(name)} has {size[0]} frame(s) to learn from, but a clip needs {modality.window[0]}")
     window = tuple(
         min(wanted, have) // stride * stride if same else have
         for wanted, have, stride, same in zip(modality.window, size, strides, modality.stationary, strict=True)
@@ -464,254 +451,3 @@ def _digest(files: list[Path]) -> str:
             if part.is_file():
                 sha.update(part.read_bytes())
     return sha.hexdigest()
-
-
-# ---------------------------------------------------------------- writing
-
-
-def to_uint8(texture: Tensor) -> np.ndarray:
-    """`channels *axes` in [-1, 1] -> `t h w channels`, uint8 (a still is one frame)."""
-    flat = texture.detach().float().cpu()
-    flat = flat[:, None] if flat.dim() == 3 else flat
-    return rearrange(((flat.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8), "c t h w -> t h w c").numpy()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name in the same folder to write to, which takes the place of `path` when all went well."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".texsyn-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            temporary.chmod(0o644)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise TexsynError(f"{_short(path.name)} cannot be written: {error.strerror or error}", Exit.DISK) from error
-
-
-def formats(moving: bool) -> tuple[str, ...]:
-    """Output formats by the names the command line uses."""
-    return ("mp4", "gif", "webp", "frames", "sheet") if moving else ("png", "jpg", "webp")
-
-
-def format_of(path: Path, moving: bool) -> str:
-    """The output format that a file name's ending stands for."""
-    suffix = path.suffix.lower()
-    allowed = _CLIP_SUFFIXES if moving else _STILL_SUFFIXES
-    if suffix not in allowed:
-        raise TexsynError(
-            f"{_short(path.name)}: a {'clip' if moving else 'still'} is written to {', '.join(allowed)}", Exit.USAGE
-        )
-    return {".jpeg": "jpg"}.get(suffix, suffix[1:])
-
-
-def write(
-    texture: Tensor,
-    path: str | Path,
-    *,
-    planes: Sequence[Plane] | None = None,
-    format: str | None = None,
-    fps: float = 25.0,
-    metadata: dict[str, Any] | None = None,
-    force: bool = False,
-) -> list[Path]:
-    """Write one texture, `channels *axes` in [-1, 1], and return the files written.
-
-    The format follows from the ending. Several planes are written one file each, NAME-PLANE.png. `metadata` (JSON) goes
-    into the file. Raises TexsynError: exit 2 for an ending that cannot hold it or a file that is there already (unless
-    `force`), exit 5 when the disk refuses.
-    """
-    path = Path(path)
-    moving = texture.dim() == 4
-    format = format or format_of(path, moving)
-    if format not in formats(moving):
-        raise TexsynError(f"a {'clip' if moving else 'still'} cannot be written as {format}", Exit.USAGE)
-    pictures = to_uint8(texture)
-    comment = json.dumps({_COMMENT: metadata}, sort_keys=True) if metadata is not None else None
-    parts = _split(pictures, path, planes)
-    for target, _ in parts:
-        for file in written_as(target, format):
-            refuse_overwrite(file, force)
-    for target, part in parts:
-        _WRITERS[format](target, part, fps, comment)
-    return [file for target, _ in parts for file in written_as(target, format)]
-
-
-def written_as(path: Path, format: str) -> tuple[Path, ...]:
-    """The files or folders that writing `path` in a format makes."""
-    return (path, path.with_suffix(".json")) if format == "sheet" else (path,)
-
-
-def refuse_overwrite(path: Path, force: bool) -> None:
-    """Raise TexsynError (exit 2) when `path` exists, unless `force`."""
-    if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
-        raise TexsynError(f"{_short(str(path))} exists already: --force overwrites it", Exit.USAGE)
-
-
-def _split(pictures: np.ndarray, path: Path, planes: Sequence[Plane] | None) -> list[tuple[Path, np.ndarray]]:
-    if planes is None or len(planes) < 2:
-        return [(path, pictures)]
-    cuts = np.cumsum([plane.channels for plane in planes])[:-1]
-    parts = np.split(pictures, cuts, axis=-1)
-    return [
-        (
-            path.with_name(f"{path.stem}-{plane.name}{path.suffix}"),
-            _unit_normals(part) if plane.name == "normal" else part,
-        )
-        for plane, part in zip(planes, parts, strict=True)
-    ]
-
-
-def _unit_normals(pictures: np.ndarray) -> np.ndarray:
-    """Normals as colours, each brought back to length one."""
-    vectors = pictures.astype(np.float32) / 127.5 - 1
-    length = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-3)
-    return np.asarray(np.round((vectors / length + 1) * 127.5), np.uint8)
-
-
-def _images(pictures: np.ndarray) -> list[Any]:
-    from PIL import Image
-
-    return [Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture) for picture in pictures]
-
-
-def _write_png(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    from PIL import PngImagePlugin
-
-    info = PngImagePlugin.PngInfo()
-    if comment:
-        info.add_itxt("Comment", comment)
-    with replacing(path) as temporary:
-        _images(pictures)[0].save(temporary, format="PNG", pnginfo=info)
-
-
-def _write_jpg(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    with replacing(path) as temporary:
-        _images(pictures)[0].save(
-            temporary, format="JPEG", quality=95, subsampling=0, **({"comment": comment} if comment else {})
-        )
-
-
-def _write_webp(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    from PIL import Image
-
-    exif = Image.Exif()
-    if comment:
-        exif[0x010E] = comment  # ImageDescription
-    first, *rest = _images(pictures)
-    how: dict[str, Any] = {"lossless": True}
-    if rest:
-        how = {"quality": 95, "save_all": True, "append_images": rest, "duration": round(1000 / fps), "loop": 0}
-    with replacing(path) as temporary:
-        first.save(temporary, format="WEBP", method=4, exif=exif, **how)
-
-
-def _write_gif(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    first, *rest = _images(pictures)
-    delay = max(2, round(100 / fps)) * 10  # whole 10 ms; shorter ones are slowed down by browsers
-    with replacing(path) as temporary:
-        first.save(
-            temporary,
-            format="GIF",
-            save_all=True,
-            append_images=rest,
-            duration=delay,
-            loop=0,
-            **({"comment": comment.encode()} if comment else {}),
-        )
-
-
-def _write_mp4(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    import av
-
-    if pictures.shape[-1] == 1:
-        pictures = np.repeat(pictures, 3, -1)
-    odd = [(0, 0), *((0, n % 2) for n in pictures.shape[1:3]), (0, 0)]
-    pictures = np.pad(pictures, odd, mode="wrap")  # H.264 wants even sizes; wrapping keeps a tile's colours
-    from fractions import Fraction
-
-    rate = Fraction(fps).limit_denominator(1001)
-    with (
-        replacing(path) as temporary,
-        av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as out,
-    ):
-        if comment:
-            out.metadata["comment"] = comment
-        stream = out.add_stream("libx264", rate=rate, options={"crf": "12", "preset": "medium"})
-        stream.height, stream.width = pictures.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.thread_count = 1  # the same bytes whatever the machine's cores
-        context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1  # BT.709
-        for picture in pictures:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode())
-
-
-def _write_frames(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    for old in path.glob("[0-9]*.png"):  # of a longer clip, when overwriting
-        old.unlink()
-    for index, picture in enumerate(pictures):
-        _write_png(path / f"{index:05d}.png", picture[None], fps, comment)
-
-
-def _write_sheet(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    """A flipbook: frames row by row in one PNG, and a JSON beside it that says how they lie."""
-    count, height, width, _ = pictures.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = -(-count // columns)
-    padded = np.concatenate([pictures, np.zeros((rows * columns - count, *pictures.shape[1:]), np.uint8)])
-    _write_png(path, rearrange(padded, "(r c) h w k -> 1 (r h) (c w) k", c=columns), fps, comment)
-    layout = {"frames": count, "columns": columns, "rows": rows, "width": width, "height": height, "fps": fps}
-    with replacing(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(layout, indent=2) + "\n")
-
-
-_WRITERS = {
-    "png": _write_png,
-    "jpg": _write_jpg,
-    "webp": _write_webp,
-    "gif": _write_gif,
-    "mp4": _write_mp4,
-    "frames": _write_frames,
-    "sheet": _write_sheet,
-}
-
-
-def read_metadata(path: Path) -> dict[str, Any] | None:
-    """What texsyn wrote into a file, or None when it wrote nothing."""
-    comment = _video_comment(path) if _format(path) == "video" else _picture_comment(path)
-    try:
-        content = json.loads(comment or "null")
-    except ValueError:
-        return None
-    found = content.get(_COMMENT) if isinstance(content, dict) else None
-    return found if isinstance(found, dict) else None
-
-
-def _video_comment(path: Path) -> str | None:
-    import av
-
-    try:
-        with av.open(str(path.absolute()), container_options=_CONTAINER, timeout=20.0) as container:
-            return container.metadata.get("comment")
-    except (av.FFmpegError, ValueError) as error:
-        raise TexsynError(f"{_short(path.name)} cannot be read as a clip: {_reason(error)}") from error
-
-
-def _picture_comment(path: Path) -> str | None:
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=[_format(path)]) as image:
-            found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(0x010E)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise TexsynError(f"{_short(path.name)} cannot be read as a picture: {_reason(error)}") from error
-    return found.decode("utf-8", "replace") if isinstance(found, bytes) else found

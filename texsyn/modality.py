@@ -168,26 +168,14 @@ CLIP = Modality(
     suffix=".mp4",
     designs={"paper": _clip_paper(), "local": _clip_local()},
 )
-SURFACE = Modality(
-    "surface",
-    axes=("t", "y", "x"),
+SURFACE = replace(
+    CLIP,
+    name="surface",
     stationary=(True, True, True),
-    window=(32, 64, 64),
     size=(64, 128, 128),
     side=128,
-    suffix=".mp4",
     designs={"local": replace(_clip_local(), constant_channels=0, coordinates=False)},
 )
-MATERIAL = Modality(
-    "material",
-    axes=("y", "x"),
-    stationary=(True, True),
-    window=(128, 128),
-    size=(224, 224),
-    side=224,
-    suffix=".png",
-    designs={"paper": _still_paper(), "local": _still_local()},
-    planes=(Plane("colour"), Plane("normal")),
-)
+MATERIAL = replace(STILL, name="material", planes=(Plane("colour"), Plane("normal")))
 
 MODALITIES = {row.name: row for row in (STILL, CLIP, SURFACE, MATERIAL)}

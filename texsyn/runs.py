@@ -25,168 +25,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texsyn import __version__, layers, media, quality, sampling, storage, training
+from texsyn import __version__, models, quality, recipes, sampling, storage, training, writing
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
-from texsyn.modality import Design, Layer, Modality, Plane
-from texsyn.training import Recipe, Report, State
+from texsyn.recipes import Recipe
+from texsyn.training import Report, State
 from texsyn.triangle import Triangle
 
-FORMAT = 1  # of run folders and stored models
 _KEEP = 2  # checkpoints
 _FIRST_SHEETS = (10.0, 30.0)  # seconds
 _SHEET_EVERY = 60.0  # seconds
-
-
-# ---------------------------------------------------------------- models
-
-
-def save(triangle: Triangle, folder: str | Path, made_by: dict[str, Any] | None = None, force: bool = False) -> None:
-    """Store a fitted triangle in a folder. Raises TexsynError: exit 2 when it exists, exit 5 when the disk refuses."""
-    folder = Path(folder)
-    media.refuse_overwrite(folder, force)
-    content = {"format": FORMAT, "modality": _row(triangle.modality), "design": asdict(triangle.design)}
-    storage.store(folder, triangle.state_dict(), {**content, "made_by": made_by or {}})
-
-
-def load(folder: str | Path, device: str | torch.device = "cpu") -> Triangle:
-    """The triangle of a run or of a stored model: `b c *axes` textures come from `texsyn.sample`.
-
-    A run that is still learning gives its last checkpoint. Raises TexsynError (exit 3) for a folder that is not one of
-    texsyn's or is damaged.
-    """
-    folder = Path(folder)
-    if (folder / "run.json").exists():
-        return Run.open(folder).triangle(device)
-    if not (folder / "manifest.json").exists():
-        raise TexsynError(f"{folder.name or folder} is not a run or a model of texsyn")
-    content = storage.read_content(folder)
-    triangle = _empty(content, folder)
-    triangle.load_state_dict(storage.read_tensors(folder, triangle.state_dict()), assign=True)
-    return _ready(triangle, device)
-
-
-def _ready(triangle: Triangle, device: str | torch.device) -> Triangle:
-    triangle.average.requires_grad_(False)
-    layers.channels_last(triangle, len(triangle.modality.axes))
-    return triangle.to(device).eval()
-
-
-def _empty(content: dict[str, Any], folder: Path) -> Triangle:
-    """A triangle without memory for its weights, so that stored shapes can be checked before anything is allocated."""
-    if content.get("format") != FORMAT:
-        raise TexsynError(f"{folder.name} has format {content.get('format')!r}: this texsyn reads format {FORMAT}")
-    modality, design = _modality_from(content, folder), _design_from(content, folder)
-    with torch.device("meta"):
-        return Triangle(modality, design)
-
-
-def _row(modality: Modality) -> dict[str, Any]:
-    return {f.name: _plain(getattr(modality, f.name)) for f in fields(Modality) if f.name != "designs"}
-
-
-def _plain(value: Any) -> Any:
-    return [asdict(v) if isinstance(v, Plane) else v for v in value] if isinstance(value, tuple) else value
-
-
-def _modality_from(content: dict[str, Any], folder: Path) -> Modality:
-    row = _object(content, "modality", folder)
-    rank = len(row.get("axes", ()))
-    if tuple(row.get("axes", ())) not in (("y", "x"), ("t", "y", "x")):
-        raise _damaged(folder, "axes")
-    planes = row.get("planes")
-    if not isinstance(planes, list) or not 1 <= len(planes) <= 8:
-        raise _damaged(folder, "planes")
-    return Modality(
-        name=_text(row, "name", folder),
-        axes=tuple(row["axes"]),
-        stationary=_tuple(row, "stationary", bool, rank, 0, 1, folder),
-        window=_tuple(row, "window", int, rank, 1, 4096, folder),
-        size=_tuple(row, "size", int, rank, 1, 65536, folder),
-        side=_number(row, "side", int, 0, 65536, folder),
-        suffix=_text(row, "suffix", folder),
-        designs={},
-        planes=tuple(
-            Plane(_text(p, "name", folder), _number(p, "channels", int, 1, 16, folder)) for p in map(dict, planes)
-        ),
-    )
-
-
-def _design_from(content: dict[str, Any], folder: Path) -> Design:
-    found = _object(content, "design", folder)
-    rank = len(_object(content, "modality", folder)["axes"])
-
-    def layer(row: Any) -> Layer:
-        if not isinstance(row, dict):
-            raise _damaged(folder, "layer")
-        return Layer(
-            _number(row, "channels", int, 0, 4096, folder),
-            _tuple(row, "kernel", int, rank, 1, 64, folder),
-            _tuple(row, "factor", int, rank, 1, 64, folder),
-            bool(row.get("padded", True)),
-        )
-
-    def stack(name: str) -> tuple[Layer, ...]:
-        rows = found.get(name)
-        if not isinstance(rows, list) or not 1 <= len(rows) <= 16:
-            raise _damaged(folder, name)
-        return tuple(layer(row) for row in rows)
-
-    if found.get("normalisation") not in ("batch", "none"):
-        raise _damaged(folder, "normalisation")
-    return Design(
-        latent_channels=_number(found, "latent_channels", int, 1, 4096, folder),
-        generator=stack("generator"),
-        posterior=stack("posterior"),
-        heads=layer(found.get("heads")),
-        energy=stack("energy"),
-        energy_scales=_number(found, "energy_scales", int, 1, 8, folder),
-        constant_channels=_number(found, "constant_channels", int, 0, 4096, folder),
-        coordinates=bool(found.get("coordinates")),
-        normalisation=found["normalisation"],
-        energy_mean=bool(found.get("energy_mean")),
-        energy_rectified=bool(found.get("energy_rectified")),
-        log_variance_bound=_number(found, "log_variance_bound", float, 0, 100, folder),
-        edges=bool(found.get("edges")),
-        equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
-    )
-
-
-def _damaged(folder: Path, what: str) -> TexsynError:
-    return TexsynError(f"{folder.name} is damaged: its {what} cannot be right")
-
-
-def _object(content: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
-    found = content.get(name)
-    if not isinstance(found, dict):
-        raise _damaged(folder, name)
-    return found
-
-
-def _text(row: dict[str, Any], name: str, folder: Path) -> str:
-    found = row.get(name)
-    if not isinstance(found, str) or len(found) > 100 or not found.replace(".", "").isalnum():
-        raise _damaged(folder, name)
-    return found
-
-
-def _number(row: dict[str, Any], name: str, kind: type, low: float, high: float, folder: Path) -> Any:
-    found = row.get(name)
-    if isinstance(found, bool) != (kind is bool) or not isinstance(found, (int, float)) or not low <= found <= high:
-        raise _damaged(folder, name)
-    return kind(found)
-
-
-def _tuple(
-    row: dict[str, Any], name: str, kind: type, rank: int, low: float, high: float, folder: Path
-) -> tuple[Any, ...]:
-    found = row.get(name)
-    if not isinstance(found, list) or len(found) != rank:
-        raise _damaged(folder, name)
-    return tuple(_number({name: each}, name, kind, low, high, folder) for each in found)
-
-
-# ---------------------------------------------------------------- runs
 
 
 @dataclass(frozen=True)
@@ -199,18 +47,18 @@ class Run:
     def create(cls, path: str | Path, exemplar: Exemplar, recipe: Recipe, recipe_name: str = "") -> Run:
         """Lay out a new run. Raises TexsynError: exit 2 when the folder is in use, exit 5 when the disk refuses."""
         path = Path(path)
-        media.refuse_overwrite(path, force=False)
+        writing.refuse_overwrite(path, force=False)
         try:
             for part in ("checkpoints", "sheets"):
                 (path / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TexsynError(f"{path.name} cannot be created: {error.strerror}", Exit.DISK) from error
         content = {
-            "format": FORMAT,
+            "format": models.FORMAT,
             "recipe_name": recipe_name,
             "recipe": asdict(recipe),
-            "modality": _row(exemplar.modality),
-            "design": asdict(training.design_for(exemplar.modality, recipe)),
+            "modality": models.row_of(exemplar.modality),
+            "design": asdict(recipes.design_for(exemplar.modality, recipe)),
             "exemplar": {**exemplar.facts, "fps": exemplar.fps},
             "made_with": {"texsyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         }
@@ -226,8 +74,10 @@ class Run:
         if not (path / "run.json").exists():
             raise TexsynError(f"{path.name or path} is not a run of texsyn: it has no run.json")
         run = cls(path)
-        if run.content.get("format") != FORMAT:
-            raise TexsynError(f"{path.name} has format {run.content.get('format')!r}: this texsyn reads {FORMAT}")
+        if run.content.get("format") != models.FORMAT:
+            raise TexsynError(
+                f"{path.name} has format {run.content.get('format')!r}: this texsyn reads {models.FORMAT}"
+            )
         return run
 
     @property
@@ -237,25 +87,27 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        found = _object(self.content, "recipe", self.path)
+        found = models.object_in(self.content, "recipe", self.path)
         known = {f.name: f.default for f in fields(Recipe)}
         if found.keys() != known.keys() or any(
             isinstance(value, (int, float)) != isinstance(known[name], (int, float)) for name, value in found.items()
         ):
-            raise _damaged(self.path, "recipe")
+            raise models.damaged(self.path, "recipe")
         recipe = Recipe(**found)
-        training.check_recipe(recipe)
+        recipes.check_recipe(recipe)
         return recipe
 
     @property
     def fps(self) -> float:
         """Frames per second of the exemplar; 0 for stills."""
-        return float(_number(_object(self.content, "exemplar", self.path), "fps", float, 0, 1000, self.path))
+        return float(
+            models.number_in(models.object_in(self.content, "exemplar", self.path), "fps", float, 0, 1000, self.path)
+        )
 
     def made_by(self) -> dict[str, Any]:
         """What goes into the metadata of every texture of this run: no paths, no names."""
         content = self.content
-        exemplar = _object(content, "exemplar", self.path)
+        exemplar = models.object_in(content, "exemplar", self.path)
         return {
             "texsyn": __version__,
             "recipe": content.get("recipe_name"),
@@ -266,14 +118,14 @@ class Run:
     def exemplar(self) -> Exemplar:
         """The exemplar as it is learnt from."""
         content = self.content
-        modality = _modality_from(content, self.path)
+        modality = models.modality_from(content, self.path)
         stored = storage.read_content(self.path / "exemplar")
         tensors = storage.read_tensors(self.path / "exemplar")
         for tensor in tensors.values():
             if tensor.dim() != 1 + len(modality.axes) or tensor.shape[0] != modality.channels:
-                raise _damaged(self.path, "exemplar")
+                raise models.damaged(self.path, "exemplar")
         if "pixels" not in tensors:
-            raise _damaged(self.path, "exemplar")
+            raise models.damaged(self.path, "exemplar")
         return Exemplar(tensors["pixels"], modality, self.fps, dict(stored.get("facts", {})), tensors.get("held"))
 
     def checkpoints(self) -> list[Path]:
@@ -284,14 +136,14 @@ class Run:
     def triangle(self, device: str | torch.device = "cpu") -> Triangle:
         """The fitted networks, or those of the newest checkpoint that can be read."""
         if (self.path / "model" / "manifest.json").exists():
-            return load(self.path / "model", device)
-        triangle = _empty(self.content, self.path).to_empty(device=device)
+            return models.load(self.path / "model", device)
+        triangle = models.empty(self.content, self.path).to_empty(device=device)
         state = training.begin(triangle, self.recipe)
         if not self.restore(state, lambda text: None):
             raise TexsynError(f"{self.path.name} has learnt nothing yet: it has no checkpoint")
         pixels = self.exemplar().pixels.to(triangle.device)
         training.settle(triangle, training.resolve(self.recipe, triangle.device), pixels)
-        return _ready(triangle, device)
+        return models.ready(triangle, device)
 
     def restore(self, state: State, warn: Callable[[str], None]) -> bool:
         """Put `state` where the newest checkpoint left it that can be read; False when there is none."""
@@ -300,11 +152,11 @@ class Run:
                 tensors = storage.read_tensors(folder, state.tensors())
                 numbers = storage.read_content(folder)
                 checked = {
-                    "step": _number(numbers, "step", int, 1, 2**53, folder),
-                    "seconds": _number(numbers, "seconds", float, 0, 1e12, folder),
-                    "caution": _number(numbers, "caution", float, 0, 1, folder),
-                    "rollbacks": _number(numbers, "rollbacks", int, 0, 1e6, folder),
-                    "bad": _number(numbers, "bad", int, 0, 1e6, folder),
+                    "step": models.number_in(numbers, "step", int, 1, 2**53, folder),
+                    "seconds": models.number_in(numbers, "seconds", float, 0, 1e12, folder),
+                    "caution": models.number_in(numbers, "caution", float, 0, 1, folder),
+                    "rollbacks": models.number_in(numbers, "rollbacks", int, 0, 1e6, folder),
+                    "bad": models.number_in(numbers, "bad", int, 0, 1e6, folder),
                 }
             except TexsynError as error:
                 warn(f"{error}; trying the one before")
@@ -316,7 +168,7 @@ class Run:
     def fresh(self, device: str | torch.device = "cpu") -> Triangle:
         """The run's networks as they were before the first step."""
         content = self.content
-        modality, design = _modality_from(content, self.path), _design_from(content, self.path)
+        modality, design = models.modality_from(content, self.path), models.design_from(content, self.path)
         return Triangle(modality, design, self.recipe.seed).to(device)
 
     def learn(
@@ -368,7 +220,7 @@ class Run:
                 if not (self.path / "checkpoints" / f"{state.step:08d}").exists():
                     self._checkpoint(state, warn)
                 self._sheet(triangle, exemplar, state.step, warn)
-                save(triangle, self.path / "model", self.made_by(), force=True)
+                models.save(triangle, self.path / "model", self.made_by(), force=True)
             self._event(warn, event=ending, step=state.step, seconds=round(state.seconds, 2))
 
     def card(self, triangle: Triangle, exemplar: Exemplar) -> quality.Card:
@@ -406,7 +258,7 @@ class Run:
     def _sheet(self, triangle: Triangle, exemplar: Exemplar, step: int, warn: Callable[[str], None]) -> None:
         try:
             picture = sheet(triangle, exemplar)
-            media.write(picture, self.path / "sheets" / f"{step:08d}.png", force=True)
+            writing.write(picture, self.path / "sheets" / f"{step:08d}.png", force=True)
         except TexsynError as error:
             warn(str(error))
 
@@ -425,6 +277,16 @@ class _Sheets:
             return False
         self.last = seconds
         return True
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> Triangle:
+    """The triangle of a run or of a stored model, ready for `texsyn.sample`.
+
+    A run that is still learning gives its last checkpoint. Raises TexsynError (exit 3) for a folder that is not one of
+    texsyn's or is damaged.
+    """
+    folder = Path(folder)
+    return Run.open(folder).triangle(device) if (folder / "run.json").exists() else models.load(folder, device)
 
 
 def sheet(triangle: Triangle, exemplar: Exemplar, count: int = 3) -> Tensor:

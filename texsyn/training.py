@@ -13,161 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texsyn import layers
+from texsyn import layers, recipes, spectrum
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
-from texsyn.modality import Design, Modality
-from texsyn.triangle import TERMS, Objective, Triangle
+from texsyn.recipes import Recipe
+from texsyn.triangle import TERMS, Triangle
 
 NETWORKS = ("generator", "posterior", "energy")
 _GIVE_UP = 6  # roll-backs before a fit is declared diverged
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
-@dataclass(frozen=True)
-class Recipe(Objective):
-    """Everything a fit depends on besides its exemplar. Command-line flags and app controls derive from the fields."""
-
-    networks: str = _option("local", "sizes of the networks: local or paper")
-    normalisation: str = _option("batch", "of the generator: batch or none")
-    width: float = _option(1.0, "multiplies the channels of generator and posterior")
-    energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
-    energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
-    log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0 leaves them free")
-    steps: int = _option(2000, "steps of learning, unless a time budget ends it")
-    minutes: float = _option(0.0, "time budget in minutes; 0 is none")
-    seed: int = _option(0, "of weights, crops and noise")
-    batch: int = _option(4, "textures a step, of data and of made ones each")
-    rate: float = _option(3e-4, "Adam's learning rate")
-    beta1: float = _option(0.5, "Adam's decay of the mean")
-    beta2: float = _option(0.99, "Adam's decay of the square")
-    weight_decay: float = _option(0.0, "Adam's weight decay")
-    anneal: float = _option(0.3, "last share of the run over which the rate falls to zero")
-    averaging: float = _option(0.97, "decay of the running average of the generator; 0 takes the last weights")
-    penalty_every: int = _option(2, "steps from one gradient penalty to the next")
-    checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
-    equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
-    precision: str = _option("auto", "auto, float32 or bfloat16")
-
-
-RECIPES: dict[str, Recipe] = {
-    "fast": Recipe(),
-    "best": Recipe(steps=8000),
-    "paper": Recipe(networks="paper", steps=8000, batch=2, weight_decay=5e-4, anneal=0.0, equalise=0.0),
-}
-
-
-def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
-    """The named recipe with `changes` to its fields. Raises TexsynError (exit 2) for an unknown name or a bad value."""
-    if name not in RECIPES:
-        raise TexsynError(f"{name!r} is not a recipe: {', '.join(RECIPES)}", Exit.USAGE)
-    recipe = replace(RECIPES[name], **{**_BY_KIND.get((name, modality.moving), {}), **changes})
-    check_recipe(recipe)
-    return recipe
-
-
-# A clip's window holds 2.6 times a still's values, so it takes fewer of them.
-_BY_KIND: dict[tuple[str, bool], dict[str, Any]] = {
-    ("fast", True): {"batch": 2, "steps": 1200, "equalise": 2.0},
-    ("best", True): {"batch": 2, "steps": 5000, "equalise": 2.0},
-    ("paper", True): {"batch": 2, "steps": 5000},
-}
-
-
-def check_recipe(recipe: Recipe) -> None:
-    """Raise TexsynError (exit 2) for values outside their range."""
-    ranges = {
-        "steps": (1, 10_000_000),
-        "minutes": (0, 60 * 24 * 30),
-        "seed": (0, 2**31 - 1),
-        "batch": (1, 64),
-        "rate": (1e-7, 1.0),
-        "sigma": (1e-3, 10.0),
-        "width": (0.05, 8.0),
-        "penalty_every": (1, 1000),
-        "checkpoint_every": (1, 1_000_000),
-        "anneal": (0.0, 1.0),
-        "averaging": (0.0, 0.99999),
-        "equalise": (0.0, 16.0),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(recipe, name)
-        if not (math.isfinite(value) and low <= value <= high):
-            raise TexsynError(
-                f"--{name.replace('_', '-')} must lie in {low:g} to {high:g}, but is {value:g}", Exit.USAGE
-            )
-    choices = {
-        "networks": ("local", "paper"),
-        "normalisation": ("batch", "none"),
-        "precision": ("auto", "float32", "bfloat16"),
-    }
-    for name, allowed in choices.items():
-        if getattr(recipe, name) not in allowed:
-            raise TexsynError(f"--{name} is one of {', '.join(allowed)}, not {getattr(recipe, name)!r}", Exit.USAGE)
-
-
-def design_for(modality: Modality, recipe: Recipe) -> Design:
-    """The row's networks as the recipe wants them."""
-    if recipe.networks not in modality.designs:
-        raise TexsynError(f"there are no {recipe.networks!r} networks for a {modality.name}", Exit.USAGE)
-    design = modality.designs[recipe.networks]
-    scales = next(n for n in range(design.energy_scales, 0, -1) if n == 1 or _reaches(design, modality, n))
-
-    def widen(rows: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(
-            replace(row, channels=max(1, round(row.channels * recipe.width)) if row.channels else 0) for row in rows
-        )
-
-    return replace(
-        design,
-        generator=widen(design.generator),
-        posterior=widen(design.posterior),
-        energy_scales=scales,
-        normalisation=recipe.normalisation,
-        equaliser=design.equaliser if recipe.equalise else (),
-        energy_mean=recipe.energy_mean,
-        energy_rectified=recipe.energy_rectified,
-        log_variance_bound=recipe.log_variance_bound,
-    )
-
-
-def _reaches(design: Design, modality: Modality, scales: int) -> bool:
-    """Whether the window, halved for each scale after the first, still holds a position of the last filters."""
-    for axis, size in zip(modality.axes, modality.window, strict=True):
-        size = size if axis == "t" else size // 2 ** (scales - 1)
-        for layer in design.energy:
-            index = modality.axes.index(axis)
-            kernel, factor = layer.kernel[index], layer.factor[index]
-            size = size // factor if layer.padded else (size - kernel) // factor + 1
-        if size < 1:
-            return False
-    return True
-
-
 def create(exemplar: Exemplar, recipe: Recipe, device: str | torch.device = "cpu") -> Triangle:
     """A triangle with fresh weights. Raises TexsynError (exit 3) where exemplar and recipe do not suit each other."""
-    check_fit(exemplar.modality, recipe)
-    return Triangle(exemplar.modality, design_for(exemplar.modality, recipe), recipe.seed).to(device)
-
-
-def check_fit(modality: Modality, recipe: Recipe) -> None:
-    """Raise TexsynError (exit 3) when the recipe's networks cannot look at windows of this size."""
-    design, window = design_for(modality, recipe), modality.window
-    for size, factor in zip(window, design.factor, strict=True):
-        if size % factor:
-            raise TexsynError(f"the {recipe.networks} networks work in steps of {factor}, but the window is {size}")
-    with torch.device("meta"):
-        triangle = Triangle(modality, design)
-        x = torch.zeros(1, modality.channels, *window)
-        try:
-            triangle.energy(x)
-            triangle.generator(torch.zeros(1, *triangle.latent_shape(window)))
-        except RuntimeError as error:
-            shown = " x ".join(map(str, window[::-1]))
-            raise TexsynError(f"the {recipe.networks} networks do not fit a window of {shown}") from error
+    recipes.check_fit(exemplar.modality, recipe)
+    return Triangle(exemplar.modality, recipes.design_for(exemplar.modality, recipe), recipe.seed).to(device)
 
 
 @dataclass
@@ -313,51 +172,11 @@ def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
     triangle.average.eval()
     if triangle.equaliser is not None:
         with torch.no_grad():
-            triangle.equaliser.kernel.copy_(_equaliser(triangle, recipe, pixels))
-
-
-def _equaliser(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> Tensor:
-    """The filter of least squares whose gain, in each band, is the exemplar's amplitude over that of samples.
-
-    Up-sampling leaves a floor of noise in bands where smooth textures have next to nothing, too weak for the energy to
-    notice; a filter has no structure of its own to add. No gain is above `recipe.equalise`.
-    """
-    modality, count = triangle.modality, 12
-    made = torch.cat([triangle.average(_noise(triangle, 4, recipe.seed, "settle", 4 + k)) for k in range(count // 4)])
-    real = crops(pixels, modality.window, count, random(recipe.seed, "settle", 0))
-    bands = _bands(modality, made.device)
-    gain = (_band_power(real, bands) / _band_power(made, bands)).sqrt().clamp(max=recipe.equalise)
-    axes = tuple(range(len(modality.window)))
-    kernel: Tensor = torch.fft.fftshift(torch.fft.ifftn(gain[bands]).real, axes)
-    for axis, size in enumerate(triangle.design.equaliser):
-        kernel = kernel.narrow(axis, kernel.shape[axis] // 2 - size // 2, size)
-    return kernel / kernel.sum()
-
-
-def _bands(modality: Modality, device: torch.device) -> Tensor:
-    """`*window` -> the index of each frequency's band: 8 along time by 12 along the radius in space."""
-    squared, band = torch.zeros((), device=device), torch.zeros((), dtype=torch.long, device=device)
-    for index, (axis, size) in enumerate(zip(modality.axes, modality.window, strict=True)):
-        frequency = torch.fft.fftfreq(size, device=device).abs().view(-1, *(1,) * (len(modality.axes) - 1 - index))
-        if axis == "t":
-            band = band + 12 * (frequency * 16).long().clamp(max=7)
-        else:
-            squared = squared + frequency.square()
-    return band + (squared.sqrt() * 12 / 0.7072).long().clamp(max=11)
-
-
-def _band_power(textures: Tensor, bands: Tensor) -> Tensor:
-    """Mean power of windowed textures in each band."""
-    axes = tuple(range(2, textures.dim()))
-    centred = textures.float() - textures.float().mean((0, *axes), keepdim=True)
-    for axis in axes:
-        size = textures.shape[axis]
-        window = torch.hann_window(size, periodic=False, device=textures.device)
-        centred = centred * window.view(-1, *(1,) * (textures.dim() - 1 - axis))
-    power = torch.fft.fftn(centred, dim=axes).abs().square().mean((0, 1)).flatten()
-    flat, count = bands.flatten(), int(bands.max()) + 1
-    total = torch.zeros(count, device=power.device).index_add_(0, flat, power)
-    return total / torch.bincount(flat, minlength=count).clamp(min=1) + 1e-12
+            made = [triangle.average(_noise(triangle, 4, recipe.seed, "settle", index)) for index in range(4, 7)]
+            real = crops(pixels, triangle.modality.window, 12, random(recipe.seed, "settle", 0))
+            kernel = triangle.equaliser.kernel
+            axes = triangle.modality.axes
+            kernel.copy_(spectrum.equaliser(torch.cat(made), real, axes, tuple(kernel.shape), recipe.equalise))
 
 
 def resolve(recipe: Recipe, device: torch.device) -> Recipe:

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import torch
 
-from texsyn import layers, training
+from texsyn import layers, recipes, training
 from texsyn.media import Exemplar
 from texsyn.modality import CLIP, STILL, Modality
 
@@ -40,7 +40,7 @@ class Ours:
     context = staticmethod(lambda: torch.enable_grad())
 
     def __init__(self, modality: Modality, name: str) -> None:
-        recipe = training.resolve(training.recipe_for(name, modality), torch.device("cpu"))
+        recipe = training.resolve(recipes.recipe_for(name, modality), torch.device("cpu"))
         size = [2 * n if same else n for n, same in zip(modality.window, modality.stationary, strict=True)]
         self.pixels = torch.rand(modality.channels, *size) * 2 - 1
         self.recipe = self.change(recipe)
@@ -48,7 +48,7 @@ class Ours:
             triangle = training.create(Exemplar(self.pixels, modality), self.recipe)
         self.state = training.begin(triangle, self.recipe)
 
-    def change(self, recipe: training.Recipe) -> training.Recipe:
+    def change(self, recipe: recipes.Recipe) -> recipes.Recipe:
         return recipe
 
     def seconds(self, steps: int) -> float:
@@ -70,7 +70,7 @@ class Plain(Ours):
             group = {**optimiser.param_groups[0], "fused": None}
             self.state.optimisers[name] = torch.optim.Adam([{**group, "lr": self.recipe.rate}])
 
-    def change(self, recipe: training.Recipe) -> training.Recipe:
+    def change(self, recipe: recipes.Recipe) -> recipes.Recipe:
         return replace(recipe, precision="float32")
 
 

@@ -1,0 +1,161 @@
+"""A fitted triangle in a folder, and readers that believe nothing it says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from texsyn import layers, storage, writing
+from texsyn.errors import TexsynError
+from texsyn.modality import Design, Layer, Modality, Plane
+from texsyn.triangle import Triangle
+
+FORMAT = 1  # of stored models and of run folders
+
+
+def save(triangle: Triangle, folder: str | Path, made_by: dict[str, Any] | None = None, force: bool = False) -> None:
+    """Store a fitted triangle in a folder. Raises TexsynError: exit 2 when it exists, exit 5 when the disk refuses."""
+    folder = Path(folder)
+    writing.refuse_overwrite(folder, force)
+    content = {"format": FORMAT, "modality": row_of(triangle.modality), "design": asdict(triangle.design)}
+    storage.store(folder, triangle.state_dict(), {**content, "made_by": made_by or {}})
+
+
+def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
+    """The triangle of a stored model. Raises TexsynError (exit 3) for a folder that is none, or is damaged."""
+    if not (folder / "manifest.json").exists():
+        raise TexsynError(f"{folder.name or folder} is not a run or a model of texsyn")
+    content = storage.read_content(folder)
+    triangle = empty(content, folder)
+    triangle.load_state_dict(storage.read_tensors(folder, triangle.state_dict()), assign=True)
+    return ready(triangle, device)
+
+
+def ready(triangle: Triangle, device: str | torch.device) -> Triangle:
+    """Laid out for speed, on its device, in evaluation mode."""
+    triangle.average.requires_grad_(False)
+    layers.channels_last(triangle, len(triangle.modality.axes))
+    return triangle.to(device).eval()
+
+
+def empty(content: dict[str, Any], folder: Path) -> Triangle:
+    """A triangle without memory for its weights, so that stored shapes can be checked before anything is allocated."""
+    if content.get("format") != FORMAT:
+        raise TexsynError(f"{folder.name} has format {content.get('format')!r}: this texsyn reads format {FORMAT}")
+    modality, design = modality_from(content, folder), design_from(content, folder)
+    with torch.device("meta"):
+        return Triangle(modality, design)
+
+
+def row_of(modality: Modality) -> dict[str, Any]:
+    """A kind as JSON, without its networks."""
+    return {f.name: _plain(getattr(modality, f.name)) for f in fields(Modality) if f.name != "designs"}
+
+
+def _plain(value: Any) -> Any:
+    return [asdict(v) if isinstance(v, Plane) else v for v in value] if isinstance(value, tuple) else value
+
+
+def modality_from(content: dict[str, Any], folder: Path) -> Modality:
+    """The kind that a stored JSON describes. Raises TexsynError (exit 3) for values out of range."""
+    row = object_in(content, "modality", folder)
+    rank = len(row.get("axes", ()))
+    if tuple(row.get("axes", ())) not in (("y", "x"), ("t", "y", "x")):
+        raise damaged(folder, "axes")
+    planes = row.get("planes")
+    if not isinstance(planes, list) or not 1 <= len(planes) <= 8:
+        raise damaged(folder, "planes")
+    return Modality(
+        name=_text(row, "name", folder),
+        axes=tuple(row["axes"]),
+        stationary=_tuple(row, "stationary", bool, rank, 0, 1, folder),
+        window=_tuple(row, "window", int, rank, 1, 4096, folder),
+        size=_tuple(row, "size", int, rank, 1, 65536, folder),
+        side=number_in(row, "side", int, 0, 65536, folder),
+        suffix=_text(row, "suffix", folder),
+        designs={},
+        planes=tuple(
+            Plane(_text(p, "name", folder), number_in(p, "channels", int, 1, 16, folder)) for p in map(dict, planes)
+        ),
+    )
+
+
+def design_from(content: dict[str, Any], folder: Path) -> Design:
+    """The networks that a stored JSON describes. Raises TexsynError (exit 3) for values out of range."""
+    found = object_in(content, "design", folder)
+    rank = len(object_in(content, "modality", folder)["axes"])
+
+    def layer(row: Any) -> Layer:
+        if not isinstance(row, dict):
+            raise damaged(folder, "layer")
+        return Layer(
+            number_in(row, "channels", int, 0, 4096, folder),
+            _tuple(row, "kernel", int, rank, 1, 64, folder),
+            _tuple(row, "factor", int, rank, 1, 64, folder),
+            bool(row.get("padded", True)),
+        )
+
+    def stack(name: str) -> tuple[Layer, ...]:
+        rows = found.get(name)
+        if not isinstance(rows, list) or not 1 <= len(rows) <= 16:
+            raise damaged(folder, name)
+        return tuple(layer(row) for row in rows)
+
+    if found.get("normalisation") not in ("batch", "none"):
+        raise damaged(folder, "normalisation")
+    return Design(
+        latent_channels=number_in(found, "latent_channels", int, 1, 4096, folder),
+        generator=stack("generator"),
+        posterior=stack("posterior"),
+        heads=layer(found.get("heads")),
+        energy=stack("energy"),
+        energy_scales=number_in(found, "energy_scales", int, 1, 8, folder),
+        constant_channels=number_in(found, "constant_channels", int, 0, 4096, folder),
+        coordinates=bool(found.get("coordinates")),
+        normalisation=found["normalisation"],
+        energy_mean=bool(found.get("energy_mean")),
+        energy_rectified=bool(found.get("energy_rectified")),
+        log_variance_bound=number_in(found, "log_variance_bound", float, 0, 100, folder),
+        edges=bool(found.get("edges")),
+        equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
+    )
+
+
+def damaged(folder: Path, what: str) -> TexsynError:
+    """What to raise for a value that cannot be right."""
+    return TexsynError(f"{folder.name} is damaged: its {what} cannot be right")
+
+
+def object_in(content: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    """The JSON object under a name. Raises TexsynError (exit 3) for anything else."""
+    found = content.get(name)
+    if not isinstance(found, dict):
+        raise damaged(folder, name)
+    return found
+
+
+def _text(row: dict[str, Any], name: str, folder: Path) -> str:
+    found = row.get(name)
+    if not isinstance(found, str) or len(found) > 100 or not found.replace(".", "").isalnum():
+        raise damaged(folder, name)
+    return found
+
+
+def number_in(row: dict[str, Any], name: str, kind: type, low: float, high: float, folder: Path) -> Any:
+    """The number under a name, within its range. Raises TexsynError (exit 3) for anything else."""
+    found = row.get(name)
+    if isinstance(found, bool) != (kind is bool) or not isinstance(found, (int, float)) or not low <= found <= high:
+        raise damaged(folder, name)
+    return kind(found)
+
+
+def _tuple(
+    row: dict[str, Any], name: str, kind: type, rank: int, low: float, high: float, folder: Path
+) -> tuple[Any, ...]:
+    found = row.get(name)
+    if not isinstance(found, list) or len(found) != rank:
+        raise damaged(folder, name)
+    return tuple(number_in({name: each}, name, kind, low, high, folder) for each in found)

@@ -1,0 +1,154 @@
+"""Recipes: everything a fit depends on besides its exemplar, and the networks that follow from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from texsyn.errors import Exit, TexsynError
+from texsyn.modality import Design, Modality
+from texsyn.triangle import Objective, Triangle
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Recipe(Objective):
+    """Everything a fit depends on besides its exemplar. Command-line flags and app controls derive from the fields."""
+
+    networks: str = _option("local", "sizes of the networks: local or paper")
+    normalisation: str = _option("batch", "of the generator: batch or none")
+    width: float = _option(1.0, "multiplies the channels of generator and posterior")
+    energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
+    energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
+    log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0 leaves them free")
+    steps: int = _option(2000, "steps of learning, unless a time budget ends it")
+    minutes: float = _option(0.0, "time budget in minutes; 0 is none")
+    seed: int = _option(0, "of weights, crops and noise")
+    batch: int = _option(4, "textures a step, of data and of made ones each")
+    rate: float = _option(3e-4, "Adam's learning rate")
+    beta1: float = _option(0.5, "Adam's decay of the mean")
+    beta2: float = _option(0.99, "Adam's decay of the square")
+    weight_decay: float = _option(0.0, "Adam's weight decay")
+    anneal: float = _option(0.3, "last share of the run over which the rate falls to zero")
+    averaging: float = _option(0.97, "decay of the running average of the generator; 0 takes the last weights")
+    penalty_every: int = _option(2, "steps from one gradient penalty to the next")
+    checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
+    equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
+    precision: str = _option("auto", "auto, float32 or bfloat16")
+
+
+RECIPES: dict[str, Recipe] = {
+    "fast": Recipe(),
+    "best": Recipe(steps=8000),
+    "paper": Recipe(networks="paper", steps=8000, batch=2, weight_decay=5e-4, anneal=0.0, equalise=0.0),
+}
+
+
+def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
+    """The named recipe with `changes` to its fields. Raises TexsynError (exit 2) for an unknown name or a bad value."""
+    if name not in RECIPES:
+        raise TexsynError(f"{name!r} is not a recipe: {', '.join(RECIPES)}", Exit.USAGE)
+    recipe = replace(RECIPES[name], **{**_BY_KIND.get((name, modality.moving), {}), **changes})
+    check_recipe(recipe)
+    return recipe
+
+
+# A clip's window holds 2.6 times a still's values, so it takes fewer of them.
+_BY_KIND: dict[tuple[str, bool], dict[str, Any]] = {
+    ("fast", True): {"batch": 2, "steps": 1200, "equalise": 2.0},
+    ("best", True): {"batch": 2, "steps": 5000, "equalise": 2.0},
+    ("paper", True): {"batch": 2, "steps": 5000},
+}
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise TexsynError (exit 2) for values outside their range."""
+    ranges = {
+        "steps": (1, 10_000_000),
+        "minutes": (0, 60 * 24 * 30),
+        "seed": (0, 2**31 - 1),
+        "batch": (1, 64),
+        "rate": (1e-7, 1.0),
+        "sigma": (1e-3, 10.0),
+        "width": (0.05, 8.0),
+        "penalty_every": (1, 1000),
+        "checkpoint_every": (1, 1_000_000),
+        "anneal": (0.0, 1.0),
+        "averaging": (0.0, 0.99999),
+        "equalise": (0.0, 16.0),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(recipe, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise TexsynError(
+                f"--{name.replace('_', '-')} must lie in {low:g} to {high:g}, but is {value:g}", Exit.USAGE
+            )
+    choices = {
+        "networks": ("local", "paper"),
+        "normalisation": ("batch", "none"),
+        "precision": ("auto", "float32", "bfloat16"),
+    }
+    for name, allowed in choices.items():
+        if getattr(recipe, name) not in allowed:
+            raise TexsynError(f"--{name} is one of {', '.join(allowed)}, not {getattr(recipe, name)!r}", Exit.USAGE)
+
+
+def design_for(modality: Modality, recipe: Recipe) -> Design:
+    """The row's networks as the recipe wants them."""
+    if recipe.networks not in modality.designs:
+        raise TexsynError(f"there are no {recipe.networks!r} networks for a {modality.name}", Exit.USAGE)
+    design = modality.designs[recipe.networks]
+    scales = next(n for n in range(design.energy_scales, 0, -1) if n == 1 or _reaches(design, modality, n))
+
+    def widen(rows: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(
+            replace(row, channels=max(1, round(row.channels * recipe.width)) if row.channels else 0) for row in rows
+        )
+
+    return replace(
+        design,
+        generator=widen(design.generator),
+        posterior=widen(design.posterior),
+        energy_scales=scales,
+        normalisation=recipe.normalisation,
+        equaliser=design.equaliser if recipe.equalise else (),
+        energy_mean=recipe.energy_mean,
+        energy_rectified=recipe.energy_rectified,
+        log_variance_bound=recipe.log_variance_bound,
+    )
+
+
+def _reaches(design: Design, modality: Modality, scales: int) -> bool:
+    """Whether the window, halved for each scale after the first, still holds a position of the last filters."""
+    for axis, size in zip(modality.axes, modality.window, strict=True):
+        size = size if axis == "t" else size // 2 ** (scales - 1)
+        for layer in design.energy:
+            index = modality.axes.index(axis)
+            kernel, factor = layer.kernel[index], layer.factor[index]
+            size = size // factor if layer.padded else (size - kernel) // factor + 1
+        if size < 1:
+            return False
+    return True
+
+
+def check_fit(modality: Modality, recipe: Recipe) -> None:
+    """Raise TexsynError (exit 3) when the recipe's networks cannot look at windows of this size."""
+    design, window = design_for(modality, recipe), modality.window
+    for size, factor in zip(window, design.factor, strict=True):
+        if size % factor:
+            raise TexsynError(f"the {recipe.networks} networks work in steps of {factor}, but the window is {size}")
+    with torch.device("meta"):
+        triangle = Triangle(modality, design)
+        x = torch.zeros(1, modality.channels, *window)
+        try:
+            triangle.energy(x)
+            triangle.generator(torch.zeros(1, *triangle.latent_shape(window)))
+        except RuntimeError as error:
+            shown = " x ".join(map(str, window[::-1]))
+            raise TexsynError(f"the {recipe.networks} networks do not fit a window of {shown}") from error

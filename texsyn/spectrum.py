@@ -1,0 +1,51 @@
+"""Power spectra of textures, and the filter that brings one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_IN_TIME, _IN_SPACE = 8, 12  # bands along time, and along the radius in space
+
+
+def equaliser(made: Tensor, real: Tensor, axes: Sequence[str], size: Sequence[int], gain: float) -> Tensor:
+    """The filter of least squares whose gain, in each band, is the amplitude of `real` over that of `made`.
+
+    made, real: `b c *grid` of one grid. Returns `*size`, sum 1; no gain is above `gain`. Up-sampling leaves a floor of
+    noise in bands where smooth textures have next to nothing, too weak for the energy to notice; a filter takes it away
+    and has no structure of its own to add.
+    """
+    index = bands(axes, made.shape[2:], made.device)
+    wanted = (band_power(real, index) / band_power(made, index)).sqrt().clamp(max=gain)
+    kernel: Tensor = torch.fft.fftshift(torch.fft.ifftn(wanted[index]).real, tuple(range(len(axes))))
+    for axis, width in enumerate(size):
+        kernel = kernel.narrow(axis, kernel.shape[axis] // 2 - width // 2, width)
+    return kernel / kernel.sum()
+
+
+def bands(axes: Sequence[str], grid: Sequence[int], device: torch.device) -> Tensor:
+    """`*grid` -> the index of each frequency's band."""
+    squared, band = torch.zeros((), device=device), torch.zeros((), dtype=torch.long, device=device)
+    for index, (axis, size) in enumerate(zip(axes, grid, strict=True)):
+        frequency = torch.fft.fftfreq(size, device=device).abs().view(-1, *(1,) * (len(axes) - 1 - index))
+        if axis == "t":
+            band = band + _IN_SPACE * (frequency * 2 * _IN_TIME).long().clamp(max=_IN_TIME - 1)
+        else:
+            squared = squared + frequency.square()
+    return band + (squared.sqrt() * 2**0.5 * _IN_SPACE).long().clamp(max=_IN_SPACE - 1)
+
+
+def band_power(textures: Tensor, index: Tensor) -> Tensor:
+    """`b c *grid` -> mean power of the windowed textures in each band of `index`."""
+    axes = tuple(range(2, textures.dim()))
+    centred = textures.float() - textures.float().mean((0, *axes), keepdim=True)
+    for axis in axes:
+        size = textures.shape[axis]
+        window = torch.hann_window(size, periodic=False, device=textures.device)
+        centred = centred * window.view(-1, *(1,) * (textures.dim() - 1 - axis))
+    power = torch.fft.fftn(centred, dim=axes).abs().square().mean((0, 1)).flatten()
+    flat, count = index.flatten(), int(index.max()) + 1
+    total = torch.zeros(count, device=power.device).index_add_(0, flat, power)
+    return total / torch.bincount(flat, minlength=count).clamp(min=1) + 1e-12
