@@ -115,6 +115,6 @@ def _descent(inputs: int, rows: Sequence[Layer], rectify_last: bool) -> nn.Seque
     for index, row in enumerate(rows):
         steps.append(layers.conv(inputs, row.channels, row.kernel, row.factor, row.padded))
         if rectify_last or index < len(rows) - 1:
-            steps.append(nn.LeakyReLU(_SLOPE))
+            steps.append(nn.LeakyReLU(_SLOPE, inplace=True))
         inputs = row.channels
     return nn.Sequential(*steps)

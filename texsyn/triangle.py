@@ -116,8 +116,14 @@ class Triangle(nn.Module):
         """
         terms: dict[str, Tensor] = {}
         descent = x.new_zeros(())
-        if objective.reconstruction or objective.prior:
-            mean, log_variance = self.posterior(x)
+        made = self.generator(z)
+        judged = made if objective.latent_trains_generator else made.detach()
+        encodes = bool(objective.reconstruction or objective.prior)
+        # One pass of the posterior over data and made textures together costs less than two.
+        seen = [x] * encodes + [judged] * bool(objective.latent)
+        means, log_variances = self.posterior(torch.cat(seen)) if seen else (x, x)
+        if encodes:
+            mean, log_variance = means[: len(x)], log_variances[: len(x)]
             encoded = mean + noise * (0.5 * log_variance).exp()
             if not objective.reconstruction_trains_posterior:
                 encoded = encoded.detach()
@@ -129,10 +135,8 @@ class Triangle(nn.Module):
             if objective.prior:
                 terms["prior"] = prior(mean, log_variance)
                 descent = descent + objective.prior * terms["prior"]
-        made = self.generator(z)
         if objective.latent:
-            judged = made if objective.latent_trains_generator else made.detach()
-            terms["latent"] = latent(z, *self.posterior(judged))
+            terms["latent"] = latent(z, means[-len(z) :], log_variances[-len(z) :])
             descent = descent + objective.latent * terms["latent"]
         if objective.energy:
             with frozen(self.energy):
