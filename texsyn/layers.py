@@ -111,17 +111,37 @@ class _Fold(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        for axis, (before, after, how) in enumerate(ctx.rims, start=2):
-            size = gradient.shape[axis]
-            if how == "wrap":
-                left, right = gradient.narrow(axis, size - before, before), gradient.narrow(axis, 0, after)
-            else:
-                left = gradient.narrow(axis, 0, before).flip(axis)
-                right = gradient.narrow(axis, size - after, after).flip(axis)
+        rank = len(ctx.rims)
+        sizes = [n + before + after for n, (before, after, _) in zip(gradient.shape[2:], ctx.rims, strict=True)]
+        full = torch.empty(
+            (*gradient.shape[:2], *sizes),
+            dtype=gradient.dtype,
+            device=gradient.device,
+            memory_format=memory_format(rank),
+        )
+        _inside(full, ctx.rims, 0).copy_(gradient)
+        for axis, (before, after, how) in enumerate(ctx.rims):
+            # Axes before this one have their rims by now; of those after it, only the inside is there.
+            part = _inside(full, ctx.rims, axis + 1)
+            size = gradient.shape[axis + 2]
+            left, right = part.narrow(axis + 2, 0, before), part.narrow(axis + 2, before + size, after)
             if how == "drop":
-                left, right = torch.zeros_like(left), torch.zeros_like(right)
-            gradient = torch.cat((left, gradient, right), axis)
-        return gradient, None
+                left.zero_()
+                right.zero_()
+            elif how == "wrap":
+                left.copy_(part.narrow(axis + 2, size, before))
+                right.copy_(part.narrow(axis + 2, before, after))
+            else:
+                left.copy_(part.narrow(axis + 2, before, before).flip(axis + 2))
+                right.copy_(part.narrow(axis + 2, before + size - after, after).flip(axis + 2))
+        return full, None
+
+
+def _inside(full: Tensor, rims: Rims, first: int) -> Tensor:
+    """`full` without the rims of the axes from `first` on."""
+    for axis, (before, after, _) in list(enumerate(rims))[first:]:
+        full = full.narrow(axis + 2, before, full.shape[axis + 2] - before - after)
+    return full
 
 
 class Up(nn.Module):
@@ -208,7 +228,13 @@ def coordinates(like: Tensor, axes: Sequence[bool]) -> Tensor:
     maps = []
     for axis, chosen in enumerate(axes, start=2):
         if chosen:
-            size = like.shape[axis]
-            ramp = torch.linspace(-1, 1, size, device=like.device, dtype=like.dtype)
+            ramp = torch.linspace(-1, 1, like.shape[axis], device=like.device).to(like.dtype)
             maps.append(ramp.view(-1, *(1,) * (like.dim() - 1 - axis)).expand(like.shape[0], 1, *like.shape[2:]))
     return torch.cat(maps, 1)
+
+
+def with_coordinates(x: Tensor, axes: Sequence[bool]) -> Tensor:
+    """`x` and its coordinates as further channels; rounded first where a convolution would round them anyway."""
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
+        x = x.to(torch.get_autocast_dtype(x.device.type))
+    return torch.cat((x, coordinates(x, axes)), 1)

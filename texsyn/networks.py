@@ -99,7 +99,7 @@ class Energy(nn.Module):
         for index, scale in enumerate(self.scales):
             if index:
                 x = layers.halve(x, self.space)
-            maps.append(scale(torch.cat((x, layers.coordinates(x, self.fixed)), 1) if self.coordinates else x))
+            maps.append(scale(layers.with_coordinates(x, self.fixed) if self.coordinates else x))
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
