@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 # Fits a shipped still (3 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
 demo: $(VENV)/.demo
 	rm -rf demo
-	$(BIN)/texsyn fit videos/gravel.png --minutes 3 --out demo/gravel
+	$(BIN)/texsyn fit videos/beans.png --minutes 3 --out demo/beans
 	$(BIN)/texsyn fit videos/water.mp4 --minutes 5 --out demo/water
-	$(BIN)/texsyn sample demo/gravel --count 3 -o demo/samples
-	$(BIN)/texsyn sample demo/gravel --size 672x448 -o demo/samples/large.png
+	$(BIN)/texsyn sample demo/beans --count 3 -o demo/samples
+	$(BIN)/texsyn sample demo/beans --size 672x448 -o demo/samples/large.png
 	$(BIN)/texsyn sample demo/water -o demo/samples/water.mp4 --frames 128
 	$(BIN)/texsyn sample demo/water -o demo/samples/water.gif --frames 64
 	@echo; echo "Samples to look at:"; ls demo/samples/* demo/*/sheets/*.png

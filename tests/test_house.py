@@ -78,7 +78,7 @@ def test_the_readmes_python_runs(tmp_path):
     (tmp_path / "videos").symlink_to(ROOT / "videos")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "gravel-512.png").exists()
+    assert (tmp_path / "beans-512.png").exists()
 
 
 def test_the_readmes_commands_run(tmp_path):
