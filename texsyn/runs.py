@@ -64,8 +64,9 @@ class Run:
         }
         tensors = {"pixels": exemplar.pixels} | ({} if exemplar.held is None else {"held": exemplar.held})
         storage.store(path / "exemplar", tensors, {"facts": exemplar.facts})
-        storage.replace_text(path / "run.json", json.dumps(content, indent=2) + "\n")
-        return cls(path)
+        run = cls(path)
+        run._write("run.json", content)
+        return run
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -188,9 +189,7 @@ class Run:
         self.restore(state, warn)
         content = self.content
         if asdict(recipe) != content["recipe"]:
-            storage.replace_text(
-                self.path / "run.json", json.dumps({**content, "recipe": asdict(recipe)}, indent=2) + "\n"
-            )
+            self._write("run.json", {**content, "recipe": asdict(recipe)})
         self._event(warn, event="start", step=state.step, device=str(triangle.device))
         sheets = _Sheets(state.seconds)
         ending = "stopped"
@@ -234,8 +233,11 @@ class Run:
             card = quality.score_clips(samples, original[:count], held)
         else:
             card = quality.score_stills(samples, original[: samples[0].shape[0], : samples[0].shape[1]])
-        storage.replace_text(self.path / "card.json", json.dumps(card.plain(), indent=2) + "\n")
+        self._write("card.json", card.plain())
         return card
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        storage.replace_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
     def _checkpoint(self, state: State, warn: Callable[[str], None]) -> None:
         """A full disk costs this checkpoint, not the fit."""

@@ -57,9 +57,8 @@ class State:
         """Take on the tensors and numbers of another state of the same fit."""
         with torch.no_grad():
             for name, value in self.tensors().items():
-                value.copy_(
-                    tensors[name]
-                )  # in place: Adam's fused step needs moments laid out in memory as the weights
+                # In place: Adam's fused step needs moments laid out in memory as the weights are.
+                value.copy_(tensors[name])
         for name in self.numbers():
             setattr(self, name, numbers[name])
 
@@ -136,7 +135,7 @@ def fit(triangle: Triangle, exemplar: Exemplar, recipe: Recipe, state: State | N
             boundary = not skipped and (state.step % recipe.checkpoint_every == 0 or done >= 1)
             if boundary:
                 good = _snapshot(state)
-            remaining = pace.remaining(done, state, recipe)
+            remaining = pace.remaining(state, recipe)
             yield Report(
                 state.step,
                 done,
@@ -348,7 +347,7 @@ class _Pace:
         self.step = taken if math.isinf(self.step) else 0.9 * self.step + 0.1 * taken
         self.last = now
 
-    def remaining(self, done: float, state: State, recipe: Recipe) -> float:
+    def remaining(self, state: State, recipe: Recipe) -> float:
         if recipe.minutes:
             return max(0.0, 60 * recipe.minutes - state.seconds)
         mean = (time.perf_counter() - self.begun) / max(1, state.step - self.first)
