@@ -24,7 +24,7 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
     four, two, one, three = ((n,) * rank for n in (4, 2, 1, 3))
     fixed = not all(stationary)
     design = Design(
-        latent_channels=3,
+        latents=(3, 2),
         generator=(Layer(8, four, two), Layer(0, four, two)),
         posterior=(Layer(8, four, two), Layer(8, four, two)),
         heads=Layer(0, three, one),
@@ -34,6 +34,7 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
         coordinates=fixed,
         edges=fixed,
         equaliser=three,
+        steadied=fixed,
     )
     return Modality(
         name="tiny",

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import KINDS, lively
 
+from texsyn import layers
 from texsyn.modality import CLIP, MATERIAL, STILL
 from texsyn.triangle import Triangle
 
@@ -83,3 +84,57 @@ def test_a_fixed_axis_knows_its_place():
 def test_log_variances_stay_within_their_bound(triangle):
     _, log_variance = triangle.posterior(torch.randn(2, triangle.modality.channels, *triangle.modality.window) * 1e4)
     assert log_variance.abs().max() <= 6
+
+
+def test_the_written_out_gradient_of_the_energy_is_autograds(triangle):
+    energy = lively(triangle).energy.double()
+    x = torch.rand(2, triangle.modality.channels, *triangle.modality.window, dtype=torch.float64, requires_grad=True)
+    value = energy(x)
+    (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    weights = [weight for weight in energy.parameters() if weight.dim() > 1]  # biases do not change the slope
+    penalty = torch.autograd.grad(gradient.square().mean(), weights)
+    same_value, same_gradient = energy.with_gradient(x.detach())
+    torch.testing.assert_close(same_value, value)
+    torch.testing.assert_close(same_gradient, gradient)
+    torch.testing.assert_close(torch.autograd.grad(same_gradient.square().mean(), weights), penalty)
+    assert min(float(each.abs().max()) for each in penalty) > 0
+
+
+@pytest.mark.parametrize("design", ["paper", "local"])
+@pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda m: m.name)
+def test_every_size_of_layer_has_its_transpose(modality, design):
+    rows = modality.designs[design]
+    for layer in (*rows.energy, *rows.posterior):
+        made = layers.conv(modality.channels, 2, layer.kernel, layer.factor, layer.padded).double()
+        torch.nn.init.normal_(made.weight)
+        x = torch.randn(
+            1, modality.channels, *(min(n, 40) for n in modality.window), dtype=torch.float64, requires_grad=True
+        )
+        out = made(x)
+        seed = torch.randn_like(out)
+        (expected,) = torch.autograd.grad(out, x, seed)
+        torch.testing.assert_close(layers.adjoint(made, seed, x.shape[2:]), expected)
+
+
+def test_folding_is_undone_by_unfolding_and_moves_with_the_torus():
+    fine = torch.randn(2, 3, 4, 8, 12)
+    packed = layers.fold(fine, (1, 2, 4))
+    assert packed.shape == (2, 24, 4, 4, 3)
+    assert torch.equal(layers.unfold(packed, (1, 2, 4)), fine)
+    assert torch.equal(layers.unfold(packed.roll(1, 3), (1, 2, 4)), fine.roll(2, 3))
+
+
+def test_every_latent_field_changes_the_texture_and_is_inferred():
+    triangle = lively(Triangle(STILL, STILL.designs["local"], seed=2))
+    z = torch.randn(1, *triangle.latent_shape(STILL.window))
+    texture = triangle.generator.eval()(z)
+    mean, log_variance = triangle.posterior(texture)
+    assert mean.shape == log_variance.shape == z.shape
+    start = 0
+    for channels, grid in zip(triangle.design.latents, triangle.design.latent_grids, strict=True):
+        stop = start + channels * grid[0] * grid[1]
+        other = z.clone()
+        other[:, start:stop] = torch.randn(1, stop - start, *z.shape[2:])
+        assert not torch.allclose(triangle.generator(other), texture, atol=1e-3)
+        start = stop
+    assert stop == z.shape[1]

@@ -69,6 +69,19 @@ def test_a_fit_goes_on_further_than_planned(tmp_path, exemplar, recipe):
     assert run.recipe.steps == 9
 
 
+def test_what_is_sampled_while_a_fit_goes_on_is_its_newest_checkpoint(tmp_path, exemplar, recipe):
+    run = Run.create(tmp_path / "run", exemplar, recipe)
+    learn(run, exemplar, recipe)
+    finished = run.triangle()
+    longer = run.learn(run.fresh(), exemplar, replace(recipe, steps=12), silent)
+    while next(longer).step < 10:  # a checkpoint is stored at 9
+        pass
+    between = run.triangle()
+    assert not equal(finished, between)
+    longer.close()
+    assert not equal(between, run.triangle())
+
+
 CHILD = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -164,9 +177,12 @@ def test_strangers_models_are_checked_before_memory_is_taken(tmp_path, recipe):
     save(training.create(exemplar, recipe), tmp_path / "model")
     content = json.loads((tmp_path / "model" / "content.json").read_text())
     for change, said in (
-        ({"latent_channels": 4}, "do not fit"),
-        ({"latent_channels": 10**9}, "latent_channels"),
-        ({"generator": [{"channels": 4096, "kernel": [64, 64], "factor": [2, 2], "padded": True}] * 16}, "do not fit"),
+        ({"latents": [4]}, "do not fit"),
+        ({"latents": [10**9]}, "latents"),
+        ({"latents": 5}, "latents"),
+        ({"latents": [3] * 5}, "design"),
+        ({"generator": [{"channels": 4096, "kernel": [64, 64], "factor": [2, 2], "padded": True}] * 16}, "design"),
+        ({"latents": [4, 2], "energy_scales": 8}, "do not fit"),
         ({"energy": []}, "energy"),
         ({"normalisation": "__import__"}, "normalisation"),
     ):

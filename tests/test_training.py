@@ -8,7 +8,9 @@ from conftest import KINDS, lively
 
 from texsyn import TexsynError, spectrum, training
 from texsyn.errors import Exit
+from texsyn.media import Exemplar
 from texsyn.recipes import Recipe, recipe_for
+from texsyn.sampling import sample
 from texsyn.training import create, crops, fit
 from texsyn.triangle import OBJECTIVES, TERMS
 
@@ -133,7 +135,7 @@ def spoil(monkeypatch, bad: set[int]) -> list[int]:
     def losses(self, *arguments):
         found = true(self, *arguments)
         steps.append(len(steps))
-        return replace(found, descent=found.descent * float("inf")) if steps[-1] in bad else found
+        return replace(found, loss=found.loss * float("inf")) if steps[-1] in bad else found
 
     monkeypatch.setattr(training.Triangle, "losses", losses)
     return steps
@@ -199,7 +201,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
 
 
 def test_without_an_equaliser_there_is_none(exemplar, recipe):
-    triangle, _ = learn(exemplar, replace(recipe, equalise=0.0))
+    triangle, _ = learn(exemplar, replace(recipe, equalise=0.0, steady=False))
     assert triangle.equaliser is None
     z = torch.zeros(1, *triangle.latent_shape(triangle.modality.window))
     torch.testing.assert_close(triangle.texture(z), triangle.average(z))
@@ -231,3 +233,18 @@ def test_cuda_learns_too(exemplar, recipe):
     reports = list(fit(triangle, exemplar, replace(recipe, precision="auto")))
     assert reports[-1].done
     assert all(value.isfinite().all() for value in triangle.state_dict().values())
+
+
+def test_what_stands_still_in_the_exemplar_stands_still_in_samples(recipe):
+    modality = KINDS["clip"]
+    pixels = torch.rand(3, 24, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    pixels[..., :8] = pixels[:, :1, :, :8]
+    exemplar = Exemplar(pixels, modality)
+    triangle, _ = learn(exemplar, recipe)
+    made = sample(triangle, frames=16)[0]
+    torch.testing.assert_close(made[..., :8], pixels[:, :1, :, :8].expand(-1, 16, -1, -1), atol=1e-5, rtol=0)
+    moves = (made[:, 1:, :, 8:] - made[:, :-1, :, 8:]).abs().mean()
+    assert moves > 0.01
+    free, _ = learn(exemplar, replace(recipe, steady=False))
+    assert free.steady is None
+    assert (sample(free, frames=16)[0][..., :8] - pixels[:, :1, :, :8]).abs().mean() > 0.01

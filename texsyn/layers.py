@@ -6,6 +6,7 @@ that shifting the input by one position shifts the output by `factor` positions,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,6 +50,32 @@ def halve(x: Tensor, axes: Sequence[bool]) -> Tensor:
     return _POOL[len(axes)](x, tuple(2 if chosen else 1 for chosen in axes))
 
 
+def halve_backward(gradient: Tensor, axes: Sequence[bool]) -> Tensor:
+    """The transpose of `halve`."""
+    for axis, chosen in enumerate(axes, start=2):
+        if chosen:
+            gradient = gradient.repeat_interleave(2, axis) / 2
+    return gradient
+
+
+def leaky_backward(gradient: Tensor, out: Tensor, slope: float) -> Tensor:
+    """What passes back through a leaky ReLU that made `out`: piecewise constant, so `out` has no part in it."""
+    passed: Tensor = torch.ops.aten.leaky_relu_backward(gradient, out.detach(), slope, True)
+    return passed
+
+
+def adjoint(layer: nn.Module, gradient: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The transpose of a layer made by `conv`; `sizes` are those of the layer's input."""
+    if isinstance(layer, Blocks):
+        return _blocks(gradient, layer.weight)
+    assert isinstance(layer, (nn.Conv2d, nn.Conv3d))
+    out = _UP[len(sizes)](gradient, layer.weight, None, layer.stride)
+    # Where the kernel did not reach, at the end of an axis, nothing passes; what it took from the padding is cut off.
+    paddings: Any = layer.padding
+    ends = [(-p, size + p - have) for p, size, have in zip(paddings, sizes, out.shape[2:], strict=True)]
+    return F.pad(out, [part for each in reversed(ends) for part in each]) if any(map(any, ends)) else out
+
+
 def extend(x: Tensor, margins: Sequence[int], wrapped: Sequence[bool]) -> Tensor:
     """Continue `x` by `margins` positions on both sides of each axis: round a torus, or by its rim."""
     for axis, (margin, around_it) in enumerate(zip(margins, wrapped, strict=True), start=2):
@@ -62,6 +89,24 @@ def extend(x: Tensor, margins: Sequence[int], wrapped: Sequence[bool]) -> Tensor
             before, after = around.narrow(axis, around.shape[axis] - margin, margin), around.narrow(axis, 0, margin)
             x = torch.cat((before, x, after), axis)
     return x
+
+
+def fold(x: Tensor, grid: Sequence[int]) -> Tensor:
+    """`b c *(n g)` -> `b (c g...) *n`: blocks of `grid` positions become channels."""
+    b, c, *sizes = x.shape
+    rank = len(sizes)
+    split = [part for size, g in zip(sizes, grid, strict=True) for part in (size // g, g)]
+    blocks = x.reshape(b, c, *split).permute(0, 1, *range(3, 3 + 2 * rank, 2), *range(2, 2 + 2 * rank, 2))
+    return blocks.flatten(1, 1 + rank)
+
+
+def unfold(x: Tensor, grid: Sequence[int]) -> Tensor:
+    """The inverse of `fold`."""
+    b, channels, *sizes = x.shape
+    rank = len(sizes)
+    blocks = x.reshape(b, channels // math.prod(grid), *grid, *sizes)
+    order = [part for axis in range(rank) for part in (2 + rank + axis, 2 + axis)]
+    return blocks.permute(0, 1, *order).reshape(b, -1, *(n * g for n, g in zip(sizes, grid, strict=True)))
 
 
 class Blocks(nn.Module):
@@ -165,7 +210,7 @@ class Up(nn.Module):
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
         rank = len(self.factor)
         if self.factor == tuple(self.weight.shape[2:]):
-            out = self._blocks(x)
+            out = _blocks(x, self.weight)
         else:
             other = "mirror" if self.edges else "drop"
             rims = tuple((*rim, "wrap" if around else other) for rim, around in zip(self.rims, wrapped, strict=True))
@@ -176,15 +221,16 @@ class Up(nn.Module):
             out = fold(up(x, self.weight, None, self.factor), rims)
         return out if self.bias is None else out + self.bias.view(-1, *(1,) * rank)
 
-    def _blocks(self, x: Tensor) -> Tensor:
-        """Kernel as large as the factor: each position makes a block of its own (see `Blocks`)."""
-        rank = len(self.factor)
-        flat: Tensor = F.linear(x.movedim(1, -1), self.weight.flatten(1).T)
-        blocks = flat.reshape(*flat.shape[:-1], *self.weight.shape[1:])
-        order = [part for axis in range(rank) for part in (1 + axis, 2 + rank + axis)]
-        out = blocks.permute(0, 1 + rank, *order)
-        sizes = [size * f for size, f in zip(x.shape[2:], self.factor, strict=True)]
-        return out.reshape(x.shape[0], -1, *sizes)
+
+def _blocks(x: Tensor, weight: Tensor) -> Tensor:
+    """A transposed convolution whose kernel is as large as its factor: each position makes a block of its own."""
+    rank = x.dim() - 2
+    flat: Tensor = F.linear(x.movedim(1, -1), weight.flatten(1).T)
+    blocks = flat.reshape(*flat.shape[:-1], *weight.shape[1:])
+    order = [part for axis in range(rank) for part in (1 + axis, 2 + rank + axis)]
+    out = blocks.permute(0, 1 + rank, *order)
+    sizes = [size * f for size, f in zip(x.shape[2:], weight.shape[2:], strict=True)]
+    return out.reshape(x.shape[0], -1, *sizes)
 
 
 class Filter(nn.Module):
@@ -203,6 +249,23 @@ class Filter(nn.Module):
         planes = extend(x, tuple(n // 2 for n in self.kernel.shape), wrapped).flatten(0, 1)[:, None]
         convolve: Callable[..., Tensor] = _FILTER[rank]
         return convolve(planes, self.kernel[None, None]).view_as(x)
+
+
+class Steady(nn.Module):
+    """Takes motion back at places of a fixed grid: there, samples swing round the exemplar's mean by `gain`."""
+
+    mean_made: Tensor
+    mean_real: Tensor
+    gain: Tensor
+
+    def __init__(self, channels: int, grid: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("mean_made", torch.zeros(1, channels, *grid))
+        self.register_buffer("mean_real", torch.zeros(1, channels, *grid))
+        self.register_buffer("gain", torch.ones(1, 1, *grid))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mean_real + self.gain * (x - self.mean_made)
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):

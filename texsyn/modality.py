@@ -25,7 +25,7 @@ class Layer:
 class Design:
     """Sizes of the three networks, and the parts of them that can be switched."""
 
-    latent_channels: int
+    latents: tuple[int, ...]  # channels of the latent field, and of finer ones that enter before the layers after it
     generator: tuple[Layer, ...]  # without the last layer's planes, which the modality knows
     posterior: tuple[Layer, ...]  # without the heads for mean and log variance
     heads: Layer  # `channels` is ignored: it is the latent's
@@ -39,11 +39,25 @@ class Design:
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
     edges: bool = False  # the generator continues unwrapped axes by their rim instead of by the paper's zeros
     equaliser: tuple[int, ...] = ()  # size of the filter that brings samples to the exemplar's spectrum; () is none
+    steadied: bool = False  # where the exemplar stands still, samples do
 
     @property
     def factor(self) -> tuple[int, ...]:
         """Pixels (frames) that one position of the latent field makes, per axis."""
         return tuple(prod(each) for each in zip(*(layer.factor for layer in self.generator), strict=True))
+
+    @property
+    def latent_grids(self) -> tuple[tuple[int, ...], ...]:
+        """Per latent field: its positions for each position of the coarsest one, per axis."""
+        grids = [(1,) * len(self.factor)]
+        for layer in self.generator[: len(self.latents) - 1]:
+            grids.append(tuple(n * f for n, f in zip(grids[-1], layer.factor, strict=True)))
+        return tuple(grids)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of all latent fields, the finer ones folded into the positions of the coarsest."""
+        return sum(channels * prod(grid) for channels, grid in zip(self.latents, self.latent_grids, strict=True))
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ def _cube(size: int) -> tuple[int, int, int]:
 
 def _still_paper() -> Design:
     return Design(
-        latent_channels=5,
+        latents=(5,),
         generator=_stack((512, 512, 256, 128, 0), _square(4), _square(2)),
         posterior=_stack((128, 256, 512, 512), _square(4), _square(2)),
         heads=Layer(0, _square(4), _square(2)),
@@ -105,7 +119,7 @@ def _still_paper() -> Design:
 
 def _clip_paper() -> Design:
     return Design(
-        latent_channels=10,
+        latents=(10,),
         generator=(
             Layer(512, (1, 4, 4), (1, 4, 4)),
             Layer(256, _cube(5), _cube(2)),
@@ -119,11 +133,15 @@ def _clip_paper() -> Design:
 
 def _still_local() -> Design:
     return Design(
-        latent_channels=5,
+        latents=(5, 4, 4),  # of 32, 16 and 8 pixels: fine textures need more than one field can say
         generator=_stack((256, 256, 128, 64, 0), _square(4), _square(2)),
         posterior=_stack((64, 128, 256, 256), _square(4), _square(2)),
         heads=Layer(0, _square(4), _square(2)),
-        energy=_still_paper().energy,
+        energy=(
+            Layer(96, _square(7), _square(2), padded=False),
+            Layer(128, _square(5), _square(2), padded=False),
+            Layer(64, _square(5), _square(1), padded=False),
+        ),
         energy_scales=2,
         equaliser=(9, 9),
     )
@@ -131,7 +149,7 @@ def _still_local() -> Design:
 
 def _clip_local() -> Design:
     return Design(
-        latent_channels=8,
+        latents=(8,),
         generator=(Layer(256, (3, 4, 4), (1, 2, 2)), *_stack((128, 64, 0), _cube(4), _cube(2))),
         posterior=(*_stack((48, 96, 192), _cube(4), _cube(2)), Layer(192, (3, 4, 4), (1, 2, 2))),
         heads=Layer(0, _cube(3), _cube(1)),
@@ -144,7 +162,8 @@ def _clip_local() -> Design:
         constant_channels=8,
         coordinates=True,
         edges=True,
-        equaliser=(5, 9, 9),
+        equaliser=(7, 9, 9),
+        steadied=True,
     )
 
 
@@ -174,7 +193,7 @@ SURFACE = replace(
     stationary=(True, True, True),
     size=(64, 128, 128),
     side=128,
-    designs={"local": replace(_clip_local(), constant_channels=0, coordinates=False)},
+    designs={"local": replace(_clip_local(), constant_channels=0, coordinates=False, steadied=False)},
 )
 MATERIAL = replace(STILL, name="material", planes=(Plane("colour"), Plane("normal")))
 

@@ -34,6 +34,14 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
     return ready(triangle, device)
 
 
+def steps(folder: Path) -> int:
+    """The step after which a run stored its model here; 0 where there is none."""
+    if not (folder / "manifest.json").exists():
+        return 0
+    made_by = object_in(storage.read_content(folder), "made_by", folder)
+    return int(number_in(made_by, "step", int, 1, 2**53, folder))
+
+
 def ready(triangle: Triangle, device: str | torch.device) -> Triangle:
     """Laid out for speed, on its device, in evaluation mode."""
     triangle.average.requires_grad_(False)
@@ -46,8 +54,11 @@ def empty(content: dict[str, Any], folder: Path) -> Triangle:
     if content.get("format") != FORMAT:
         raise TexsynError(f"{folder.name} has format {content.get('format')!r}: this texsyn reads format {FORMAT}")
     modality, design = modality_from(content, folder), design_from(content, folder)
-    with torch.device("meta"):
-        return Triangle(modality, design)
+    try:
+        with torch.device("meta"):
+            return Triangle(modality, design)
+    except ValueError as error:
+        raise damaged(folder, "design") from error
 
 
 def row_of(modality: Modality) -> dict[str, Any]:
@@ -104,10 +115,13 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
             raise damaged(folder, name)
         return tuple(layer(row) for row in rows)
 
+    latents = found.get("latents")
+    if not isinstance(latents, list) or not 1 <= len(latents) <= 16:
+        raise damaged(folder, "latents")
     if found.get("normalisation") not in ("batch", "none"):
         raise damaged(folder, "normalisation")
     return Design(
-        latent_channels=number_in(found, "latent_channels", int, 1, 4096, folder),
+        latents=_tuple(found, "latents", int, len(latents), 1, 4096, folder),
         generator=stack("generator"),
         posterior=stack("posterior"),
         heads=layer(found.get("heads")),
@@ -120,6 +134,7 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         energy_rectified=bool(found.get("energy_rectified")),
         log_variance_bound=number_in(found, "log_variance_bound", float, 0, 100, folder),
         edges=bool(found.get("edges")),
+        steadied=bool(found.get("steadied")),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
     )
 

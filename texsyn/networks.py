@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -36,9 +38,17 @@ class Generator(nn.Module):
         self.constants = (
             nn.Parameter(torch.empty(1, design.constant_channels, *grid)) if design.constant_channels else None
         )
-        inputs = design.latent_channels + design.constant_channels
+        inputs = design.latents[0] + design.constant_channels
         *hidden, last = design.generator
+        self.grids = design.latent_grids
+        packed = (c * prod(grid) for c, grid in zip(design.latents, self.grids, strict=True))
+        self.starts = list(accumulate(packed))[:-1]  # of the finer fields among the channels
         self.ups, self.norms = nn.ModuleList(), nn.ModuleList()
+        # A finer field is added to what it joins, weighted per channel.
+        self.joins = nn.ModuleList(
+            layers.Blocks(c, layer.channels, (1,) * len(layer.kernel))
+            for c, layer in zip(design.latents[1:], hidden[: len(design.latents) - 1], strict=True)
+        )
         for layer in hidden:
             biased = design.normalisation == "none"
             self.ups.append(layers.Up(inputs, layer.channels, layer.kernel, layer.factor, biased, design.edges))
@@ -49,10 +59,14 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """`wrapped` says on which axes `z` is a torus; by default on all stationary ones."""
         wrapped = self.stationary if wrapped is None else wrapped
+        z, *finer = z.tensor_split(self.starts, 1)
         if self.constants is not None:
             z = torch.cat((z, self.constants.expand(z.shape[0], -1, *_grid_of(z, self.stationary))), 1)
-        for up, norm in zip(self.ups, self.norms, strict=True):
-            z = torch.relu_(norm(up(z, wrapped)))
+        for index, (up, norm) in enumerate(zip(self.ups, self.norms, strict=True)):
+            z = up(z, wrapped)
+            if index < len(finer):
+                z = z + self.joins[index](layers.unfold(finer[index], self.grids[index + 1]))
+            z = torch.relu_(norm(z))
         return torch.tanh(layers.full(self.last(z, wrapped)))
 
 
@@ -69,14 +83,40 @@ class Posterior(nn.Module):
         self.body = _descent(modality.channels, design.posterior, rectify_last=True)
         heads = design.heads
         self.heads = layers.conv(
-            design.posterior[-1].channels, 2 * design.latent_channels, heads.kernel, heads.factor, heads.padded
+            design.posterior[-1].channels, 2 * design.latents[0], heads.kernel, heads.factor, heads.padded
+        )
+        self.grids = design.latent_grids[1:]
+        self.taps = [_depth(design, grid) for grid in self.grids]
+        self.finer = nn.ModuleList(
+            layers.conv(design.posterior[tap - 1].channels, 2 * channels, (3,) * len(grid), (1,) * len(grid))
+            for channels, grid, tap in zip(design.latents[1:], self.grids, self.taps, strict=True)
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = layers.full(self.heads(self.body(x))).chunk(2, 1)
+        seen = []
+        for step in self.body:
+            x = step(x)
+            if isinstance(step, nn.LeakyReLU):
+                seen.append(x)
+        fields = [layers.full(self.heads(x)).chunk(2, 1)]
+        for grid, tap, head in zip(self.grids, self.taps, self.finer, strict=True):
+            means, log_variances = layers.full(head(seen[tap - 1])).chunk(2, 1)
+            fields.append((layers.fold(means, grid), layers.fold(log_variances, grid)))
+        mean, log_variance = (torch.cat(each, 1) for each in zip(*fields, strict=True))
         if self.bound:
             log_variance = self.bound * torch.tanh(log_variance / self.bound)
         return mean, log_variance
+
+
+def _depth(design: Design, grid: tuple[int, ...]) -> int:
+    """After how many layers the posterior sees `grid` positions for each one of the coarsest latent field."""
+    left = tuple(f // g for f, g in zip(design.factor, grid, strict=True))
+    reached = (1,) * len(grid)
+    for depth, layer in enumerate(design.posterior, start=1):
+        reached = tuple(n * f for n, f in zip(reached, layer.factor, strict=True))
+        if reached == left:
+            return depth
+    raise ValueError(f"no layer of the posterior has the grid of the latent field {grid}")
 
 
 class Energy(nn.Module):
@@ -93,21 +133,57 @@ class Energy(nn.Module):
             _descent(inputs, design.energy, design.energy_rectified) for _ in range(design.energy_scales)
         )
 
+    def _views(self, x: Tensor) -> list[Tensor]:
+        """What each scale looks at."""
+        views = [x]
+        while len(views) < len(self.scales):
+            views.append(layers.halve(views[-1], self.space))
+        return [layers.with_coordinates(each, self.fixed) for each in views] if self.coordinates else views
+
     def local(self, x: Tensor) -> list[Tensor]:
         """One map per scale, `b filters *positions`: each position's share before it is summed."""
-        maps = []
-        for index, scale in enumerate(self.scales):
-            if index:
-                x = layers.halve(x, self.space)
-            maps.append(scale(layers.with_coordinates(x, self.fixed) if self.coordinates else x))
-        return maps
+        return [scale(view) for scale, view in zip(self.scales, self._views(x), strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._total(x, self.local(x))
+
+    def _total(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
         over = tuple(range(1, x.dim()))
-        maps = self.local(x)
         if self.mean:
             return x[0].numel() * torch.stack([layers.full(each).mean(over) for each in maps]).sum(0)
         return torch.stack([layers.full(each).sum(over) for each in maps]).sum(0)
+
+    def with_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f, `b`, and its gradient with respect to `x`, `b channels *grid`.
+
+        The gradient is written out as transposed convolutions, so that a penalty on it is an ordinary loss: PyTorch's
+        double backward computes the weights' part as convolutions with kernels as large as the feature maps.
+        """
+        maps, gradient = [], torch.zeros_like(x)
+        for index, (scale, view) in enumerate(zip(self.scales, self._views(x), strict=True)):
+            steps = _follow(scale, view)
+            maps.append(steps[-1][2])
+            back = torch.full_like(maps[-1], x[0].numel() / maps[-1][0].numel() if self.mean else 1.0)
+            for module, sizes, out in reversed(steps):
+                if isinstance(module, nn.LeakyReLU):
+                    back = layers.leaky_backward(back, out, _SLOPE)
+                else:
+                    back = layers.adjoint(module, back, sizes)
+            back = back[:, : x.shape[1]]  # coordinates are no pixels
+            for _ in range(index):
+                back = layers.halve_backward(back, self.space)
+            gradient = gradient + back
+        return self._total(x, maps), gradient
+
+
+def _follow(scale: nn.Module, x: Tensor) -> list[tuple[nn.Module, torch.Size, Tensor]]:
+    """Each module of a scale with the size of what it got and what it made of it."""
+    steps = []
+    for module in scale.children():
+        sizes = x.shape[2:]
+        x = module(x)
+        steps.append((module, sizes, x))
+    return steps
 
 
 def _descent(inputs: int, rows: Sequence[Layer], rectify_last: bool) -> nn.Sequential:

@@ -27,10 +27,10 @@ class Recipe(Objective):
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
     log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0 leaves them free")
-    steps: int = _option(2000, "steps of learning, unless a time budget ends it")
+    steps: int = _option(4000, "steps of learning, unless a time budget ends it")
     minutes: float = _option(0.0, "time budget in minutes; 0 is none")
     seed: int = _option(0, "of weights, crops and noise")
-    batch: int = _option(4, "textures a step, of data and of made ones each")
+    batch: int = _option(2, "textures a step, of data and of made ones each")
     rate: float = _option(3e-4, "Adam's learning rate")
     beta1: float = _option(0.5, "Adam's decay of the mean")
     beta2: float = _option(0.99, "Adam's decay of the square")
@@ -40,13 +40,14 @@ class Recipe(Objective):
     penalty_every: int = _option(2, "steps from one gradient penalty to the next")
     checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
     equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
+    steady: bool = _option(True, "where a clip's exemplar stands still, its samples do")
     precision: str = _option("auto", "auto, float32 or bfloat16")
 
 
 RECIPES: dict[str, Recipe] = {
     "fast": Recipe(),
-    "best": Recipe(steps=8000),
-    "paper": Recipe(networks="paper", steps=8000, batch=2, weight_decay=5e-4, anneal=0.0, equalise=0.0),
+    "best": Recipe(steps=16000),
+    "paper": Recipe(networks="paper", steps=8000, weight_decay=5e-4, anneal=0.0, equalise=0.0, steady=False),
 }
 
 
@@ -59,11 +60,11 @@ def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
     return recipe
 
 
-# A clip's window holds 2.6 times a still's values, so it takes fewer of them.
+# A clip's window holds 2.6 times a still's values, so it takes fewer steps.
 _BY_KIND: dict[tuple[str, bool], dict[str, Any]] = {
-    ("fast", True): {"batch": 2, "steps": 1200, "equalise": 2.0},
-    ("best", True): {"batch": 2, "steps": 5000, "equalise": 2.0},
-    ("paper", True): {"batch": 2, "steps": 5000},
+    ("fast", True): {"steps": 1200, "equalise": 2.0},
+    ("best", True): {"steps": 5000, "equalise": 2.0},
+    ("paper", True): {"steps": 5000},
 }
 
 
@@ -118,6 +119,7 @@ def design_for(modality: Modality, recipe: Recipe) -> Design:
         energy_scales=scales,
         normalisation=recipe.normalisation,
         equaliser=design.equaliser if recipe.equalise else (),
+        steadied=design.steadied and recipe.steady,
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,
         log_variance_bound=recipe.log_variance_bound,

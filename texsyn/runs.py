@@ -135,8 +135,10 @@ class Run:
         return sorted(found, key=lambda p: int(p.name), reverse=True)
 
     def triangle(self, device: str | torch.device = "cpu") -> Triangle:
-        """The fitted networks, or those of the newest checkpoint that can be read."""
-        if (self.path / "model" / "manifest.json").exists():
+        """The fitted networks, or those of the newest checkpoint that can be read, where the fit went on since."""
+        checkpoints = self.checkpoints()
+        learnt = models.steps(self.path / "model")
+        if learnt and (not checkpoints or learnt >= int(checkpoints[0].name)):
             return models.load(self.path / "model", device)
         triangle = models.empty(self.content, self.path).to_empty(device=device)
         state = training.begin(triangle, self.recipe)
@@ -219,7 +221,7 @@ class Run:
                 if not (self.path / "checkpoints" / f"{state.step:08d}").exists():
                     self._checkpoint(state, warn)
                 self._sheet(triangle, exemplar, state.step, warn)
-                models.save(triangle, self.path / "model", self.made_by(), force=True)
+                models.save(triangle, self.path / "model", {**self.made_by(), "step": state.step}, force=True)
             self._event(warn, event=ending, step=state.step, seconds=round(state.seconds, 2))
 
     def card(self, triangle: Triangle, exemplar: Exemplar) -> quality.Card:

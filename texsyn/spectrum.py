@@ -1,4 +1,4 @@
-"""Power spectra of textures, and the filter that brings one to the other."""
+"""Power spectra of textures, what brings one to the other, and where textures move."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ def equaliser(made: Tensor, real: Tensor, axes: Sequence[str], size: Sequence[in
     for axis, width in enumerate(size):
         kernel = kernel.narrow(axis, kernel.shape[axis] // 2 - width // 2, width)
     return kernel / kernel.sum()
+
+
+def stillness(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The means over time of `made` and `real`, and where `made` moves more than `real`: the ratio, at most 1.
+
+    made, real: `b c t *grid`, of any number of frames. Returns `1 c 1 *grid` twice and `1 1 1 *grid`. What rests in a
+    video rests exactly, frame after frame, and the eye sees the least flicker there.
+    """
+    moves = [(each[:, :, 1:] - each[:, :, :-1]).square().mean((0, 1, 2), keepdim=True).sqrt() for each in (made, real)]
+    gain = (moves[1] / moves[0].clamp(min=1e-6)).clamp(max=1)
+    return made.mean((0, 2), keepdim=True), real.mean((0, 2), keepdim=True), gain
 
 
 def bands(axes: Sequence[str], grid: Sequence[int], device: torch.device) -> Tensor:

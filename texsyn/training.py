@@ -158,7 +158,7 @@ def progress(state: State, recipe: Recipe) -> float:
 
 
 def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
-    """Make the averaged generator ready to sample: batch-norm statistics over the prior, then the equaliser."""
+    """Make the averaged generator ready to sample: batch-norm statistics over the prior, then what corrects samples."""
     norms = [module for module in triangle.average.modules() if isinstance(module, layers.BatchNorm)]
     if norms:
         for norm in norms:
@@ -169,13 +169,19 @@ def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
             for index in range(4):
                 triangle.average(_noise(triangle, 4, recipe.seed, "settle", index))
     triangle.average.eval()
-    if triangle.equaliser is not None:
-        with torch.no_grad():
-            made = [triangle.average(_noise(triangle, 4, recipe.seed, "settle", index)) for index in range(4, 7)]
+    if triangle.equaliser is None and triangle.steady is None:
+        return
+    with torch.no_grad():
+        made = torch.cat([triangle.average(_noise(triangle, 4, recipe.seed, "settle", index)) for index in range(4, 7)])
+        if triangle.equaliser is not None:
             real = crops(pixels, triangle.modality.window, 12, random(recipe.seed, "settle", 0))
             kernel = triangle.equaliser.kernel
             axes = triangle.modality.axes
-            kernel.copy_(spectrum.equaliser(torch.cat(made), real, axes, tuple(kernel.shape), recipe.equalise))
+            kernel.copy_(spectrum.equaliser(made, real, axes, tuple(kernel.shape), recipe.equalise))
+        if triangle.steady is not None:
+            found = spectrum.stillness(triangle.equalised(made), pixels[None])
+            for buffer, value in zip(triangle.steady.buffers(), found, strict=True):
+                buffer.copy_(value)
 
 
 def resolve(recipe: Recipe, device: torch.device) -> Recipe:
@@ -252,15 +258,9 @@ def _step(state: State, pixels: Tensor, recipe: Recipe, parts: int) -> tuple[dic
         chunk = slice(part * recipe.batch // parts, (part + 1) * recipe.batch // parts)
         share = (chunk.stop - chunk.start) / recipe.batch
         with autocast(recipe, triangle.device):
-            losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe)
-        _backward(losses.descent * share / size)
+            losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe, penalised)
+        _backward((losses.loss / size + recipe.penalty * recipe.penalty_every * losses.roughness) * share)
         found = losses.terms
-        if recipe.energy:
-            with autocast(recipe, triangle.device):
-                contrast, on_data, rough = triangle.contrast(x[chunk], losses.made, penalised)
-            weight = recipe.penalty * recipe.penalty_every
-            _backward((weight * rough - contrast / size) * share)
-            found = {**found, "energy_data": on_data}
         for name, value in found.items():
             terms[name] += share * float(value.detach())
     terms = {name: terms[name] for name in TERMS if name in found}

@@ -20,9 +20,9 @@ averaged over the batch:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,11 +58,11 @@ OBJECTIVES = {"triangle": TRIANGLE, "vae": VAE, "acd": ACD, "wake-sleep": WAKE_S
 
 @dataclass(frozen=True)
 class Losses:
-    """What one batch says: a value for theta and phi to descend, the five terms unweighted, the textures made."""
+    """What one batch says: the five terms unweighted, and one value whose gradients suit all three networks."""
 
-    descent: Tensor
+    loss: Tensor  # its gradient is what theta and phi descend and alpha ascends; its value means nothing
     terms: dict[str, Tensor]
-    made: Tensor
+    roughness: Tensor  # mean squared gradient of f over pixel values, where it was asked for; for alpha alone
 
 
 class Triangle(nn.Module):
@@ -76,6 +76,8 @@ class Triangle(nn.Module):
         self.energy = networks.Energy(modality, design)
         self.average = networks.Generator(modality, design).requires_grad_(False)
         self.equaliser = layers.Filter(design.equaliser) if design.equaliser else None
+        fixed = [1 if same else n for same, n in zip(modality.stationary, modality.window, strict=True)]
+        self.steady = layers.Steady(modality.channels, fixed) if design.steadied else None
         if self.device.type != "meta":
             self.initialise(seed)
 
@@ -103,19 +105,24 @@ class Triangle(nn.Module):
         return (self.design.latent_channels, *(-(-n // f) for n, f in zip(size, self.factor, strict=True)))
 
     def texture(self, z: Tensor) -> Tensor:
-        """What is sampled: the averaged generator, then the equaliser. `b latent_channels *grid` -> in [-1, 1]."""
-        made: Tensor = self.average(z)
+        """What is sampled: the averaged generator, then what corrects it. `b latent_channels *grid` -> in [-1, 1]."""
+        made = self.equalised(self.average(z))
+        return made if self.steady is None else self.steady(made).clamp(-1, 1)
+
+    def equalised(self, made: Tensor) -> Tensor:
+        """`made` brought to the exemplar's spectrum, where there is an equaliser."""
         return made if self.equaliser is None else self.equaliser(made, self.modality.stationary).clamp(-1, 1)
 
-    def losses(self, x: Tensor, z: Tensor, noise: Tensor, objective: Objective = TRIANGLE) -> Losses:
-        """The terms that theta and phi descend.
+    def losses(
+        self, x: Tensor, z: Tensor, noise: Tensor, objective: Objective = TRIANGLE, penalised: bool = False
+    ) -> Losses:
+        """The terms that `objective` uses; those that it leaves out are not computed.
 
         x: `b channels *grid`, data in [-1, 1]. z: `m latent_channels *latent_grid`, drawn from p(z).
-        noise: `b latent_channels *latent_grid`, standard normal, makes z ~ q_phi(z|x). Terms that the objective leaves
-        out are not computed.
+        noise: `b latent_channels *latent_grid`, standard normal, makes z ~ q_phi(z|x).
         """
         terms: dict[str, Tensor] = {}
-        descent = x.new_zeros(())
+        loss, rough = x.new_zeros(()), x.new_zeros(())
         made = self.generator(z)
         judged = made if objective.latent_trains_generator else made.detach()
         encodes = bool(objective.reconstruction or objective.prior)
@@ -131,25 +138,39 @@ class Triangle(nn.Module):
                 # A crop of the data is no torus.
                 decoded = self.generator(encoded, (False,) * len(self.modality.axes))
                 terms["reconstruction"] = reconstruction(x, decoded, objective.sigma)
-                descent = descent + objective.reconstruction * terms["reconstruction"]
+                loss = loss + objective.reconstruction * terms["reconstruction"]
             if objective.prior:
                 terms["prior"] = prior(mean, log_variance)
-                descent = descent + objective.prior * terms["prior"]
+                loss = loss + objective.prior * terms["prior"]
         if objective.latent:
             terms["latent"] = latent(z, means[-len(z) :], log_variances[-len(z) :])
-            descent = descent + objective.latent * terms["latent"]
+            loss = loss + objective.latent * terms["latent"]
         if objective.energy:
-            with frozen(self.energy):
-                terms["energy_made"] = -self.energy(made).mean()
-            descent = descent + objective.energy * terms["energy_made"]
-        return Losses(descent, terms, made)
+            # Alpha ascends what theta descends. With the gradient to theta turned round, one pass serves both.
+            weigh: Callable[..., Tensor] = _Weigh.apply
+            both = torch.cat((x, weigh(made, -objective.energy)))
+            if penalised:
+                energies, gradient = self.energy.with_gradient(both)
+                rough = layers.full(gradient).square().mean()
+            else:
+                energies = self.energy(both)
+            terms["energy_data"] = energies[: len(x)].mean()
+            terms["energy_made"] = -energies[len(x) :].mean()
+            loss = loss - terms["energy_data"] - terms["energy_made"]
+        return Losses(loss, terms, rough)
 
-    def contrast(self, x: Tensor, made: Tensor, penalised: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """What alpha ascends, E_data f - E_P f, its first part, and the gradient penalty where `penalised`."""
-        both = torch.cat((x, made.detach())).requires_grad_(penalised)
-        energies = self.energy(both)
-        on_data, on_made = energies[: len(x)].mean(), energies[len(x) :].mean()
-        return on_data - on_made, on_data, roughness(energies, both) if penalised else energies.new_zeros(())
+
+class _Weigh(torch.autograd.Function):
+    """The identity, with the gradient multiplied by `weight` on its way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
+        ctx.weight = weight
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.weight, None
 
 
 def reconstruction(x: Tensor, decoded: Tensor, sigma: float) -> Tensor:
@@ -165,25 +186,6 @@ def prior(mean: Tensor, log_variance: Tensor) -> Tensor:
 def latent(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """-log q_phi(z|x) up to its constant: 1/2 sum [(z - mean)^2 / V + log V], averaged over the batch."""
     return 0.5 * ((z - mean).square() * (-log_variance).exp() + log_variance).flatten(1).sum(1).mean()
-
-
-def roughness(energies: Tensor, x: Tensor) -> Tensor:
-    """Mean squared gradient of f over pixel values (R1 and R2 together): what keeps f from running away."""
-    (gradient,) = torch.autograd.grad(energies.sum(), x, create_graph=True)
-    return gradient.square().mean()
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through `network` without reaching its parameters."""
-    parameters = list(network.parameters())
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
 
 
 def divergence(terms: dict[str, float], latent_size: int, size: int) -> float:
