@@ -86,8 +86,42 @@ def test_clips_loop_and_have_any_length(clip):
         ("clip", {"tile": "x"}, "does not tile along x"),
         ("still", {"tile": "diagonal"}, "--tile"),
         ("still", {"size": (70_000, 70_000)}, "one piece"),
+        ("still", {"size": (10**7, 16)}, "size must lie in"),
     ],
 )
 def test_what_a_kind_cannot_do_is_said(kind, asked, said):
     with pytest.raises(TexsynError, match=said):
         sampling.sample(lively(Triangle(KINDS[kind], KINDS[kind].designs["local"])), **asked)
+
+
+PIECES = {2: (12, 20), 3: (8, 16, 16)}
+
+
+def test_pieces_of_the_field_make_what_the_whole_field_makes(triangle, monkeypatch):
+    triangle.double()
+    sizes = {"t": 64, "y": 72, "x": 96}
+    axes, stationary, window = triangle.modality.axes, triangle.modality.stationary, triangle.modality.window
+    goal = [sizes[axis] if same else own for axis, same, own in zip(axes, stationary, window, strict=True)]
+    z = sampling.latents(triangle, 5, tuple(n // f for n, f in zip(goal, triangle.factor, strict=True)))
+    with torch.no_grad():
+        whole = triangle.eval().texture(z)[0]
+    monkeypatch.setattr(sampling, "_PIECE", PIECES)
+    frames = goal[0] if "t" in axes else None
+    found = list(sampling.bands(triangle, seed=5, frames=frames, size=(goal[-1], goal[-2])))
+    assert len(found) > 4
+    torch.testing.assert_close(torch.cat(found, 1), whole, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"size": (90, 70)}, {"size": (91, 75), "tile": "none"}, {"size": (89, 72), "tile": "x"}]
+)
+def test_odd_sizes_are_the_same_in_pieces(still, monkeypatch, asked):
+    whole = sampling.sample(still.double(), **asked)[0]
+    monkeypatch.setattr(sampling, "_PIECE", PIECES)
+    torch.testing.assert_close(sampling.sample(still, **asked)[0], whole, rtol=0, atol=1e-10)
+
+
+def test_odd_lengths_are_the_same_in_pieces(clip, monkeypatch):
+    whole = sampling.sample(clip.double(), frames=61)[0]
+    monkeypatch.setattr(sampling, "_PIECE", PIECES)
+    torch.testing.assert_close(sampling.sample(clip, frames=61)[0], whole, rtol=0, atol=1e-10)

@@ -19,6 +19,7 @@ _WHERE = {
     "Exemplar": "media",
     "read": "media",
     "write": "writing",
+    "write_bands": "writing",
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "Report": "training",
@@ -26,6 +27,7 @@ _WHERE = {
     "create": "training",
     "fit": "training",
     "sample": "sampling",
+    "bands": "sampling",
     "Triangle": "triangle",
     "Run": "runs",
     "save": "models",
@@ -40,10 +42,10 @@ if TYPE_CHECKING:
     from texsyn.models import save
     from texsyn.recipes import RECIPES, Recipe, recipe_for
     from texsyn.runs import Run, load
-    from texsyn.sampling import sample
+    from texsyn.sampling import bands, sample
     from texsyn.training import Report, create, fit
     from texsyn.triangle import Triangle
-    from texsyn.writing import write
+    from texsyn.writing import write, write_bands
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from texsyn import __version__
 from texsyn.errors import Exit, TexsynError
-from texsyn.screen import Screen
+from texsyn.screen import Screen, advancing
 
 if TYPE_CHECKING:
     import torch
@@ -338,13 +339,14 @@ def _sample(options: argparse.Namespace) -> int:
     goal = sampling.target(modality, options.size, options.frames)
     if modality.moving and any(size % factor for size, factor in zip(goal[:1], triangle.factor[:1], strict=True)):
         print(f"texsyn: {goal[0]} frames is no multiple of {triangle.factor[0]}: resampled in time", file=sys.stderr)
+    writing.refuse_full(targets[0][0], targets[0][1], options.count * modality.channels * math.prod(goal))
     for seed, (path, format) in enumerate(targets, start=options.seed):
-        texture = sampling.sample(triangle, seed=seed, **asked)[0]
+        bands = sampling.bands(triangle, seed=seed, **asked)
         metadata = None if options.no_metadata else {**run.made_by(), "seed": seed, "size": list(goal), **_plain(asked)}
         fps = options.fps or run.fps or 25.0
-        written = writing.write(
-            texture, path, planes=modality.planes, format=format, fps=fps, metadata=metadata, force=options.force
-        )
+        shown = advancing(bands, goal[0], f"seed {seed}")
+        how = {"planes": modality.planes, "format": format, "fps": fps, "metadata": metadata, "force": options.force}
+        written = writing.write_bands(shown, (modality.channels, *goal), path, **how)
         for file in written:
             print(json.dumps({"file": str(file), "seed": seed}) if options.json else file)
     return Exit.OK

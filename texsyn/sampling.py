@@ -1,6 +1,13 @@
-"""New textures from a fitted triangle: any size, tiling and looping exactly because the latent field is a torus."""
+"""New textures from a fitted triangle: any size, tiling and looping exactly because the latent field is a torus.
+
+A texture is made in bands along its first axis, each from a window of the field with the margin that the generator's
+reach needs, so memory does not grow with the size. What is returned whole is made of the same bands.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,9 +16,10 @@ from texsyn.errors import Exit, TexsynError
 from texsyn.modality import Modality
 from texsyn.triangle import Triangle
 
-_MARGIN = 3  # latent positions cut off on an axis that must not wrap: wider than what a rim can reach
-_LARGEST = 300_000_000  # values of one texture made in one piece
-_WIDEST = 65_536
+_MARGIN = 3  # latent positions: more than the generator and the filter after it reach
+_PIECE = {2: (512, 2048), 3: (128, 192, 192)}  # pixels (frames) per axis that are made at once, without margins
+_LARGEST = 300_000_000  # values of a texture that is returned whole
+_WIDEST = 1_000_000
 
 
 def sample(
@@ -29,13 +37,40 @@ def sample(
     size: width and height in pixels, by default the exemplar's. frames: of a clip. tile: "xy", "x", "y" or "none", by
     default every axis on which the kind is stationary. A size on a wrapped axis that is no multiple of what one latent
     position makes is reached by resampling the nearest multiple on the torus, which keeps the wrap exact.
-    Raises TexsynError (exit 2) for a size or an axis that the kind does not have.
+    Raises TexsynError (exit 2) for a size or an axis that the kind does not have, or for what is too large to return
+    in one piece: see `bands`.
+    """
+    goal = target(triangle.modality, size, frames)
+    if triangle.modality.channels * torch.Size(goal).numel() > _LARGEST:
+        text = " x ".join(map(str, goal[::-1]))
+        raise TexsynError(f"{text} is more than is returned in one piece: `bands` makes it part by part", Exit.USAGE)
+    wrapped = _wrapped(triangle.modality, tile, loop)
+    return torch.stack([torch.cat(list(_bands(triangle, seed + n, goal, wrapped)), 1) for n in range(count)])
+
+
+def bands(
+    triangle: Triangle,
+    *,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+    frames: int | None = None,
+    tile: str | None = None,
+    loop: bool = True,
+) -> Iterator[Tensor]:
+    """The texture that `sample` makes, from top to bottom or first frame to last: `channels n *rest` each, on the CPU.
+
+    Raises TexsynError (exit 2) as `sample` does, before the first band.
     """
     goal = target(triangle.modality, size, frames)
     wrapped = _wrapped(triangle.modality, tile, loop)
-    if triangle.modality.channels * torch.Size(goal).numel() > _LARGEST or max(goal) > _WIDEST:
-        raise TexsynError(f"{' x '.join(map(str, goal[::-1]))} is more than can be made in one piece", Exit.USAGE)
-    return torch.stack([_one(triangle, seed + index, goal, wrapped) for index in range(count)])
+    return _bands(triangle, seed, goal, wrapped)
+
+
+def _bands(triangle: Triangle, seed: int, goal: tuple[int, ...], wrapped: tuple[bool, ...]) -> Iterator[Tensor]:
+    field = _Field.of(triangle, seed, goal, wrapped)
+    step = _PIECE[len(goal)][0]
+    for start in range(0, goal[0], step):
+        yield _band(field, goal, wrapped, start, min(goal[0], start + step))
 
 
 def target(modality: Modality, size: tuple[int, int] | None, frames: int | None) -> tuple[int, ...]:
@@ -46,8 +81,8 @@ def target(modality: Modality, size: tuple[int, int] | None, frames: int | None)
     goal = []
     for axis, same, own in zip(modality.axes, modality.stationary, modality.size, strict=True):
         wanted = asked[axis] or own
-        if wanted < 1:
-            raise TexsynError(f"a size must be positive, but is {wanted}", Exit.USAGE)
+        if not 1 <= wanted <= _WIDEST:
+            raise TexsynError(f"a size must lie in 1 to {_WIDEST}, but is {wanted}", Exit.USAGE)
         if not same and wanted != own:
             raise TexsynError(
                 f"this {modality.name} knows where things are in the picture, so its {own} pixels along {axis} are "
@@ -71,23 +106,89 @@ def _wrapped(modality: Modality, tile: str | None, loop: bool) -> tuple[bool, ..
     )
 
 
+@dataclass(frozen=True)
+class _Field:
+    """The latent field of one texture: drawn from its seed row by row along the first axis, on every device alike."""
+
+    triangle: Triangle
+    seed: int
+    grid: tuple[int, ...]
+
+    @classmethod
+    def of(cls, triangle: Triangle, seed: int, goal: Sequence[int], wrapped: Sequence[bool]) -> _Field:
+        """An axis that must not wrap is cut out of a larger torus: its rims are like its inside."""
+        stationary = triangle.modality.stationary
+        grid = tuple(
+            max(1, (2 * size + factor) // (2 * factor)) if around else -(-size // factor) + (_MARGIN if same else 0)
+            for size, factor, same, around in zip(goal, triangle.factor, stationary, wrapped, strict=True)
+        )
+        return cls(triangle, seed, grid)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Pixels (frames) round the torus, per axis."""
+        return tuple(n * f for n, f in zip(self.grid, self.triangle.factor, strict=True))
+
+    def rows(self, indices: Sequence[int]) -> Tensor:
+        """`1 latent_channels n *rest` from the prior."""
+        shape = (self.triangle.design.latent_channels, *self.grid[1:])
+        drawn = [torch.randn(shape, generator=_random(self.seed, index % self.grid[0])) for index in indices]
+        return torch.stack(drawn, 1)[None].to(self.triangle.average.last.weight)
+
+    @torch.inference_mode()
+    def texture(self, first: int, last: int) -> Tensor:
+        """`channels last-first *rest`: pixels `first` to `last` round the first axis, all of the others."""
+        return self._pieces([(first, last)])
+
+    def _pieces(self, windows: list[tuple[int, int]]) -> Tensor:
+        axis, pieces = len(windows), _PIECE[len(self.grid)]
+        if axis == len(self.grid):
+            return self._piece(windows)
+        size, step = self.size[axis], pieces[axis] if self.triangle.modality.stationary[axis] else self.size[axis]
+        parts = [self._pieces([*windows, (n, min(size, n + step))]) for n in range(0, size, step)]
+        return torch.cat(parts, axis + 1) if len(parts) > 1 else parts[0]
+
+    def _piece(self, windows: Sequence[tuple[int, int]]) -> Tensor:
+        factor, wrapped, cuts = self.triangle.factor, list(self.triangle.modality.stationary), []
+        indices: list[list[int]] = []
+        for axis, (first, last) in enumerate(windows):
+            low, high = first // factor[axis], -(-last // factor[axis])
+            if high - low + 2 * _MARGIN >= self.grid[axis]:  # the whole torus is no more work
+                indices.append(list(range(self.grid[axis])))
+                cuts.append(torch.arange(first, last) % self.size[axis])
+            else:
+                indices.append([n % self.grid[axis] for n in range(low - _MARGIN, high + _MARGIN)])
+                wrapped[axis] = False
+                cuts.append(torch.arange(first, last) - (low - _MARGIN) * factor[axis])
+        z = self.rows(indices[0])
+        for axis, chosen in enumerate(indices[1:], start=3):
+            z = z.index_select(axis, torch.tensor(chosen, device=z.device))
+        self.triangle.average.eval()
+        texture = self.triangle.texture(z, wrapped)[0].cpu()
+        for axis, cut in enumerate(cuts, start=1):
+            if len(cut) != texture.shape[axis] or int(cut[0]):
+                texture = texture.index_select(axis, cut)
+        return texture
+
+
+def _random(seed: int, row: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + row * 0xBF58476D1CE4E5B9) % 2**63)
+
+
 def latents(triangle: Triangle, seed: int, grid: tuple[int, ...]) -> Tensor:
-    """`1 latent_channels *grid` from the prior; the same on every device."""
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn((1, triangle.design.latent_channels, *grid), generator=random).to(triangle.device)
+    """`1 latent_channels *grid`: the field of the texture of that seed."""
+    return _Field(triangle, seed, grid).rows(range(grid[0]))
 
 
-def _one(triangle: Triangle, seed: int, goal: tuple[int, ...], wrapped: tuple[bool, ...]) -> Tensor:
-    """`channels *goal`. An axis that must not wrap is cut out of a larger torus: its rims are like its inside."""
-    stationary = triangle.modality.stationary
-    grid = tuple(
-        max(1, (2 * size + factor) // (2 * factor)) if around else -(-size // factor) + (_MARGIN if same else 0)
-        for size, factor, same, around in zip(goal, triangle.factor, stationary, wrapped, strict=True)
-    )
-    triangle.average.eval()
-    with torch.inference_mode():
-        texture: Tensor = triangle.texture(latents(triangle, seed, grid))[0].cpu()
-    for axis, (size, around) in enumerate(zip(goal, wrapped, strict=True), start=1):
+def _band(field: _Field, goal: tuple[int, ...], wrapped: tuple[bool, ...], start: int, stop: int) -> Tensor:
+    """Positions `start` to `stop` along the first axis: `channels stop-start *goal[1:]`."""
+    if wrapped[0] and field.size[0] != goal[0]:
+        base, shares = _taps(field.size[0], goal[0], start, stop)
+        first = int(base[0]) - 1
+        texture = _interpolate(field.texture(first, int(base[-1]) + 3), 1, base - first, shares)
+    else:
+        texture = field.texture(start, stop)
+    for axis, (size, around) in list(enumerate(zip(goal, wrapped, strict=True), start=1))[1:]:
         if around and texture.shape[axis] != size:
             texture = resample(texture, axis, size)
         elif texture.shape[axis] != size:
@@ -97,10 +198,18 @@ def _one(triangle: Triangle, seed: int, goal: tuple[int, ...], wrapped: tuple[bo
 
 def resample(texture: Tensor, axis: int, size: int) -> Tensor:
     """Cubic (Catmull-Rom) resampling of a torus along one axis to `size` positions; the result wraps as exactly."""
-    have = texture.shape[axis]
-    place = torch.arange(size, dtype=torch.float64) * have / size
-    base = place.floor().long()
-    t = (place - base).to(texture.dtype)
+    return _interpolate(texture, axis, *_taps(texture.shape[axis], size, 0, size))
+
+
+def _taps(have: int, size: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    """For new positions `start` to `stop` of `size`: the old position before each, and how far it lies behind."""
+    place = torch.arange(start, stop, dtype=torch.float64) * have / size
+    base = place.floor()
+    return base.long(), place - base
+
+
+def _interpolate(texture: Tensor, axis: int, base: Tensor, shares: Tensor) -> Tensor:
+    t, have = shares.to(texture.dtype), texture.shape[axis]
     weights = (
         ((2 - t) * t - 1) * t / 2,
         ((3 * t - 5) * t * t + 2) / 2,
@@ -108,9 +217,6 @@ def resample(texture: Tensor, axis: int, size: int) -> Tensor:
         (t - 1) * t * t / 2,
     )
     shape = [1] * texture.dim()
-    shape[axis] = size
-    taps = (texture.index_select(axis, (base + k - 1) % have) * w.view(shape) for k, w in enumerate(weights))
-    out = torch.zeros_like(texture.narrow(axis, 0, 1)).repeat([size if a == axis else 1 for a in range(texture.dim())])
-    for tap in taps:
-        out += tap
-    return out.clamp(-1, 1)
+    shape[axis] = len(base)
+    taps = [texture.index_select(axis, (base + k - 1) % have) * w.view(shape) for k, w in enumerate(weights)]
+    return (((taps[0] + taps[1]) + taps[2]) + taps[3]).clamp(-1, 1)

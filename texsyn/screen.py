@@ -1,4 +1,4 @@
-"""What is seen of a fit: a progress bar for a person, JSON Lines for a program."""
+"""What is seen of work: a progress bar for a person, JSON Lines for a program."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from texsyn.recipes import Recipe
     from texsyn.runs import Run
     from texsyn.training import Report
@@ -103,6 +106,24 @@ class Screen:
     @staticmethod
     def _json(**content: Any) -> None:
         print(json.dumps(content), flush=True)
+
+
+def advancing(bands: Iterable[Tensor], total: int, label: str) -> Iterator[Tensor]:
+    """`bands` as they are, with a progress bar where a person looks on and one band is not all of `total`."""
+    if not sys.stderr.isatty():
+        yield from bands
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = None
+        for band in bands:
+            yield band
+            if task is None and band.shape[1] < total:
+                task = bar.add_task(label, total=total)
+            if task is not None:
+                bar.advance(task, band.shape[1])
 
 
 def _line(report: Report) -> str:

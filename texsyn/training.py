@@ -179,7 +179,7 @@ def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
             axes = triangle.modality.axes
             kernel.copy_(spectrum.equaliser(made, real, axes, tuple(kernel.shape), recipe.equalise))
         if triangle.steady is not None:
-            found = spectrum.stillness(triangle.equalised(made), pixels[None])
+            found = spectrum.stillness(triangle.equalised(made, triangle.modality.stationary), pixels[None])
             for buffer, value in zip(triangle.steady.buffers(), found, strict=True):
                 buffer.copy_(value)
 

@@ -20,7 +20,7 @@ averaged over the batch:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,14 +104,18 @@ class Triangle(nn.Module):
         """Channels and grid of the latent field of a texture of `size` (frames and) pixels, rounded up."""
         return (self.design.latent_channels, *(-(-n // f) for n, f in zip(size, self.factor, strict=True)))
 
-    def texture(self, z: Tensor) -> Tensor:
-        """What is sampled: the averaged generator, then what corrects it. `b latent_channels *grid` -> in [-1, 1]."""
-        made = self.equalised(self.average(z))
+    def texture(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
+        """What is sampled: the averaged generator, then what corrects it. `b latent_channels *grid` -> in [-1, 1].
+
+        `wrapped` says on which axes `z` is a torus; by default on all stationary ones.
+        """
+        wrapped = self.modality.stationary if wrapped is None else wrapped
+        made = self.equalised(self.average(z, wrapped), wrapped)
         return made if self.steady is None else self.steady(made).clamp(-1, 1)
 
-    def equalised(self, made: Tensor) -> Tensor:
+    def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
         """`made` brought to the exemplar's spectrum, where there is an equaliser."""
-        return made if self.equaliser is None else self.equaliser(made, self.modality.stationary).clamp(-1, 1)
+        return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
 
     def losses(
         self, x: Tensor, z: Tensor, noise: Tensor, objective: Objective = TRIANGLE, penalised: bool = False

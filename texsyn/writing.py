@@ -8,10 +8,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
+import struct
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +79,14 @@ def format_for(path: Path, moving: bool) -> str:
     return {".jpeg": "jpg"}.get(suffix, suffix[1:])
 
 
-def write(
-    texture: Tensor,
+def write(texture: Tensor, path: str | Path, **how: Any) -> list[Path]:
+    """Write one texture, `channels *axes` in [-1, 1], and return the files written: `write_bands` with one band."""
+    return write_bands([texture], tuple(texture.shape), path, **how)
+
+
+def write_bands(
+    bands: Iterable[Tensor],
+    shape: Sequence[int],
     path: str | Path,
     *,
     planes: Sequence[Plane] | None = None,
@@ -84,26 +95,54 @@ def write(
     metadata: dict[str, Any] | None = None,
     force: bool = False,
 ) -> list[Path]:
-    """Write one texture, `channels *axes` in [-1, 1], and return the files written.
+    """Write one texture that comes in bands along its first axis, and return the files written.
 
+    shape: `channels *axes` of the whole. PNG, MP4 and frames are written as the bands come; other formats gather them.
     The format follows from the ending. Several planes are written one file each, NAME-PLANE.png. `metadata` (JSON) goes
     into the file. Raises TexsynError: exit 2 for an ending that cannot hold it or a file that is there already (unless
     `force`), exit 5 when the disk refuses.
     """
     path = Path(path)
-    moving = texture.dim() == 4
+    channels, *sizes = shape
+    moving = len(sizes) == 3
     format = format or format_for(path, moving)
     if format not in formats(moving):
         raise TexsynError(f"a {'clip' if moving else 'still'} cannot be written as {format}", Exit.USAGE)
-    pictures = to_uint8(texture)
+    if max(sizes[-2:]) > _WIDEST.get(format, math.inf):
+        raise TexsynError(f"{format} holds at most {_WIDEST[format]} pixels a side, not {max(sizes[-2:])}", Exit.USAGE)
     comment = json.dumps({_COMMENT: metadata}, sort_keys=True) if metadata is not None else None
-    parts = _split(pictures, path, planes)
-    for target, _ in parts:
+    parts = _parts(path, channels, planes)
+    targets = [target for target, _, _ in parts]
+    for target in targets:
         for file in written_as(target, format):
             refuse_overwrite(file, force)
-    for target, part in parts:
-        _WRITERS[format](target, part, fps, comment)
-    return [file for target, _ in parts for file in written_as(target, format)]
+    with ExitStack() as stack:
+        sinks = []
+        for target, plane, picked in parts:
+            frames, (height, width) = sizes[0] if moving else 1, sizes[-2:]
+            layout = Layout(frames, height, width, picked.stop - picked.start, fps, comment)
+            sinks.append((plane, picked, stack.enter_context(_SINKS[format](target, layout))))
+        for band in bands:
+            pictures = to_uint8(band)
+            for plane, picked, put in sinks:
+                part = pictures[..., picked]
+                put(_unit_normals(part) if plane == "normal" else part)
+    return [file for target in targets for file in written_as(target, format)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The whole of one file."""
+
+    frames: int
+    height: int
+    width: int
+    channels: int
+    fps: float
+    comment: str | None
+
+
+Put = Callable[[np.ndarray], None]  # takes the next `t h w channels`, uint8: frames of a clip, or rows of a still
 
 
 def written_as(path: Path, format: str) -> tuple[Path, ...]:
@@ -117,17 +156,23 @@ def refuse_overwrite(path: Path, force: bool) -> None:
         raise TexsynError(f"{media.short(str(path))} exists already: --force overwrites it", Exit.USAGE)
 
 
-def _split(pictures: np.ndarray, path: Path, planes: Sequence[Plane] | None) -> list[tuple[Path, np.ndarray]]:
+def refuse_full(path: Path, format: str, values: int) -> None:
+    """Raise TexsynError (exit 3) when the disk cannot hold `values` numbers written in a format."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    needed = values // _SHRINKS.get(format, 1)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise TexsynError(f"about {needed / 1e9:.3g} GB would be written, and the disk has {free / 1e9:.3g} GB left")
+
+
+def _parts(path: Path, channels: int, planes: Sequence[Plane] | None) -> list[tuple[Path, str, slice]]:
+    """File, plane and channels of each file."""
     if planes is None or len(planes) < 2:
-        return [(path, pictures)]
-    cuts = np.cumsum([plane.channels for plane in planes])[:-1]
-    parts = np.split(pictures, cuts, axis=-1)
+        return [(path, "", slice(0, channels))]
+    ends = list(accumulate(plane.channels for plane in planes))
     return [
-        (
-            path.with_name(f"{path.stem}-{plane.name}{path.suffix}"),
-            _unit_normals(part) if plane.name == "normal" else part,
-        )
-        for plane, part in zip(planes, parts, strict=True)
+        (path.with_name(f"{path.stem}-{plane.name}{path.suffix}"), plane.name, slice(end - plane.channels, end))
+        for plane, end in zip(planes, ends, strict=True)
     ]
 
 
@@ -144,107 +189,160 @@ def _images(pictures: np.ndarray) -> list[Any]:
     return [Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture) for picture in pictures]
 
 
-def _write_png(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    from PIL import PngImagePlugin
+@contextmanager
+def _png(path: Path, layout: Layout) -> Iterator[Put]:
+    """Rows as they come: Pillow wants the whole picture."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
 
-    info = PngImagePlugin.PngInfo()
-    if comment:
-        info.add_itxt("Comment", comment)
-    with replacing(path) as temporary:
-        _images(pictures)[0].save(temporary, format="PNG", pnginfo=info)
+        def chunk(kind: bytes, data: bytes) -> None:
+            file.write(len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4))
 
+        file.write(b"\x89PNG\r\n\x1a\n")
+        colour = {1: 0, 3: 2}[layout.channels]
+        chunk(b"IHDR", struct.pack(">IIBBBBB", layout.width, layout.height, 8, colour, 0, 0, 0))
+        if layout.comment:
+            chunk(b"iTXt", b"Comment\0\0\0\0\0" + layout.comment.encode())
+        packed, above = zlib.compressobj(6), np.zeros((1, layout.width, layout.channels), np.uint8)
 
-def _write_jpg(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    with replacing(path) as temporary:
-        _images(pictures)[0].save(
-            temporary, format="JPEG", quality=95, subsampling=0, **({"comment": comment} if comment else {})
-        )
+        def put(block: np.ndarray) -> None:
+            nonlocal above
+            (rows,) = block
+            data = packed.compress(_filtered(rows, above))
+            above = rows[-1:]
+            if data:
+                chunk(b"IDAT", data)
 
-
-def _write_webp(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    from PIL import Image
-
-    exif = Image.Exif()
-    if comment:
-        exif[0x010E] = comment  # ImageDescription
-    first, *rest = _images(pictures)
-    how: dict[str, Any] = {"lossless": True}
-    if rest:
-        how = {"quality": 95, "save_all": True, "append_images": rest, "duration": round(1000 / fps), "loop": 0}
-    with replacing(path) as temporary:
-        first.save(temporary, format="WEBP", method=4, exif=exif, **how)
+        yield put
+        chunk(b"IDAT", packed.flush())
+        chunk(b"IEND", b"")
 
 
-def _write_gif(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
-    first, *rest = _images(pictures)
-    delay = max(2, round(100 / fps)) * 10  # whole 10 ms; shorter ones are slowed down by browsers
-    with replacing(path) as temporary:
-        first.save(
-            temporary,
-            format="GIF",
-            save_all=True,
-            append_images=rest,
-            duration=delay,
-            loop=0,
-            **({"comment": comment.encode()} if comment else {}),
-        )
+def _filtered(rows: np.ndarray, above: np.ndarray) -> bytes:
+    """PNG's filters Sub, Up and Paeth, row by row whichever leaves least."""
+    up = np.concatenate([above, rows[:-1]]).astype(np.int16)
+    left, corner = (np.pad(each, ((0, 0), (1, 0), (0, 0)))[:, :-1].astype(np.int16) for each in (rows, up))
+    guess = left + up - corner
+    to_left, to_up, to_corner = (np.abs(guess - each) for each in (left, up, corner))
+    paeth = np.where((to_left <= to_up) & (to_left <= to_corner), left, np.where(to_up <= to_corner, up, corner))
+    tried = np.stack([(rows - each).astype(np.uint8) for each in (left, up, paeth)])
+    cost = np.abs(tried.view(np.int8).astype(np.int16)).sum((2, 3), dtype=np.int64)
+    best = cost.argmin(0)
+    chosen = tried[best, np.arange(len(rows))].reshape(len(rows), -1)
+    return np.concatenate([np.array([1, 2, 4], np.uint8)[best][:, None], chosen], 1).tobytes()
 
 
-def _write_mp4(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+@contextmanager
+def _mp4(path: Path, layout: Layout) -> Iterator[Put]:
     import av
 
-    if pictures.shape[-1] == 1:
-        pictures = np.repeat(pictures, 3, -1)
-    odd = [(0, 0), *((0, n % 2) for n in pictures.shape[1:3]), (0, 0)]
-    pictures = np.pad(pictures, odd, mode="wrap")  # H.264 wants even sizes; wrapping keeps a tile's colours
-    rate = Fraction(fps).limit_denominator(1001)
+    # H.264 wants even sizes; wrapping keeps a tile's colours.
+    odd = [(0, 0), (0, layout.height % 2), (0, layout.width % 2), (0, 0)]
+    rate = Fraction(layout.fps).limit_denominator(1001)
     with (
         replacing(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as out,
     ):
-        if comment:
-            out.metadata["comment"] = comment
+        if layout.comment:
+            out.metadata["comment"] = layout.comment
         stream = out.add_stream("libx264", rate=rate, options={"crf": "12", "preset": "medium"})
-        stream.height, stream.width = pictures.shape[1:3]
+        stream.height, stream.width = layout.height + odd[1][1], layout.width + odd[2][1]
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.thread_count = 1  # the same bytes whatever the machine's cores
         context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1  # BT.709
-        for picture in pictures:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-            out.mux(stream.encode(frame))
+
+        def put(block: np.ndarray) -> None:
+            if layout.channels == 1:
+                block = np.repeat(block, 3, -1)
+            for picture in np.pad(block, odd, mode="wrap"):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+                out.mux(stream.encode(frame))
+
+        yield put
         out.mux(stream.encode())
 
 
-def _write_frames(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+@contextmanager
+def _frames(path: Path, layout: Layout) -> Iterator[Put]:
     for old in path.glob("[0-9]*.png"):  # of a longer clip, when overwriting
         old.unlink()
-    for index, picture in enumerate(pictures):
-        _write_png(path / f"{index:05d}.png", picture[None], fps, comment)
+    numbers = count()
+
+    def put(block: np.ndarray) -> None:
+        for picture in block:
+            with _png(path / f"{next(numbers):05d}.png", replace(layout, frames=1)) as one:
+                one(picture[None])
+
+    yield put
 
 
-def _write_sheet(path: Path, pictures: np.ndarray, fps: float, comment: str | None) -> None:
+def _gathered(write: Callable[[Path, np.ndarray, Layout], None]) -> Callable[[Path, Layout], Any]:
+    """A sink for formats that are written in one piece."""
+
+    @contextmanager
+    def sink(path: Path, layout: Layout) -> Iterator[Put]:
+        blocks: list[np.ndarray] = []
+        yield blocks.append
+        write(path, np.concatenate(blocks, 0 if layout.frames > 1 else 1), layout)
+
+    return sink
+
+
+def _write_jpg(path: Path, pictures: np.ndarray, layout: Layout) -> None:
+    comment = {"comment": layout.comment} if layout.comment else {}
+    with replacing(path) as temporary:
+        _images(pictures)[0].save(temporary, format="JPEG", quality=95, subsampling=0, **comment)
+
+
+def _write_webp(path: Path, pictures: np.ndarray, layout: Layout) -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    if layout.comment:
+        exif[0x010E] = layout.comment  # ImageDescription
+    first, *rest = _images(pictures)
+    how: dict[str, Any] = {"lossless": True}
+    if rest:
+        duration = round(1000 / layout.fps)
+        how = {"quality": 95, "save_all": True, "append_images": rest, "duration": duration, "loop": 0}
+    with replacing(path) as temporary:
+        first.save(temporary, format="WEBP", method=4, exif=exif, **how)
+
+
+def _write_gif(path: Path, pictures: np.ndarray, layout: Layout) -> None:
+    first, *rest = _images(pictures)
+    delay = max(2, round(100 / layout.fps)) * 10  # whole 10 ms; shorter ones are slowed down by browsers
+    comment = {"comment": layout.comment.encode()} if layout.comment else {}
+    with replacing(path) as temporary:
+        first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=delay, loop=0, **comment)
+
+
+def _write_sheet(path: Path, pictures: np.ndarray, layout: Layout) -> None:
     """A flipbook: frames row by row in one PNG, and a JSON beside it that says how they lie."""
-    count, height, width, _ = pictures.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = -(-count // columns)
-    padded = np.concatenate([pictures, np.zeros((rows * columns - count, *pictures.shape[1:]), np.uint8)])
-    _write_png(path, rearrange(padded, "(r c) h w k -> 1 (r h) (c w) k", c=columns), fps, comment)
-    layout = {"frames": count, "columns": columns, "rows": rows, "width": width, "height": height, "fps": fps}
+    columns = math.ceil(math.sqrt(layout.frames))
+    rows = -(-layout.frames // columns)
+    blank = np.zeros((rows * columns - layout.frames, *pictures.shape[1:]), np.uint8)
+    whole = rearrange(np.concatenate([pictures, blank]), "(r c) h w k -> 1 (r h) (c w) k", c=columns)
+    with _png(path, replace(layout, frames=1, height=whole.shape[1], width=whole.shape[2])) as put:
+        put(whole)
+    described = {name: getattr(layout, name) for name in ("frames", "width", "height", "fps")}
+    described |= {"columns": columns, "rows": rows}
     with replacing(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(layout, indent=2) + "\n")
+        temporary.write_text(json.dumps(described, indent=2) + "\n")
 
 
-_WRITERS = {
-    "png": _write_png,
-    "jpg": _write_jpg,
-    "webp": _write_webp,
-    "gif": _write_gif,
-    "mp4": _write_mp4,
-    "frames": _write_frames,
-    "sheet": _write_sheet,
+_SINKS: dict[str, Callable[[Path, Layout], Any]] = {
+    "png": _png,
+    "mp4": _mp4,
+    "frames": _frames,
+    "jpg": _gathered(_write_jpg),
+    "webp": _gathered(_write_webp),
+    "gif": _gathered(_write_gif),
+    "sheet": _gathered(_write_sheet),
 }
+_SHRINKS = {"mp4": 20, "jpg": 4}  # at least by so much; the others are lossless and may not shrink at all
+_WIDEST = {"jpg": 65_535, "webp": 16_383, "gif": 65_535}
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+import texsyn
 from texsyn import media, quality
 from texsyn.errors import TexsynError
 
@@ -107,6 +108,7 @@ def rows(
     read = media.frames_for_scoring if moving else media.still_for_scoring
     original = read(exemplar)
     methods = {f"texsyn {options.recipe}, {minutes:.1f} min, {steps} steps": [read(path) for path in samples]}
+    methods |= variants(folder / "run", moving)
     if published:
         methods["the paper's authors"] = [read(path) for path in published]
     basis = original[:32] if moving else original
@@ -133,6 +135,20 @@ def rows(
     if options.montage:
         montage(original, methods, options.montage / f"{name}.png", moving)
     return table
+
+
+def variants(run: Path, moving: bool) -> dict[str, list[np.ndarray]]:
+    """What the triangle makes without corrections after it, and the last 32 of 128 frames."""
+    triangle = texsyn.load(run)
+
+    def samples(frames: int | None) -> list[np.ndarray]:
+        made = (texsyn.sample(triangle, seed=seed, frames=frames)[0] for seed in SEEDS)
+        # Eight bits, as in a file.
+        return [((quality.arrays(each) * 255).round() / 255).astype(np.float32) for each in made]
+
+    longer = {"the same, last 32 of 128 frames": [clip[-32:] for clip in samples(128)]} if moving else {}
+    triangle.equaliser = triangle.steady = None
+    return {**longer, "the triangle alone, uncorrected": samples(32 if moving else None)}
 
 
 def montage(original: np.ndarray, methods: dict[str, list[np.ndarray]], path: Path, moving: bool) -> None:
