@@ -34,6 +34,7 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
         coordinates=fixed,
         edges=fixed,
         equaliser=three,
+        toned=not fixed,
         steadied=fixed,
     )
     return Modality(

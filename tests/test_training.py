@@ -192,6 +192,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     goal = spectrum.band_power(real, bands).log()
     with torch.no_grad():
         made = triangle.average(z)
+        made = made if triangle.tone is None else triangle.tone(made).clamp(-1, 1)
         equalised = triangle.equaliser(made, modality.stationary)
     before, after = (spectrum.band_power(x, bands).log() - goal for x in (made, equalised))
     held = (goal > goal.max() - 12) & (before.abs() < 20)  # bands that the exemplar has at all
@@ -201,7 +202,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
 
 
 def test_without_an_equaliser_there_is_none(exemplar, recipe):
-    triangle, _ = learn(exemplar, replace(recipe, equalise=0.0, steady=False))
+    triangle, _ = learn(exemplar, replace(recipe, equalise=0.0, tone=False, steady=False))
     assert triangle.equaliser is None
     z = torch.zeros(1, *triangle.latent_shape(triangle.modality.window))
     torch.testing.assert_close(triangle.texture(z), triangle.average(z))
@@ -248,3 +249,31 @@ def test_what_stands_still_in_the_exemplar_stands_still_in_samples(recipe):
     free, _ = learn(exemplar, replace(recipe, steady=False))
     assert free.steady is None
     assert (sample(free, frames=16)[0][..., :8] - pixels[:, :1, :, :8]).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_tone_gives_the_mean_and_covariance_that_are_wanted(channels):
+    random = torch.Generator().manual_seed(0)
+    mix = torch.randn(2, channels, channels, generator=random) * 0.2
+    mix[1] = mix[0] + 0.02
+    made, real = (
+        torch.einsum("dc,bcyx->bdyx", each, torch.randn(4, channels, 64, 64, generator=random)) + offset
+        for each, offset in zip(mix, (0.1, -0.2), strict=True)
+    )
+    matrix, offset = spectrum.tone(made, real, gain=100.0)
+    toned = torch.einsum("dc,bcyx->bdyx", matrix, made) + offset.view(-1, 1, 1)
+    flat = [each.transpose(0, 1).flatten(1) for each in (toned, real)]
+    torch.testing.assert_close(flat[0].mean(1), flat[1].mean(1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cov(flat[0]), torch.cov(flat[1]), atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(matrix, matrix.T)
+    limited, _ = spectrum.tone(made * 0.01, real, gain=1.5)
+    assert torch.linalg.eigvalsh(limited).max() <= 1.5 + 1e-5
+
+
+def test_grey_exemplars_have_grey_samples(recipe):
+    """Three equal channels: whatever colour the generator leaves is no direction of the exemplar."""
+    grey = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0)).expand(3, -1, -1) * 2 - 1
+    triangle, _ = learn(Exemplar(grey, KINDS["still"]), recipe)
+    made = sample(triangle)[0]
+    assert made.std() > 0.01
+    assert (made - made.mean(0)).abs().max() < 0.02

@@ -251,6 +251,21 @@ class Filter(nn.Module):
         return convolve(planes, self.kernel[None, None]).view_as(x)
 
 
+class Tone(nn.Module):
+    """An affine map of the channels, the same everywhere."""
+
+    matrix: Tensor
+    offset: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.eye(channels))
+        self.register_buffer("offset", torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.movedim(1, -1), self.matrix, self.offset).movedim(-1, 1)
+
+
 class Steady(nn.Module):
     """Takes motion back at places of a fixed grid: there, samples swing round the exemplar's mean by `gain`."""
 

@@ -39,6 +39,7 @@ class Design:
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
     edges: bool = False  # the generator continues unwrapped axes by their rim instead of by the paper's zeros
     equaliser: tuple[int, ...] = ()  # size of the filter that brings samples to the exemplar's spectrum; () is none
+    toned: bool = False  # samples get the exemplar's mean and covariance of colours
     steadied: bool = False  # where the exemplar stands still, samples do
 
     @property
@@ -144,6 +145,7 @@ def _still_local() -> Design:
         ),
         energy_scales=2,
         equaliser=(9, 9),
+        toned=True,
     )
 
 

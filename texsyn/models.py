@@ -134,6 +134,7 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         energy_rectified=bool(found.get("energy_rectified")),
         log_variance_bound=number_in(found, "log_variance_bound", float, 0, 100, folder),
         edges=bool(found.get("edges")),
+        toned=bool(found.get("toned")),
         steadied=bool(found.get("steadied")),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
     )

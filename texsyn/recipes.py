@@ -40,6 +40,7 @@ class Recipe(Objective):
     penalty_every: int = _option(2, "steps from one gradient penalty to the next")
     checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
     equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
+    tone: bool = _option(True, "samples of stills get the exemplar's mean and covariance of colours")
     steady: bool = _option(True, "where a clip's exemplar stands still, its samples do")
     precision: str = _option("auto", "auto, float32 or bfloat16")
 
@@ -47,7 +48,9 @@ class Recipe(Objective):
 RECIPES: dict[str, Recipe] = {
     "fast": Recipe(),
     "best": Recipe(steps=16000),
-    "paper": Recipe(networks="paper", steps=8000, weight_decay=5e-4, anneal=0.0, equalise=0.0, steady=False),
+    "paper": Recipe(
+        networks="paper", steps=8000, weight_decay=5e-4, anneal=0.0, equalise=0.0, tone=False, steady=False
+    ),
 }
 
 
@@ -119,6 +122,7 @@ def design_for(modality: Modality, recipe: Recipe) -> Design:
         energy_scales=scales,
         normalisation=recipe.normalisation,
         equaliser=design.equaliser if recipe.equalise else (),
+        toned=design.toned and recipe.tone,
         steadied=design.steadied and recipe.steady,
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,

@@ -25,6 +25,29 @@ def equaliser(made: Tensor, real: Tensor, axes: Sequence[str], size: Sequence[in
     return kernel / kernel.sum()
 
 
+def tone(made: Tensor, real: Tensor, gain: float) -> tuple[Tensor, Tensor]:
+    """The affine map of least change that gives `made` the mean and covariance of `real` over all positions.
+
+    made, real: `b c *grid`, of any grids. Returns `c c` and `c`; no direction is stretched by more than `gain`. This is
+    the optimal transport between two Gaussians (Pitie, Kokaram 2007).
+    """
+    flat = [each.double().transpose(0, 1).flatten(1) for each in (made, real)]
+    mean_made, mean_real = (each.mean(1) for each in flat)
+    spread, wanted = (torch.cov(each).reshape(len(each), len(each)) for each in flat)
+    spread = spread + 1e-6 * torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
+    root, inverse = _power(spread, 0.5), _power(spread, -0.5)
+    matrix = inverse @ _power(root @ wanted @ root, 0.5) @ inverse
+    stretch, directions = torch.linalg.eigh(matrix)
+    matrix = directions * stretch.clamp(max=gain) @ directions.T
+    return matrix.float(), (mean_real - matrix @ mean_made).float()
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    values, directions = torch.linalg.eigh(matrix)
+    found: Tensor = (directions * values.clamp(min=1e-12) ** exponent) @ directions.T
+    return found
+
+
 def stillness(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The means over time of `made` and `real`, and where `made` moves more than `real`: the ratio, at most 1.
 

@@ -20,6 +20,7 @@ from texsyn.recipes import Recipe
 from texsyn.triangle import TERMS, Triangle
 
 NETWORKS = ("generator", "posterior", "energy")
+_STRETCH = 1.5  # by which a sample's contrast is raised at most
 _GIVE_UP = 6  # roll-backs before a fit is declared diverged
 
 
@@ -169,15 +170,20 @@ def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
             for index in range(4):
                 triangle.average(_noise(triangle, 4, recipe.seed, "settle", index))
     triangle.average.eval()
-    if triangle.equaliser is None and triangle.steady is None:
+    if triangle.tone is None and triangle.equaliser is None and triangle.steady is None:
         return
     with torch.no_grad():
         made = torch.cat([triangle.average(_noise(triangle, 4, recipe.seed, "settle", index)) for index in range(4, 7)])
+        if triangle.tone is not None:
+            matrix, offset = spectrum.tone(made, pixels[None], _STRETCH)
+            triangle.tone.matrix.copy_(matrix)
+            triangle.tone.offset.copy_(offset)
         if triangle.equaliser is not None:
             real = crops(pixels, triangle.modality.window, 12, random(recipe.seed, "settle", 0))
             kernel = triangle.equaliser.kernel
             axes = triangle.modality.axes
-            kernel.copy_(spectrum.equaliser(made, real, axes, tuple(kernel.shape), recipe.equalise))
+            toned = made if triangle.tone is None else triangle.tone(made).clamp(-1, 1)
+            kernel.copy_(spectrum.equaliser(toned, real, axes, tuple(kernel.shape), recipe.equalise))
         if triangle.steady is not None:
             found = spectrum.stillness(triangle.equalised(made, triangle.modality.stationary), pixels[None])
             for buffer, value in zip(triangle.steady.buffers(), found, strict=True):

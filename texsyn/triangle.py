@@ -77,6 +77,7 @@ class Triangle(nn.Module):
         self.average = networks.Generator(modality, design).requires_grad_(False)
         self.equaliser = layers.Filter(design.equaliser) if design.equaliser else None
         fixed = [1 if same else n for same, n in zip(modality.stationary, modality.window, strict=True)]
+        self.tone = layers.Tone(modality.channels) if design.toned else None
         self.steady = layers.Steady(modality.channels, fixed) if design.steadied else None
         if self.device.type != "meta":
             self.initialise(seed)
@@ -114,7 +115,8 @@ class Triangle(nn.Module):
         return made if self.steady is None else self.steady(made).clamp(-1, 1)
 
     def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        """`made` brought to the exemplar's spectrum, where there is an equaliser."""
+        """`made` brought to the exemplar's colours and spectrum, where there is a tone and an equaliser."""
+        made = made if self.tone is None else self.tone(made).clamp(-1, 1)
         return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
 
     def losses(

@@ -147,7 +147,7 @@ def variants(run: Path, moving: bool) -> dict[str, list[np.ndarray]]:
         return [((quality.arrays(each) * 255).round() / 255).astype(np.float32) for each in made]
 
     longer = {"the same, last 32 of 128 frames": [clip[-32:] for clip in samples(128)]} if moving else {}
-    triangle.equaliser = triangle.steady = None
+    triangle.tone = triangle.equaliser = triangle.steady = None
     return {**longer, "the triangle alone, uncorrected": samples(32 if moving else None)}
 
 
