@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test bench clean
 
-# Fits a shipped still (3 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
+# Fits a shipped still (6 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
 demo: $(VENV)/.demo
 	rm -rf demo
-	$(BIN)/texsyn fit videos/beans.png --minutes 3 --out demo/beans
+	$(BIN)/texsyn fit videos/beans.png --minutes 6 --out demo/beans
 	$(BIN)/texsyn fit videos/water.mp4 --minutes 5 --out demo/water
 	$(BIN)/texsyn sample demo/beans --count 3 -o demo/samples
 	$(BIN)/texsyn sample demo/beans --size 672x448 -o demo/samples/large.png
