@@ -18,6 +18,11 @@ def clip() -> Triangle:
     return lively(Triangle(KINDS["clip"], KINDS["clip"].designs["local"]))
 
 
+def latents(triangle: Triangle, seed: int, grid: tuple[int, ...]) -> torch.Tensor:
+    """The whole field of a seed's texture."""
+    return sampling._Field(triangle, seed, grid).rows(range(grid[0]))
+
+
 def test_a_seed_is_a_texture_and_counts_follow_seeds(triangle):
     three = sampling.sample(triangle, count=3, seed=4)
     assert three.shape == (3, triangle.modality.channels, *triangle.modality.size)
@@ -36,7 +41,7 @@ def test_sampling_needs_no_gradients_and_leaves_the_mode_alone(triangle):
 def test_any_multiple_of_the_factor_wraps_exactly(still, size):
     """The texture of a rolled field is the rolled texture, so its rims are neighbours like any others."""
     grid = (size[1] // 4, size[0] // 4)
-    z = sampling.latents(still, 3, grid)
+    z = latents(still, 3, grid)
     whole = sampling.sample(still, seed=3, size=size)[0]
     rolled = still.texture(z.roll((1, 1), (2, 3)))[0]
     torch.testing.assert_close(rolled, whole.roll((4, 4), (1, 2)), rtol=1e-5, atol=1e-6)
@@ -71,7 +76,7 @@ def test_clips_loop_and_have_any_length(clip):
     for frames in (8, 32, 20):
         assert sampling.sample(clip, frames=frames).shape == (1, 3, frames, 16, 16)
     looping = sampling.sample(clip, seed=1, frames=32)[0]
-    z = sampling.latents(clip, 1, (8, 4, 4))
+    z = latents(clip, 1, (8, 4, 4))
     rolled = clip.texture(z.roll(1, 2))[0]
     torch.testing.assert_close(rolled, looping.roll(4, 1), rtol=1e-5, atol=1e-6)
     cut = sampling.sample(clip, seed=1, frames=20, loop=False)[0]
@@ -102,7 +107,7 @@ def test_pieces_of_the_field_make_what_the_whole_field_makes(triangle, monkeypat
     sizes = {"t": 64, "y": 72, "x": 96}
     axes, stationary, window = triangle.modality.axes, triangle.modality.stationary, triangle.modality.window
     goal = [sizes[axis] if same else own for axis, same, own in zip(axes, stationary, window, strict=True)]
-    z = sampling.latents(triangle, 5, tuple(n // f for n, f in zip(goal, triangle.factor, strict=True)))
+    z = latents(triangle, 5, tuple(n // f for n, f in zip(goal, triangle.factor, strict=True)))
     with torch.no_grad():
         whole = triangle.eval().texture(z)[0]
     monkeypatch.setattr(sampling, "_PIECE", PIECES)

@@ -191,8 +191,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     real = crops(exemplar.pixels, modality.window, 32, training.random(0, "crop", 0))
     goal = spectrum.band_power(real, bands).log()
     with torch.no_grad():
-        made = triangle.average(z)
-        made = made if triangle.tone is None else triangle.tone(made).clamp(-1, 1)
+        made = triangle.toned(triangle.average(z))
         equalised = triangle.equaliser(made, modality.stationary)
     before, after = (spectrum.band_power(x, bands).log() - goal for x in (made, equalised))
     held = (goal > goal.max() - 12) & (before.abs() < 20)  # bands that the exemplar has at all

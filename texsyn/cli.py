@@ -340,10 +340,10 @@ def _sample(options: argparse.Namespace) -> int:
     if modality.moving and any(size % factor for size, factor in zip(goal[:1], triangle.factor[:1], strict=True)):
         print(f"texsyn: {goal[0]} frames is no multiple of {triangle.factor[0]}: resampled in time", file=sys.stderr)
     writing.refuse_full(targets[0][0], targets[0][1], options.count * modality.channels * math.prod(goal))
+    made_by, fps = run.made_by(), options.fps or run.fps or 25.0
     for seed, (path, format) in enumerate(targets, start=options.seed):
         bands = sampling.bands(triangle, seed=seed, **asked)
-        metadata = None if options.no_metadata else {**run.made_by(), "seed": seed, "size": list(goal), **_plain(asked)}
-        fps = options.fps or run.fps or 25.0
+        metadata = None if options.no_metadata else {**made_by, "seed": seed, "size": list(goal), **_plain(asked)}
         shown = advancing(bands, goal[0], f"seed {seed}")
         how = {"planes": modality.planes, "format": format, "fps": fps, "metadata": metadata, "force": options.force}
         written = writing.write_bands(shown, (modality.channels, *goal), path, **how)

@@ -122,18 +122,14 @@ class Blocks(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        b, c, *sizes = x.shape
-        rank = len(sizes)
-        split = [part for size, k in zip(sizes, self.kernel, strict=True) for part in (size // k, k)]
-        blocks = x.reshape(b, c, *split).permute(0, *range(2, 2 + 2 * rank, 2), 1, *range(3, 3 + 2 * rank, 2))
-        out = F.linear(blocks.flatten(1 + rank), self.weight.flatten(1), self.bias)
-        return out.movedim(-1, 1)
+        blocks = fold(x, self.kernel).movedim(1, -1)
+        return F.linear(blocks, self.weight.flatten(1), self.bias).movedim(-1, 1)
 
 
 Rims = tuple[tuple[int, int, str], ...]  # per axis: how wide before and after, and "wrap", "mirror" or "drop"
 
 
-class _Fold(torch.autograd.Function):
+class _FoldRims(torch.autograd.Function):
     """Bring the rims that a transposed convolution leaves around its grid back into it.
 
     Where they wrap they are added on the opposite side, where they are mirrored on their own; else they are dropped.
@@ -217,20 +213,15 @@ class Up(nn.Module):
             up: Callable[..., Tensor] = _UP[rank]
             # Without padding, even where rims are dropped: with paddings that differ between axes PyTorch 2.13 on CPU
             # leaves gradients of weights uninitialised.
-            fold: Callable[..., Tensor] = _Fold.apply
-            out = fold(up(x, self.weight, None, self.factor), rims)
+            bring_back: Callable[..., Tensor] = _FoldRims.apply
+            out = bring_back(up(x, self.weight, None, self.factor), rims)
         return out if self.bias is None else out + self.bias.view(-1, *(1,) * rank)
 
 
 def _blocks(x: Tensor, weight: Tensor) -> Tensor:
     """A transposed convolution whose kernel is as large as its factor: each position makes a block of its own."""
-    rank = x.dim() - 2
     flat: Tensor = F.linear(x.movedim(1, -1), weight.flatten(1).T)
-    blocks = flat.reshape(*flat.shape[:-1], *weight.shape[1:])
-    order = [part for axis in range(rank) for part in (1 + axis, 2 + rank + axis)]
-    out = blocks.permute(0, 1 + rank, *order)
-    sizes = [size * f for size, f in zip(x.shape[2:], weight.shape[2:], strict=True)]
-    return out.reshape(x.shape[0], -1, *sizes)
+    return unfold(flat.movedim(-1, 1), weight.shape[2:])
 
 
 class Filter(nn.Module):

@@ -175,11 +175,6 @@ def _random(seed: int, row: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + row * 0xBF58476D1CE4E5B9) % 2**63)
 
 
-def latents(triangle: Triangle, seed: int, grid: tuple[int, ...]) -> Tensor:
-    """`1 latent_channels *grid`: the field of the texture of that seed."""
-    return _Field(triangle, seed, grid).rows(range(grid[0]))
-
-
 def _band(field: _Field, goal: tuple[int, ...], wrapped: tuple[bool, ...], start: int, stop: int) -> Tensor:
     """Positions `start` to `stop` along the first axis: `channels stop-start *goal[1:]`."""
     if wrapped[0] and field.size[0] != goal[0]:

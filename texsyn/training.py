@@ -182,7 +182,7 @@ def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
             real = crops(pixels, triangle.modality.window, 12, random(recipe.seed, "settle", 0))
             kernel = triangle.equaliser.kernel
             axes = triangle.modality.axes
-            toned = made if triangle.tone is None else triangle.tone(made).clamp(-1, 1)
+            toned = triangle.toned(made)
             kernel.copy_(spectrum.equaliser(toned, real, axes, tuple(kernel.shape), recipe.equalise))
         if triangle.steady is not None:
             found = spectrum.stillness(triangle.equalised(made, triangle.modality.stationary), pixels[None])

@@ -115,9 +115,13 @@ class Triangle(nn.Module):
         return made if self.steady is None else self.steady(made).clamp(-1, 1)
 
     def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        """`made` brought to the exemplar's colours and spectrum, where there is a tone and an equaliser."""
-        made = made if self.tone is None else self.tone(made).clamp(-1, 1)
+        """`made` in the exemplar's colours and spectrum, where there is a tone and an equaliser."""
+        made = self.toned(made)
         return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
+
+    def toned(self, made: Tensor) -> Tensor:
+        """`made` in the exemplar's colours, where there is a tone."""
+        return made if self.tone is None else self.tone(made).clamp(-1, 1)
 
     def losses(
         self, x: Tensor, z: Tensor, noise: Tensor, objective: Objective = TRIANGLE, penalised: bool = False
