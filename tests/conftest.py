@@ -33,6 +33,7 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
         constant_channels=2 if fixed else 0,
         coordinates=fixed,
         edges=fixed,
+        smoothed=True,
         equaliser=three,
         toned=not fixed,
         steadied=fixed,
@@ -44,7 +45,6 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
         window=window,
         size=window,
         side=window[-1],
-        suffix=".mp4" if "t" in axes else ".png",
         designs={"local": design, "paper": design},
         planes=planes,
     )
@@ -80,8 +80,9 @@ def lively(triangle: Triangle) -> Triangle:
             elif name.endswith("bias"):
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.1)
     triangle.average.load_state_dict(triangle.generator.state_dict())
-    kernel = triangle.equaliser.kernel
-    kernel.copy_(torch.rand(kernel.shape, generator=random) / kernel.numel())
+    for correction in triangle.corrections:
+        kernel = correction.equaliser.kernel
+        kernel.copy_(torch.rand(kernel.shape, generator=random) / kernel.numel())
     return triangle
 
 

@@ -177,7 +177,7 @@ def test_a_material_is_two_files_in_and_two_out(material, tmp_path, capsys):
 def test_a_surface_grows_in_space_and_time(tmp_path, capsys):
     arguments = ["fit", VIDEOS / "water.mp4", "--kind", "surface", "--steps", 1, "--out", tmp_path / "run", *SMALL]
     assert run(capsys, *arguments)[0] == 0
-    assert texsyn.Run.open(tmp_path / "run").exemplar().size == (128, 128, 128)
+    assert texsyn.Run.open(tmp_path / "run").exemplars()[0].size == (128, 128, 128)
     code, _, _ = run(capsys, "sample", tmp_path / "run", "--size", "96x64", "--frames", 16, "-o", tmp_path / "out.gif")
     assert code == 0
     assert size(tmp_path / "out.gif") == (96, 64)

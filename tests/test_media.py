@@ -11,7 +11,7 @@ import torch
 from conftest import VIDEOS, draw
 from PIL import Image, TiffImagePlugin
 
-from texsyn import TexsynError, media, writing
+from texsyn import TexsynError, decoding, media, writing
 from texsyn.errors import Exit
 
 
@@ -71,7 +71,7 @@ def test_cmyk_is_read_as_the_colours_it_shows(tmp_path):
     assert shown.std() > 30
 
 
-def test_transparent_pixels_are_refused_by_their_share(tmp_path):
+def test_transparent_pixels_are_missing(tmp_path):
     path = tmp_path / "hole.png"
 
     def hole(image: Image.Image) -> Image.Image:
@@ -79,8 +79,13 @@ def test_transparent_pixels_are_refused_by_their_share(tmp_path):
         return image
 
     draw(path, change=hole)
+    found = media.read(path)
+    assert found.hidden is not None
+    assert found.hidden[0, :16].min() == 1
+    assert found.hidden[0, 16:].max() == 0
+    assert found.facts["missing"] == 0.25
     with pytest.raises(TexsynError, match=r"transparent pixels \(25.0 %\)"):
-        media.read(path)
+        media.still_for_scoring(path)
 
 
 def test_sixteen_bit_grey_keeps_its_bits(tmp_path):
@@ -121,7 +126,7 @@ def test_exif_orientation_is_followed(tmp_path, orientation):
 
     upright = np.asarray(ImageOps.exif_transpose(Image.open(path)))
     np.testing.assert_array_equal(pixels(path), upright)
-    assert np.abs(media._orient(np.asarray(Image.open(path)), orientation).astype(int) - upright).max() == 0
+    assert np.abs(decoding._orient(np.asarray(Image.open(path)), orientation).astype(int) - upright).max() == 0
 
 
 def test_large_stills_are_reduced_unless_told_otherwise(tmp_path):

@@ -48,8 +48,8 @@ def test_a_run_holds_what_was_learnt(tmp_path, exemplar, recipe):
     assert [e["event"] for e in events if e["event"] != "step"] == ["start", "finished"]
     assert set(events[-2]["terms"]) == set(training.TERMS)
     assert (run.path / "sheets" / "00000006.png").exists()
-    assert torch.equal(run.exemplar().pixels, exemplar.pixels)
-    assert run.exemplar().modality.window == exemplar.modality.window
+    assert torch.equal(run.exemplars()[0].pixels, exemplar.pixels)
+    assert run.exemplars()[0].modality.window == exemplar.modality.window
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4])
@@ -57,7 +57,7 @@ def test_a_resumed_fit_equals_an_unbroken_one(tmp_path, exemplar, recipe, stop):
     unbroken = learn(Run.create(tmp_path / "one", exemplar, recipe), exemplar, recipe)
     run = Run.create(tmp_path / "two", exemplar, recipe)
     learn(run, exemplar, recipe, stop_at=stop)
-    resumed = learn(Run.open(tmp_path / "two"), Run.open(tmp_path / "two").exemplar(), recipe)
+    resumed = learn(Run.open(tmp_path / "two"), Run.open(tmp_path / "two").exemplars(), recipe)
     assert equal(unbroken, resumed)
 
 
@@ -89,7 +89,7 @@ from conftest import KINDS
 from texsyn import Run
 run = Run.open({path!r})
 print("ready", flush=True)
-for report in run.learn(run.fresh(), run.exemplar(), run.recipe, print):
+for report in run.learn(run.fresh(), run.exemplars(), run.recipe, print):
     print(report.step, flush=True)
 """
 
@@ -155,7 +155,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, recipe, how):
     learn(run, exemplar, recipe)
     ruin(run.checkpoints()[0], how)
     said = []
-    state = training.begin(run.fresh(), recipe)
+    state = training.begin(run.fresh(), recipe, run.exemplars())
     assert run.restore(state, said.append)
     assert state.step == 3
     assert len(said) == 1

@@ -20,7 +20,7 @@ def clip() -> Triangle:
 
 def latents(triangle: Triangle, seed: int, grid: tuple[int, ...]) -> torch.Tensor:
     """The whole field of a seed's texture."""
-    return sampling._Field(triangle, seed, grid).rows(range(grid[0]))
+    return sampling._Field(triangle, sampling.End(seed), grid).rows(range(grid[0]))
 
 
 def test_a_seed_is_a_texture_and_counts_follow_seeds(triangle):

@@ -132,8 +132,8 @@ def spoil(monkeypatch, bad: set[int]) -> list[int]:
     """Make the losses of some steps infinite."""
     true, steps = training.Triangle.losses, []
 
-    def losses(self, *arguments):
-        found = true(self, *arguments)
+    def losses(self, *arguments, **more):
+        found = true(self, *arguments, **more)
         steps.append(len(steps))
         return replace(found, loss=found.loss * float("inf")) if steps[-1] in bad else found
 
@@ -146,10 +146,10 @@ def test_out_of_memory_takes_smaller_batches_and_learns_the_same(exemplar, monke
     _, whole = learn(exemplar, recipe)
     true = training.Triangle.losses
 
-    def losses(self, x, *rest):
+    def losses(self, x, *rest, **more):
         if len(x) > 2:
             raise torch.OutOfMemoryError("as on a full device")
-        return true(self, x, *rest)
+        return true(self, x, *rest, **more)
 
     monkeypatch.setattr(training.Triangle, "losses", losses)
     _, parts = learn(exemplar, recipe)
@@ -161,7 +161,7 @@ def test_out_of_memory_takes_smaller_batches_and_learns_the_same(exemplar, monke
 
 
 def test_no_memory_at_all_is_one_line_and_exit_4(exemplar, recipe, monkeypatch):
-    def losses(self, *arguments):
+    def losses(self, *arguments, **more):
         raise torch.OutOfMemoryError("as on a full device")
 
     monkeypatch.setattr(training.Triangle, "losses", losses)
@@ -184,25 +184,25 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     """Whatever the generator makes, its bands are nearer the exemplar's afterwards, and its mean stays."""
     recipe = replace(recipe, equalise=2.0)
     triangle = lively(create(exemplar, recipe))
-    training.settle(triangle, recipe, exemplar.pixels)
-    modality = triangle.modality
+    training.settle(triangle, recipe, [exemplar.pixels])
+    modality, (correction,) = triangle.modality, triangle.corrections
     z = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
     bands = spectrum.bands(modality.axes, modality.window, z.device)
     real = crops(exemplar.pixels, modality.window, 32, training.random(0, "crop", 0))
     goal = spectrum.band_power(real, bands).log()
     with torch.no_grad():
-        made = triangle.toned(triangle.average(z))
-        equalised = triangle.equaliser(made, modality.stationary)
+        made = correction.toned(triangle.average(z))
+        equalised = correction.equalised(made, modality.stationary)
     before, after = (spectrum.band_power(x, bands).log() - goal for x in (made, equalised))
     held = (goal > goal.max() - 12) & (before.abs() < 20)  # bands that the exemplar has at all
     louder = before > 0  # gains are bounded by 2, cuts are not
     assert after[held & louder].square().mean() < before[held & louder].square().mean()
-    torch.testing.assert_close(triangle.equaliser.kernel.sum(), torch.tensor(1.0))
+    torch.testing.assert_close(correction.equaliser.kernel.sum(), torch.tensor(1.0))
 
 
 def test_without_an_equaliser_there_is_none(exemplar, recipe):
     triangle, _ = learn(exemplar, replace(recipe, equalise=0.0, tone=False, steady=False))
-    assert triangle.equaliser is None
+    assert not len(triangle.corrections)
     z = torch.zeros(1, *triangle.latent_shape(triangle.modality.window))
     torch.testing.assert_close(triangle.texture(z), triangle.average(z))
 
@@ -246,7 +246,7 @@ def test_what_stands_still_in_the_exemplar_stands_still_in_samples(recipe):
     moves = (made[:, 1:, :, 8:] - made[:, :-1, :, 8:]).abs().mean()
     assert moves > 0.01
     free, _ = learn(exemplar, replace(recipe, steady=False))
-    assert free.steady is None
+    assert free.corrections[0].steady is None
     assert (sample(free, frames=16)[0][..., :8] - pixels[:, :1, :, :8]).abs().mean() > 0.01
 
 

@@ -18,6 +18,8 @@ _WHERE = {
     "MODALITIES": "modality",
     "Exemplar": "media",
     "read": "media",
+    "read_all": "media",
+    "together": "media",
     "write": "writing",
     "write_bands": "writing",
     "RECIPES": "recipes",
@@ -28,6 +30,9 @@ _WHERE = {
     "fit": "training",
     "sample": "sampling",
     "bands": "sampling",
+    "morph": "sampling",
+    "across": "sampling",
+    "End": "sampling",
     "Triangle": "triangle",
     "Run": "runs",
     "save": "models",
@@ -37,12 +42,12 @@ __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from texsyn.errors import TexsynError
-    from texsyn.media import Exemplar, read
+    from texsyn.media import Exemplar, read, read_all, together
     from texsyn.modality import MODALITIES
     from texsyn.models import save
     from texsyn.recipes import RECIPES, Recipe, recipe_for
     from texsyn.runs import Run, load
-    from texsyn.sampling import bands, sample
+    from texsyn.sampling import End, across, bands, morph, sample
     from texsyn.training import Report, create, fit
     from texsyn.triangle import Triangle
     from texsyn.writing import write, write_bands

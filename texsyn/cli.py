@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import signal
 import sys
@@ -17,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from texsyn import __version__
+from texsyn import __version__, making
 from texsyn.errors import Exit, TexsynError
-from texsyn.screen import Screen, advancing
+from texsyn.options import EXIT_CODES, device
+from texsyn.screen import Screen
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from texsyn.media import Exemplar
     from texsyn.recipes import Recipe
     from texsyn.runs import Run
+    from texsyn.training import State
     from texsyn.triangle import Triangle
 
 _KINDS = ("still", "clip", "surface", "material")
 _RECIPES = ("fast", "best", "paper")
 _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
-_EXIT_CODES = "exit codes: 0 ok, 1 bug, 2 usage, 3 bad input, 4 out of memory, 5 disk, 6 diverged, 130/143 interrupted"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,12 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "texsyn", description="New textures, still and moving, from one exemplar.", epilog=_EXIT_CODES
+        "texsyn", description="New textures, still and moving, from one exemplar.", epilog=EXIT_CODES
     )
     parser.add_argument("--version", action="version", version=f"texsyn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_fit(commands)
-    _add_sample(commands)
+    making.add(commands)
     _add_info(commands)
     _add_score(commands)
     return parser
@@ -74,14 +74,23 @@ def _add_fit(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="learn a texture from an exemplar",
-        description="Learn a texture from one exemplar: a still, a clip (file or folder), or a material's maps.",
-        epilog=_EXIT_CODES,
+        description="Learn a texture from one exemplar: a still, a clip (file or folder), or a material's maps (a "
+        "colour and a normal map). Several exemplars are learnt in one model, which moves between them.",
+        epilog=EXIT_CODES,
     )
-    fit.add_argument("exemplar", nargs="*", type=Path, help="picture, clip, folder of frames, or colour and normal map")
+    fit.add_argument(
+        "exemplar", nargs="*", type=Path, help="picture, clip, folder of frames, colour and normal map; or several"
+    )
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder (default runs/NAME-N)")
     fit.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run")
     fit.add_argument("--kind", choices=_KINDS, help="what the exemplar is (default: found from the file)")
     fit.add_argument("--frames", metavar="A:B", help="frames of a clip to learn from; 0:-32 leaves out the last 32")
+    fit.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="white where the exemplar is missing (its transparent pixels are, too)",
+    )
     fit.add_argument(
         "--side", type=int, metavar="PIXELS", help="reduce the shorter side to this; 0 keeps a still's size"
     )
@@ -100,35 +109,6 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--json", action="store_true", help="print progress as JSON Lines on stdout")
     fit.add_argument("--quiet", action="store_true", help="print nothing but the run's folder")
     fit.set_defaults(command=_fit)
-
-
-def _add_sample(commands: Any) -> None:
-    sample = commands.add_parser(
-        "sample", help="make new textures from a run", description="Make new textures from a run.", epilog=_EXIT_CODES
-    )
-    sample.add_argument("run", type=Path, metavar="RUN")
-    sample.add_argument("-o", "--out", type=Path, help="file, or folder for several (default: in the run)")
-    sample.add_argument(
-        "--count", type=int, default=1, metavar="N", help="how many, from seeds S, S+1, ... (default 1)"
-    )
-    sample.add_argument("--seed", type=int, default=0, metavar="S", help="(default 0)")
-    sample.add_argument("--size", type=_width_by_height, metavar="WxH", help="pixels (default: the exemplar's)")
-    sample.add_argument(
-        "--frames", type=int, metavar="N", help="length of a clip (default: the exemplar's, at most 64)"
-    )
-    sample.add_argument("--tile", choices=("xy", "x", "y", "none"), help="axes that wrap (default: all that can)")
-    sample.add_argument("--loop", action=argparse.BooleanOptionalAction, default=True, help="clips loop (default yes)")
-    sample.add_argument("--fps", type=float, metavar="F", help="frames a second (default: the exemplar's)")
-    sample.add_argument(
-        "--format",
-        choices=("png", "jpg", "webp", "mp4", "gif", "frames", "sheet"),
-        help="default: from the file's ending, else png or mp4",
-    )
-    sample.add_argument("--no-metadata", action="store_true", help="write nothing into the file but the texture")
-    sample.add_argument("--force", action="store_true", help="overwrite what is there")
-    sample.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    sample.add_argument("--json", action="store_true", help="print each file as a JSON line")
-    sample.set_defaults(command=_sample)
 
 
 def _add_info(commands: Any) -> None:
@@ -152,30 +132,24 @@ def _add_score(commands: Any) -> None:
     score.set_defaults(command=_score)
 
 
-def _width_by_height(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form WxH, such as 512x512")
-    return int(width), int(height)
-
-
 # ---------------------------------------------------------------- fit
 
 
 def _fit(options: argparse.Namespace) -> int:
     if options.set == ["?"]:
         return _list_fields()
-    screen, device = Screen(options), _device(options.device)
-    run, recipe = _resumed(options) if options.resume else _begun(options, screen)
-    exemplar = run.exemplar()
+    screen, where = Screen(options), device(options.device)
+    run, recipe = _resumed(options) if options.resume else _begun(options)
+    exemplars = run.exemplars()
     from texsyn import training
 
-    screen.say(_what(run, exemplar.size, device))
-    triangle = run.fresh(device)
+    for line in _what(run, exemplars, where):
+        screen.say(line)
+    triangle = run.fresh(where)
     recipe = training.resolve(recipe, triangle.device)
     with _stopping() as stop, screen:
         report = None
-        for report in run.learn(triangle, exemplar, recipe, screen.warn):
+        for report in run.learn(triangle, exemplars, recipe, screen.warn):
             screen.show(report, recipe)
             if stop.number:
                 break
@@ -183,32 +157,36 @@ def _fit(options: argparse.Namespace) -> int:
         screen.say(f"{run.path} is finished already: --steps or --minutes beyond it goes on")
     else:
         if not (stop.number or options.no_card):
-            _print_card(run, triangle, exemplar, screen)
+            _print_cards(run, triangle, report.state, screen)
         screen.finish(run, report, stopped=bool(stop.number))
     return 128 + stop.number if stop.number else Exit.OK
 
 
-def _print_card(run: Run, triangle: Triangle, exemplar: Exemplar, screen: Screen) -> None:
+def _print_cards(run: Run, triangle: Triangle, state: State, screen: Screen) -> None:
     from texsyn import quality
 
-    try:
-        card = run.card(triangle, exemplar)
-    except TexsynError as error:
-        screen.say(f"no quality card: {error}")
-        return
-    screen.card(card.plain(), quality.words(card))
+    names = run.names()
+    for number, name in enumerate(names):
+        if len(names) > 1:
+            screen.say(name)
+        try:
+            card = run.card(triangle, state, number)
+        except TexsynError as error:
+            screen.say(f"no quality card: {error}")
+            return
+        screen.card(card.plain(), quality.words(card))
 
 
-def _begun(options: argparse.Namespace, screen: Screen) -> tuple[Run, Recipe]:
+def _begun(options: argparse.Namespace) -> tuple[Run, Recipe]:
     if not options.exemplar:
         raise TexsynError("name an exemplar, or a run with --resume", Exit.USAGE)
     from texsyn import media, recipes, runs
 
-    exemplar = media.read(*options.exemplar, kind=options.kind, frames=options.frames, side=options.side)
-    recipe = recipes.recipe_for(options.recipe, exemplar.modality, **_changes(options))
-    recipes.check_fit(exemplar.modality, recipe)  # before anything is written
+    how = {"kind": options.kind, "frames": options.frames, "side": options.side, "mask": options.mask}
+    exemplars = media.read_all(options.exemplar, **how)
+    recipe = recipes.recipe_for(options.recipe, exemplars[0].modality, **_changes(options))
     path = options.out or runs.default_path(options.exemplar[0])
-    return runs.Run.create(path, exemplar, recipe, options.recipe), recipe
+    return runs.Run.create(path, exemplars, recipe, options.recipe), recipe
 
 
 def _resumed(options: argparse.Namespace) -> tuple[Run, Recipe]:
@@ -216,7 +194,7 @@ def _resumed(options: argparse.Namespace) -> tuple[Run, Recipe]:
 
     from texsyn import recipes, runs
 
-    if options.exemplar or options.out or options.set or options.seed is not None:
+    if options.exemplar or options.out or options.set or options.mask or options.seed is not None:
         raise TexsynError(
             "--resume takes its exemplar and its settings from the run; only --steps or --minutes go with it",
             Exit.USAGE,
@@ -272,27 +250,15 @@ def _list_fields() -> int:
     return Exit.OK
 
 
-def _device(name: str) -> torch.device:
-    import torch
-
-    try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-    except RuntimeError:
-        raise TexsynError(f"--device is auto, cpu, cuda or cuda:N, not {name!r}", Exit.USAGE) from None
-    if device.type not in ("cpu", "cuda"):
-        raise TexsynError(f"--device is auto, cpu, cuda or cuda:N, not {name!r}", Exit.USAGE)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise TexsynError(f"this machine has {torch.cuda.device_count()} CUDA device(s), so no {name}", Exit.USAGE)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    return device
-
-
-def _what(run: Run, size: tuple[int, ...], device: torch.device) -> str:
-    facts = run.content["exemplar"]
-    learnt = " x ".join(str(n) for n in size[::-1])
-    cut = f"{facts['width']} x {facts['height']}" + (f" x {facts['frames']} frames" if "frames" in facts else "")
-    return f"{run.path}: {run.content['modality']['name']}, {cut}, learnt at {learnt} on {device}"
+def _what(run: Run, exemplars: Sequence[Exemplar], device: torch.device) -> Iterator[str]:
+    """A line for each exemplar: what it is, and on what scale it is learnt."""
+    for each in exemplars:
+        facts = each.facts
+        read = f"{facts['width']} x {facts['height']}" + (f" x {facts['frames']} frames" if "frames" in facts else "")
+        name = f" {each.name}" if len(exemplars) > 1 else ""
+        missing = "" if each.hidden is None else f", {100 * float(each.hidden.mean()):.1f} % missing"
+        learnt = " x ".join(str(n) for n in each.size[::-1])
+        yield f"{run.path}: {each.modality.name}{name}, {read}, learnt at {learnt}{missing} on {device}"
 
 
 class _Stop:
@@ -321,68 +287,7 @@ def _stopping() -> Iterator[_Stop]:
             signal.signal(watched, handler)
 
 
-# ---------------------------------------------------------------- sample and info
-
-
-def _sample(options: argparse.Namespace) -> int:
-    from texsyn import runs, sampling, writing
-
-    if not 1 <= options.count <= 100_000 or options.seed < 0:
-        raise TexsynError("--count must be at least 1 and --seed at least 0", Exit.USAGE)
-    if options.fps is not None and not 0.1 <= options.fps <= 240:
-        raise TexsynError(f"--fps must lie in 0.1 to 240, but is {options.fps:g}", Exit.USAGE)
-    run = runs.Run.open(options.run)
-    triangle = run.triangle(_device(options.device))
-    modality = triangle.modality
-    targets = _targets(options, run.path, modality.moving, modality.suffix)
-    asked = {"size": options.size, "frames": options.frames, "tile": options.tile, "loop": options.loop}
-    goal = sampling.target(modality, options.size, options.frames)
-    if modality.moving and any(size % factor for size, factor in zip(goal[:1], triangle.factor[:1], strict=True)):
-        print(f"texsyn: {goal[0]} frames is no multiple of {triangle.factor[0]}: resampled in time", file=sys.stderr)
-    writing.refuse_full(targets[0][0], targets[0][1], options.count * modality.channels * math.prod(goal))
-    made_by, fps = run.made_by(), options.fps or run.fps or 25.0
-    for seed, (path, format) in enumerate(targets, start=options.seed):
-        bands = sampling.bands(triangle, seed=seed, **asked)
-        metadata = None if options.no_metadata else {**made_by, "seed": seed, "size": list(goal), **_plain(asked)}
-        shown = advancing(bands, goal[0], f"seed {seed}")
-        how = {"planes": modality.planes, "format": format, "fps": fps, "metadata": metadata, "force": options.force}
-        written = writing.write_bands(shown, (modality.channels, *goal), path, **how)
-        for file in written:
-            print(json.dumps({"file": str(file), "seed": seed}) if options.json else file)
-    return Exit.OK
-
-
-def _plain(asked: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in asked.items() if name in ("tile", "loop") and value is not None}
-
-
-def _targets(options: argparse.Namespace, run: Path, moving: bool, suffix: str) -> list[tuple[Path, str]]:
-    """Where each texture goes, checked before the first is made."""
-    from texsyn import writing
-
-    if options.format and options.format not in writing.formats(moving):
-        raise TexsynError(f"a {'clip' if moving else 'still'} cannot be written as {options.format}", Exit.USAGE)
-    in_folders = options.format == "frames"
-    ending = {None: suffix, "frames": "", "sheet": ".png"}.get(options.format, f".{options.format}")
-    seeds = range(options.seed, options.seed + options.count)
-    out = options.out or run / "samples"
-    single_file = options.out is not None and (
-        out.suffix.lower() in writing.ENDINGS or (in_folders and options.count == 1)
-    )
-    if single_file and options.count == 1:
-        paths = [out]
-    elif single_file:
-        paths = [out.with_name(f"{out.stem}-{seed}{out.suffix}") for seed in seeds]
-    else:
-        paths = [out / f"seed-{seed}{ending}" for seed in seeds]
-    format = options.format or writing.format_for(paths[0], moving)
-    expected = {"frames": "", "sheet": ".png", "jpg": paths[0].suffix if paths[0].suffix == ".jpeg" else ".jpg"}
-    if paths[0].suffix.lower() != expected.get(format, f".{format}"):
-        raise TexsynError(f"{paths[0].name} does not end as {format} does", Exit.USAGE)
-    for path in paths:
-        for file in writing.written_as(path, format):
-            writing.refuse_overwrite(file, options.force)
-    return [(path, format) for path in paths]
+# ---------------------------------------------------------------- info and score
 
 
 def _info(options: argparse.Namespace) -> int:

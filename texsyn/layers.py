@@ -7,7 +7,8 @@ that shifting the input by one position shifts the output by `factor` positions,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -196,10 +197,16 @@ class Up(nn.Module):
         factor: Sequence[int],
         bias: bool,
         edges: bool = False,
+        smooth: str = "",
     ) -> None:
         super().__init__()
         self.factor, self.edges = tuple(factor), edges
-        self.rims = tuple((-(-(k - f) // 2), (k - f) // 2) for k, f in zip(kernel, factor, strict=True))
+        # A mean of every two neighbours is zero at the grid's Nyquist frequency, where strides leave a raster.
+        self.smoothed = tuple(f > 1 and bool(smooth) for f in factor)
+        self.rims = tuple(
+            (-(-(k - f) // 2) + (blurs and smooth == "before"), (k - f) // 2 + (blurs and smooth == "after"))
+            for k, f, blurs in zip(kernel, factor, self.smoothed, strict=True)
+        )
         self.weight = nn.Parameter(torch.empty(inputs, outputs, *kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
@@ -208,14 +215,34 @@ class Up(nn.Module):
         if self.factor == tuple(self.weight.shape[2:]):
             out = _blocks(x, self.weight)
         else:
-            other = "mirror" if self.edges else "drop"
-            rims = tuple((*rim, "wrap" if around else other) for rim, around in zip(self.rims, wrapped, strict=True))
+            rims = self.rims_for(wrapped)
             up: Callable[..., Tensor] = _UP[rank]
             # Without padding, even where rims are dropped: with paddings that differ between axes PyTorch 2.13 on CPU
             # leaves gradients of weights uninitialised.
             bring_back: Callable[..., Tensor] = _FoldRims.apply
-            out = bring_back(up(x, self.weight, None, self.factor), rims)
+            out = up(x, self.weight, None, self.factor)
+            if any(self.smoothed):
+                out = _mean_of_two(out, self.smoothed)
+            out = bring_back(out, rims)
         return out if self.bias is None else out + self.bias.view(-1, *(1,) * rank)
+
+    def rims_for(self, wrapped: Sequence[bool]) -> Rims:
+        """What becomes of the rims on each axis."""
+        other = "mirror" if self.edges else "drop"
+        return tuple((*rim, "wrap" if around else other) for rim, around in zip(self.rims, wrapped, strict=True))
+
+    def filter(self) -> Tensor:
+        """The weights with the mean of neighbours in them: one transposed convolution does both."""
+        weight = self.weight.detach()
+        if not any(self.smoothed) or self.factor == tuple(weight.shape[2:]):
+            return weight
+        return _mean_of_two(weight, self.smoothed)
+
+
+def _mean_of_two(x: Tensor, axes: Sequence[bool]) -> Tensor:
+    """Mean of every two neighbours along the chosen axes, zero beyond the ends: each such axis grows by one."""
+    size = tuple(2 if chosen else 1 for chosen in axes)
+    return _POOL[len(axes)](x, size, 1, tuple(int(chosen) for chosen in axes))
 
 
 def _blocks(x: Tensor, weight: Tensor) -> Tensor:
@@ -287,6 +314,19 @@ def normalisation(kind: str, channels: int) -> nn.Module:
     return BatchNorm(channels) if kind == "batch" else nn.Identity()
 
 
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Within the block, batch norm takes the statistics of what it gets, and keeps those it has stored."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.training, norm.track_running_stats = False, True
+
+
 def full(x: Tensor) -> Tensor:
     """Half precision to float32, for sums; wider types stay."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
@@ -307,3 +347,21 @@ def with_coordinates(x: Tensor, axes: Sequence[bool]) -> Tensor:
     if not x.is_meta and torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
     return torch.cat((x, coordinates(x, axes)), 1)
+
+
+def with_labels(x: Tensor, labels: Tensor) -> Tensor:
+    """`x` and, as further channels that are the same everywhere, `labels`, `b n`."""
+    maps = labels.to(x.dtype).view(*labels.shape, *(1,) * (x.dim() - 2))
+    return torch.cat((x, maps.expand(-1, -1, *x.shape[2:])), 1)
+
+
+def enlarge(x: Tensor, factor: Sequence[int], wrapped: Sequence[bool]) -> Tensor:
+    """Linear interpolation to `factor` times the size, round a torus on wrapped axes and by the rim elsewhere."""
+    for axis, (f, around) in enumerate(zip(factor, wrapped, strict=True), start=2):
+        margins = [1 if other == axis else 0 for other in range(2, x.dim())]
+        wide = extend(x, margins, [around] * len(margins))
+        place = (torch.arange(f * x.shape[axis], device=x.device) + 0.5) / f + 0.5
+        low = place.floor().long()
+        share = (place - low).to(x.dtype).view(-1, *(1,) * (x.dim() - 1 - axis))
+        x = torch.lerp(wide.index_select(axis, low), wide.index_select(axis, low + 1), share)
+    return x

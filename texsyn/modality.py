@@ -38,7 +38,9 @@ class Design:
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
     edges: bool = False  # the generator continues unwrapped axes by their rim instead of by the paper's zeros
+    smoothed: bool = False  # hidden layers of the generator average neighbours, so that strides leave no raster
     equaliser: tuple[int, ...] = ()  # size of the filter that brings samples to the exemplar's spectrum; () is none
+    exemplars: int = 1  # that one model learns; with more, a global latent says which of them a texture is like
     toned: bool = False  # samples get the exemplar's mean and covariance of colours
     steadied: bool = False  # where the exemplar stands still, samples do
 
@@ -54,6 +56,11 @@ class Design:
         for layer in self.generator[: len(self.latents) - 1]:
             grids.append(tuple(n * f for n, f in zip(grids[-1], layer.factor, strict=True)))
         return tuple(grids)
+
+    @property
+    def labels(self) -> int:
+        """Channels of the global latent: a share of each exemplar, where there are several."""
+        return self.exemplars if self.exemplars > 1 else 0
 
     @property
     def latent_channels(self) -> int:
@@ -79,7 +86,6 @@ class Modality:
     window: tuple[int, ...]  # what one training step looks at, in frames and pixels
     size: tuple[int, ...]  # of a sample when none is asked for
     side: int  # an exemplar's shorter side is reduced to this many pixels
-    suffix: str  # of the file written when none is named
     designs: dict[str, Design] = field(repr=False)
     planes: tuple[Plane, ...] = (Plane("colour"),)
 
@@ -144,6 +150,7 @@ def _still_local() -> Design:
             Layer(64, _square(5), _square(1), padded=False),
         ),
         energy_scales=2,
+        smoothed=True,
         equaliser=(9, 9),
         toned=True,
     )
@@ -176,7 +183,6 @@ STILL = Modality(
     window=(128, 128),
     size=(224, 224),
     side=224,
-    suffix=".png",
     designs={"paper": _still_paper(), "local": _still_local()},
 )
 CLIP = Modality(
@@ -186,7 +192,6 @@ CLIP = Modality(
     window=(32, 64, 64),
     size=(64, 64, 64),
     side=64,
-    suffix=".mp4",
     designs={"paper": _clip_paper(), "local": _clip_local()},
 )
 SURFACE = replace(

@@ -86,7 +86,6 @@ def modality_from(content: dict[str, Any], folder: Path) -> Modality:
         window=_tuple(row, "window", int, rank, 1, 4096, folder),
         size=_tuple(row, "size", int, rank, 1, 65536, folder),
         side=number_in(row, "side", int, 0, 65536, folder),
-        suffix=_text(row, "suffix", folder),
         designs={},
         planes=tuple(
             Plane(_text(p, "name", folder), number_in(p, "channels", int, 1, 16, folder)) for p in map(dict, planes)
@@ -134,6 +133,8 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         energy_rectified=bool(found.get("energy_rectified")),
         log_variance_bound=number_in(found, "log_variance_bound", float, 0, 100, folder),
         edges=bool(found.get("edges")),
+        exemplars=number_in(found, "exemplars", int, 1, 1000, folder),
+        smoothed=bool(found.get("smoothed")),
         toned=bool(found.get("toned")),
         steadied=bool(found.get("steadied")),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),

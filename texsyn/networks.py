@@ -25,7 +25,7 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 class Generator(nn.Module):
-    """g_theta: `b latent_channels *latent_grid` -> `b channels *grid`, in [-1, 1]."""
+    """g_theta: `b latent_channels+labels *latent_grid` -> `b channels *grid`, in [-1, 1]."""
 
     def __init__(self, modality: Modality, design: Design) -> None:
         super().__init__()
@@ -38,20 +38,21 @@ class Generator(nn.Module):
         self.constants = (
             nn.Parameter(torch.empty(1, design.constant_channels, *grid)) if design.constant_channels else None
         )
-        inputs = design.latents[0] + design.constant_channels
+        inputs = design.latents[0] + design.labels + design.constant_channels
         *hidden, last = design.generator
         self.grids = design.latent_grids
         packed = (c * prod(grid) for c, grid in zip(design.latents, self.grids, strict=True))
-        self.starts = list(accumulate(packed))[:-1]  # of the finer fields among the channels
+        self.starts = list(accumulate(packed))  # of the finer fields among the channels, and of the labels
         self.ups, self.norms = nn.ModuleList(), nn.ModuleList()
         # A finer field is added to what it joins, weighted per channel.
         self.joins = nn.ModuleList(
             layers.Blocks(c, layer.channels, (1,) * len(layer.kernel))
             for c, layer in zip(design.latents[1:], hidden[: len(design.latents) - 1], strict=True)
         )
-        for layer in hidden:
+        for index, layer in enumerate(hidden):
             biased = design.normalisation == "none"
-            self.ups.append(layers.Up(inputs, layer.channels, layer.kernel, layer.factor, biased, design.edges))
+            smooth = ("before", "after")[index % 2] if design.smoothed else ""
+            self.ups.append(layers.Up(inputs, layer.channels, layer.kernel, layer.factor, biased, design.edges, smooth))
             self.norms.append(layers.normalisation(design.normalisation, layer.channels))
             inputs = layer.channels
         self.last = layers.Up(inputs, modality.channels, last.kernel, last.factor, True, design.edges)
@@ -59,7 +60,8 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """`wrapped` says on which axes `z` is a torus; by default on all stationary ones."""
         wrapped = self.stationary if wrapped is None else wrapped
-        z, *finer = z.tensor_split(self.starts, 1)
+        z, *finer, labels = z.tensor_split(self.starts, 1)
+        z = torch.cat((z, labels), 1)
         if self.constants is not None:
             z = torch.cat((z, self.constants.expand(z.shape[0], -1, *_grid_of(z, self.stationary))), 1)
         for index, (up, norm) in enumerate(zip(self.ups, self.norms, strict=True)):
@@ -128,24 +130,27 @@ class Energy(nn.Module):
         self.space = tuple(axis != "t" for axis in modality.axes)
         self.coordinates = design.coordinates and any(self.fixed)
         self.mean = design.energy_mean
-        inputs = modality.channels + (sum(self.fixed) if self.coordinates else 0)
+        inputs = modality.channels + (sum(self.fixed) if self.coordinates else 0) + design.labels
         self.scales = nn.ModuleList(
             _descent(inputs, design.energy, design.energy_rectified) for _ in range(design.energy_scales)
         )
 
-    def _views(self, x: Tensor) -> list[Tensor]:
-        """What each scale looks at."""
+    def _views(self, x: Tensor, labels: Tensor | None) -> list[Tensor]:
+        """What each scale looks at: the texture, ever halved, where it is, and which exemplar it should be like."""
         views = [x]
         while len(views) < len(self.scales):
             views.append(layers.halve(views[-1], self.space))
-        return [layers.with_coordinates(each, self.fixed) for each in views] if self.coordinates else views
+        if self.coordinates:
+            views = [layers.with_coordinates(each, self.fixed) for each in views]
+        return views if labels is None else [layers.with_labels(each, labels) for each in views]
 
-    def local(self, x: Tensor) -> list[Tensor]:
+    def local(self, x: Tensor, labels: Tensor | None = None) -> list[Tensor]:
         """One map per scale, `b filters *positions`: each position's share before it is summed."""
-        return [scale(view) for scale, view in zip(self.scales, self._views(x), strict=True)]
+        return [scale(view) for scale, view in zip(self.scales, self._views(x, labels), strict=True)]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._total(x, self.local(x))
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """labels: `b labels`, where the model knows several exemplars."""
+        return self._total(x, self.local(x, labels))
 
     def _total(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
         over = tuple(range(1, x.dim()))
@@ -153,14 +158,14 @@ class Energy(nn.Module):
             return x[0].numel() * torch.stack([layers.full(each).mean(over) for each in maps]).sum(0)
         return torch.stack([layers.full(each).sum(over) for each in maps]).sum(0)
 
-    def with_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def with_gradient(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """f, `b`, and its gradient with respect to `x`, `b channels *grid`.
 
         The gradient is written out as transposed convolutions, so that a penalty on it is an ordinary loss: PyTorch's
         double backward computes the weights' part as convolutions with kernels as large as the feature maps.
         """
         maps, gradient = [], torch.zeros_like(x)
-        for index, (scale, view) in enumerate(zip(self.scales, self._views(x), strict=True)):
+        for index, (scale, view) in enumerate(zip(self.scales, self._views(x, labels), strict=True)):
             steps = _follow(scale, view)
             maps.append(steps[-1][2])
             back = torch.full_like(maps[-1], x[0].numel() / maps[-1][0].numel() if self.mean else 1.0)
@@ -169,7 +174,7 @@ class Energy(nn.Module):
                     back = layers.leaky_backward(back, out, _SLOPE)
                 else:
                     back = layers.adjoint(module, back, sizes)
-            back = back[:, : x.shape[1]]  # coordinates are no pixels
+            back = back[:, : x.shape[1]]  # coordinates and labels are no pixels
             for _ in range(index):
                 back = layers.halve_backward(back, self.space)
             gradient = gradient + back

@@ -17,7 +17,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from texsyn import media, motion, stills
+from texsyn import decoding, media, motion, stills
 from texsyn.errors import TexsynError
 
 Array = NDArray[Any]
@@ -157,7 +157,7 @@ def score_files(exemplar: Path, samples: Sequence[Path], train: str = "0:32", he
 
     train and held: frames of the exemplar clip, "A:B" as in Python, to score against and to compare with.
     """
-    if media.sniff(exemplar) == "clip":
+    if decoding.sniff(exemplar) == "clip":
         clip = media.frames_for_scoring(exemplar)
         window, apart = (clip[media.frame_slice(text, len(clip))] for text in (train, held))
         return score_clips([media.frames_for_scoring(path) for path in samples], window, apart)

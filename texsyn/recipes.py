@@ -103,8 +103,8 @@ def check_recipe(recipe: Recipe) -> None:
             raise TexsynError(f"--{name} is one of {', '.join(allowed)}, not {getattr(recipe, name)!r}", Exit.USAGE)
 
 
-def design_for(modality: Modality, recipe: Recipe) -> Design:
-    """The row's networks as the recipe wants them."""
+def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design:
+    """The row's networks as the recipe wants them, for one model of so many exemplars."""
     if recipe.networks not in modality.designs:
         raise TexsynError(f"there are no {recipe.networks!r} networks for a {modality.name}", Exit.USAGE)
     design = modality.designs[recipe.networks]
@@ -121,6 +121,7 @@ def design_for(modality: Modality, recipe: Recipe) -> Design:
         posterior=widen(design.posterior),
         energy_scales=scales,
         normalisation=recipe.normalisation,
+        exemplars=exemplars,
         equaliser=design.equaliser if recipe.equalise else (),
         toned=design.toned and recipe.tone,
         steadied=design.steadied and recipe.steady,
@@ -143,9 +144,9 @@ def _reaches(design: Design, modality: Modality, scales: int) -> bool:
     return True
 
 
-def check_fit(modality: Modality, recipe: Recipe) -> None:
+def check_fit(modality: Modality, recipe: Recipe, exemplars: int = 1) -> None:
     """Raise TexsynError (exit 3) when the recipe's networks cannot look at windows of this size."""
-    design, window = design_for(modality, recipe), modality.window
+    design, window = design_for(modality, recipe, exemplars), modality.window
     for size, factor in zip(window, design.factor, strict=True):
         if size % factor:
             raise TexsynError(f"the {recipe.networks} networks work in steps of {factor}, but the window is {size}")
@@ -153,8 +154,9 @@ def check_fit(modality: Modality, recipe: Recipe) -> None:
         triangle = Triangle(modality, design)
         x = torch.zeros(1, modality.channels, *window)
         try:
-            triangle.energy(x)
-            triangle.generator(torch.zeros(1, *triangle.latent_shape(window)))
+            labels = triangle.labels([0])
+            triangle.energy(x, labels)
+            triangle.generator(triangle.labelled(torch.zeros(1, *triangle.latent_shape(window)), labels))
         except RuntimeError as error:
             shown = " x ".join(map(str, window[::-1]))
             raise TexsynError(f"the {recipe.networks} networks do not fit a window of {shown}") from error

@@ -1,7 +1,7 @@
-"""A run on disk: one exemplar, one recipe, what was learnt, and how it went.
+"""A run on disk: its exemplars, one recipe, what was learnt, and how it went.
 
-RUN/run.json        recipe, kind, networks, facts about the exemplar, versions: readable
-RUN/exemplar/       the exemplar as it is learnt from
+RUN/run.json        recipe, kind, networks, facts about the exemplars, versions: readable
+RUN/exemplar/       the exemplars as they are learnt from
 RUN/checkpoints/N/  the whole state after N steps; the last two are kept
 RUN/events.jsonl    one JSON object a line: start, steps with the five terms, checkpoints, warnings, the end
 RUN/sheets/N.png    the exemplar and samples, every so often
@@ -29,9 +29,10 @@ from texsyn import __version__, models, quality, recipes, sampling, storage, tra
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
 from texsyn.recipes import Recipe
-from texsyn.training import Report, State
+from texsyn.training import Exemplars, Report, State
 from texsyn.triangle import Triangle
 
+_PARTS = ("pixels", "held", "hidden")  # of an exemplar that are stored
 _KEEP = 2  # checkpoints
 _FIRST_SHEETS = (10.0, 30.0)  # seconds
 _SHEET_EVERY = 60.0  # seconds
@@ -44,9 +45,11 @@ class Run:
     path: Path
 
     @classmethod
-    def create(cls, path: str | Path, exemplar: Exemplar, recipe: Recipe, recipe_name: str = "") -> Run:
+    def create(cls, path: str | Path, exemplar: Exemplars, recipe: Recipe, recipe_name: str = "") -> Run:
         """Lay out a new run. Raises TexsynError: exit 2 when the folder is in use, exit 5 when the disk refuses."""
-        path = Path(path)
+        path, exemplars = Path(path), training.several(exemplar)
+        modality = exemplars[0].modality
+        training.check(exemplars, recipe)
         writing.refuse_overwrite(path, force=False)
         try:
             for part in ("checkpoints", "sheets"):
@@ -57,13 +60,18 @@ class Run:
             "format": models.FORMAT,
             "recipe_name": recipe_name,
             "recipe": asdict(recipe),
-            "modality": models.row_of(exemplar.modality),
-            "design": asdict(recipes.design_for(exemplar.modality, recipe)),
-            "exemplar": {**exemplar.facts, "fps": exemplar.fps},
+            "modality": models.row_of(modality),
+            "design": asdict(recipes.design_for(modality, recipe, len(exemplars))),
+            "exemplars": [{**each.facts, "fps": each.fps} for each in exemplars],
             "made_with": {"texsyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         }
-        tensors = {"pixels": exemplar.pixels} | ({} if exemplar.held is None else {"held": exemplar.held})
-        storage.store(path / "exemplar", tensors, {"facts": exemplar.facts})
+        tensors = {
+            f"{part}.{number}": getattr(each, part)
+            for number, each in enumerate(exemplars)
+            for part in _PARTS
+            if getattr(each, part) is not None
+        }
+        storage.store(path / "exemplar", tensors, {})
         run = cls(path)
         run._write("run.json", content)
         return run
@@ -99,35 +107,66 @@ class Run:
         return recipe
 
     @property
+    def facts(self) -> list[dict[str, Any]]:
+        """What is known of each exemplar: name, sha256, width and height, frames, fps."""
+        found = self.content.get("exemplars")
+        if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
+            raise models.damaged(self.path, "list of exemplars")
+        return found
+
+    @property
     def fps(self) -> float:
-        """Frames per second of the exemplar; 0 for stills."""
-        return float(
-            models.number_in(models.object_in(self.content, "exemplar", self.path), "fps", float, 0, 1000, self.path)
-        )
+        """Frames per second of the first exemplar; 0 for stills."""
+        return float(models.number_in(self.facts[0], "fps", float, 0, 1000, self.path))
 
     def made_by(self) -> dict[str, Any]:
         """What goes into the metadata of every texture of this run: no paths, no names."""
-        content = self.content
-        exemplar = models.object_in(content, "exemplar", self.path)
+        hashes = [each.get("sha256") for each in self.facts]
         return {
             "texsyn": __version__,
-            "recipe": content.get("recipe_name"),
+            "recipe": self.content.get("recipe_name"),
             "fit_seed": self.recipe.seed,
-            "exemplar_sha256": exemplar.get("sha256"),
+            "exemplar_sha256": hashes[0] if len(hashes) == 1 else hashes,
         }
 
-    def exemplar(self) -> Exemplar:
-        """The exemplar as it is learnt from."""
-        content = self.content
-        modality = models.modality_from(content, self.path)
-        stored = storage.read_content(self.path / "exemplar")
+    def exemplars(self) -> tuple[Exemplar, ...]:
+        """The exemplars as they are learnt from."""
+        modality = models.modality_from(self.content, self.path)
         tensors = storage.read_tensors(self.path / "exemplar")
-        for tensor in tensors.values():
-            if tensor.dim() != 1 + len(modality.axes) or tensor.shape[0] != modality.channels:
+        found = []
+        for number, facts in enumerate(self.facts):
+            parts = {part: tensors.pop(f"{part}.{number}", None) for part in _PARTS}
+            for part, tensor in parts.items():
+                channels = 1 if part == "hidden" else modality.channels
+                if tensor is not None and (tensor.dim() != 1 + len(modality.axes) or tensor.shape[0] != channels):
+                    raise models.damaged(self.path, "exemplar")
+            pixels, hidden = parts["pixels"], parts["hidden"]
+            if pixels is None or (hidden is not None and hidden.shape[1:] != pixels.shape[1:]):
                 raise models.damaged(self.path, "exemplar")
-        if "pixels" not in tensors:
+            found.append(Exemplar(pixels, modality, self.fps, facts, parts["held"], hidden))
+        if tensors:
             raise models.damaged(self.path, "exemplar")
-        return Exemplar(tensors["pixels"], modality, self.fps, dict(stored.get("facts", {})), tensors.get("held"))
+        return tuple(found)
+
+    def names(self) -> list[str]:
+        """The exemplars' names, in the order of their numbers."""
+        return [str(each.get("name", "")) for each in self.facts]
+
+    def number(self, name: str | None) -> int:
+        """The number of the exemplar of that name; the first where none is named. Raises TexsynError (exit 2)."""
+        names = self.names()
+        if name is not None and name not in names:
+            raise TexsynError(f"this run learnt {', '.join(names)}, but no {name}", Exit.USAGE)
+        return 0 if name is None else names.index(name)
+
+    def end(self, text: str) -> sampling.End:
+        """One end of a morph: a seed, the name of an exemplar, or NAME:SEED. Raises TexsynError (exit 2)."""
+        name, colon, seed = text.rpartition(":")
+        if text in self.names():
+            return sampling.End(0, self.number(text))
+        if not (seed.isdigit() and int(seed) < 2**31):
+            raise TexsynError(f"{text!r} is no seed and none of {', '.join(self.names())}", Exit.USAGE)
+        return sampling.End(int(seed), self.number(name) if colon else 0)
 
     def checkpoints(self) -> list[Path]:
         """Stored checkpoints, the newest first."""
@@ -141,11 +180,11 @@ class Run:
         if learnt and (not checkpoints or learnt >= int(checkpoints[0].name)):
             return models.load(self.path / "model", device)
         triangle = models.empty(self.content, self.path).to_empty(device=device)
-        state = training.begin(triangle, self.recipe)
+        exemplars = self.exemplars()
+        state = training.begin(triangle, self.recipe, exemplars)
         if not self.restore(state, lambda text: None):
             raise TexsynError(f"{self.path.name} has learnt nothing yet: it has no checkpoint")
-        pixels = self.exemplar().pixels.to(triangle.device)
-        training.settle(triangle, training.resolve(self.recipe, triangle.device), pixels)
+        training.settle(triangle, training.resolve(self.recipe, triangle.device), state.pixels(exemplars))
         return models.ready(triangle, device)
 
     def restore(self, state: State, warn: Callable[[str], None]) -> bool:
@@ -175,19 +214,19 @@ class Run:
         return Triangle(modality, design, self.recipe.seed).to(device)
 
     def learn(
-        self, triangle: Triangle, exemplar: Exemplar, recipe: Recipe, warn: Callable[[str], None]
+        self, triangle: Triangle, exemplar: Exemplars, recipe: Recipe, warn: Callable[[str], None]
     ) -> Iterator[Report]:
         """Fit from where the run stands, storing checkpoints, events, sheets and, whenever it ends, the model.
 
         Raises TexsynError, besides those of `fit`: exit 2 when another process is at it.
         """
         with storage.locked(self.path / ".lock"):
-            yield from self._learn(triangle, exemplar, recipe, warn)
+            yield from self._learn(triangle, training.several(exemplar), recipe, warn)
 
     def _learn(
-        self, triangle: Triangle, exemplar: Exemplar, recipe: Recipe, warn: Callable[[str], None]
+        self, triangle: Triangle, exemplars: tuple[Exemplar, ...], recipe: Recipe, warn: Callable[[str], None]
     ) -> Iterator[Report]:
-        state = training.begin(triangle, recipe)
+        state = training.begin(triangle, recipe, exemplars)
         self.restore(state, warn)
         content = self.content
         if asdict(recipe) != content["recipe"]:
@@ -197,7 +236,7 @@ class Run:
         ending = "stopped"
         last_event = -math.inf
         try:
-            for report in training.fit(triangle, exemplar, recipe, state):
+            for report in training.fit(triangle, exemplars, recipe, state):
                 if report.skipped:
                     self._event(warn, event="skipped", step=report.step, reason=report.skipped)
                     warn(f"step {report.step}: {report.skipped}")
@@ -210,8 +249,8 @@ class Run:
                     )
                 yield report
                 if sheets.due(report.seconds):
-                    training.settle(triangle, recipe, exemplar.pixels.to(triangle.device))
-                    self._sheet(triangle, exemplar, report.step, warn)
+                    training.settle(triangle, recipe, state.pixels(exemplars))
+                    self._sheet(triangle, state.pixels(exemplars), report.step, warn)
             ending = "finished"
         except TexsynError as error:
             ending = "diverged" if error.exit is Exit.DIVERGED else "failed"
@@ -220,22 +259,27 @@ class Run:
             if state.step:
                 if not (self.path / "checkpoints" / f"{state.step:08d}").exists():
                     self._checkpoint(state, warn)
-                self._sheet(triangle, exemplar, state.step, warn)
+                self._sheet(triangle, state.pixels(exemplars), state.step, warn)
                 models.save(triangle, self.path / "model", {**self.made_by(), "step": state.step}, force=True)
             self._event(warn, event=ending, step=state.step, seconds=round(state.seconds, 2))
 
-    def card(self, triangle: Triangle, exemplar: Exemplar) -> quality.Card:
-        """Score samples of seeds 0 to 2 and keep the card in card.json. Raises TexsynError (exit 3) if too small."""
+    def card(self, triangle: Triangle, state: State, exemplar: int = 0) -> quality.Card:
+        """Score samples of seeds 0 to 2 and keep the card in card.json. Raises TexsynError (exit 3) if too small.
+
+        What was missing in the exemplar is scored as it was estimated.
+        """
+        exemplars = self.exemplars()
         moving = triangle.modality.moving
         count = triangle.modality.window[0] if moving else None
-        samples = [quality.arrays(s) for s in sampling.sample(triangle, count=3, frames=count)]
-        original = quality.arrays(exemplar.pixels)
+        samples = [quality.arrays(s) for s in sampling.sample(triangle, count=3, frames=count, exemplar=exemplar)]
+        original = quality.arrays(state.pixels(exemplars)[exemplar])
         if moving:
-            held = None if exemplar.held is None else quality.arrays(exemplar.held)
-            card = quality.score_clips(samples, original[:count], held)
+            held = exemplars[exemplar].held
+            card = quality.score_clips(samples, original[:count], None if held is None else quality.arrays(held))
         else:
             card = quality.score_stills(samples, original[: samples[0].shape[0], : samples[0].shape[1]])
-        self._write("card.json", card.plain())
+        names = self.names()
+        self._write("card.json" if len(names) == 1 else f"card-{names[exemplar]}.json", card.plain())
         return card
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
@@ -259,9 +303,9 @@ class Run:
         except OSError as error:
             warn(f"events.jsonl cannot be written: {error.strerror}")
 
-    def _sheet(self, triangle: Triangle, exemplar: Exemplar, step: int, warn: Callable[[str], None]) -> None:
+    def _sheet(self, triangle: Triangle, pixels: list[Tensor], step: int, warn: Callable[[str], None]) -> None:
         try:
-            picture = sheet(triangle, exemplar)
+            picture = torch.cat([sheet(triangle, each.cpu(), exemplar=n) for n, each in enumerate(pixels)], -2)
             writing.write(picture, self.path / "sheets" / f"{step:08d}.png", force=True)
         except TexsynError as error:
             warn(str(error))
@@ -293,12 +337,11 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Triangle:
     return Run.open(folder).triangle(device) if (folder / "run.json").exists() else models.load(folder, device)
 
 
-def sheet(triangle: Triangle, exemplar: Exemplar, count: int = 3) -> Tensor:
-    """One picture, `channels y x` in [-1, 1]: the exemplar, then samples; a clip is a row of frames."""
-    samples = sampling.sample(
-        triangle, count=count, frames=triangle.modality.window[0] if triangle.modality.moving else None
-    )
-    shown = [_crop_like(exemplar.pixels, samples[0]), *samples]
+def sheet(triangle: Triangle, pixels: Tensor, count: int = 3, exemplar: int = 0) -> Tensor:
+    """One picture, `channels y x` in [-1, 1]: an exemplar, then samples; a clip is a row of frames."""
+    frames = triangle.modality.window[0] if triangle.modality.moving else None
+    samples = sampling.sample(triangle, count=count, frames=frames, exemplar=exemplar)
+    shown = [_crop_like(pixels, samples[0]), *samples]
     colour = [each[: triangle.modality.planes[0].channels] for each in shown]
     if triangle.modality.moving:
         moments = np.linspace(0, colour[1].shape[1] - 1, 8).round().astype(int)

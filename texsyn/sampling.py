@@ -6,6 +6,7 @@ reach needs, so memory does not grow with the size. What is returned whole is ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,12 +32,14 @@ def sample(
     frames: int | None = None,
     tile: str | None = None,
     loop: bool = True,
+    exemplar: int = 0,
 ) -> Tensor:
     """`count channels *axes` in [-1, 1]; texture i of seed s is texture 0 of seed s + i.
 
     size: width and height in pixels, by default the exemplar's. frames: of a clip. tile: "xy", "x", "y" or "none", by
     default every axis on which the kind is stationary. A size on a wrapped axis that is no multiple of what one latent
     position makes is reached by resampling the nearest multiple on the torus, which keeps the wrap exact.
+    exemplar: number of the one to be like, where the model knows several.
     Raises TexsynError (exit 2) for a size or an axis that the kind does not have, or for what is too large to return
     in one piece: see `bands`.
     """
@@ -45,7 +48,8 @@ def sample(
         text = " x ".join(map(str, goal[::-1]))
         raise TexsynError(f"{text} is more than is returned in one piece: `bands` makes it part by part", Exit.USAGE)
     wrapped = _wrapped(triangle.modality, tile, loop)
-    return torch.stack([torch.cat(list(_bands(triangle, seed + n, goal, wrapped)), 1) for n in range(count)])
+    fields = (_Field.of(triangle, End(seed + n, exemplar), goal, wrapped) for n in range(count))
+    return torch.stack([torch.cat(list(_bands(field, goal, wrapped)), 1) for field in fields])
 
 
 def bands(
@@ -56,6 +60,7 @@ def bands(
     frames: int | None = None,
     tile: str | None = None,
     loop: bool = True,
+    exemplar: int = 0,
 ) -> Iterator[Tensor]:
     """The texture that `sample` makes, from top to bottom or first frame to last: `channels n *rest` each, on the CPU.
 
@@ -63,11 +68,81 @@ def bands(
     """
     goal = target(triangle.modality, size, frames)
     wrapped = _wrapped(triangle.modality, tile, loop)
-    return _bands(triangle, seed, goal, wrapped)
+    return _bands(_Field.of(triangle, End(seed, exemplar), goal, wrapped), goal, wrapped)
 
 
-def _bands(triangle: Triangle, seed: int, goal: tuple[int, ...], wrapped: tuple[bool, ...]) -> Iterator[Tensor]:
-    field = _Field.of(triangle, seed, goal, wrapped)
+@dataclass(frozen=True)
+class End:
+    """One end of a morph: the latent field of a seed, in the likeness of an exemplar."""
+
+    seed: int = 0
+    exemplar: int = 0
+
+
+def morph(
+    triangle: Triangle,
+    start: End,
+    end: End,
+    *,
+    frames: int = 64,
+    size: tuple[int, int] | None = None,
+    tile: str | None = None,
+    loop: bool = True,
+) -> Iterator[Tensor]:
+    """A clip that turns the texture of `start` into that of `end`, and back where it loops: `channels n y x` each.
+
+    The latent fields are blended on the sphere, so that every moment's field is one of the prior's; labels of exemplars
+    are blended linearly. A still's clip has one texture a frame; a clip changes as it plays.
+    Raises TexsynError (exit 2) as `sample` does, before the first frame.
+    """
+    if not 2 <= frames <= _WIDEST:
+        raise TexsynError(f"a morph has at least 2 frames, not {frames}", Exit.USAGE)
+    moving = triangle.modality.moving
+    goal = target(triangle.modality, size, frames if moving else None)
+    wrapped = _wrapped(triangle.modality, tile, loop)
+    if moving:
+        length = _Field.of(triangle, start, goal, wrapped).grid[0]
+        shares = _there_and_back(length) if loop else _ramp(length - _MARGIN, length)
+        return _bands(_Field.of(triangle, start, goal, wrapped, end, 0, tuple(shares)), goal, wrapped)
+    path = _there_and_back(frames) if loop else [n / (frames - 1) for n in range(frames)]
+    fields = (_Field.of(triangle, start, goal, wrapped, end, 0, (share,)) for share in path)
+    return (torch.cat(list(_bands(field, goal, wrapped)), 1)[:, None] for field in fields)
+
+
+def across(
+    triangle: Triangle,
+    start: End,
+    end: End,
+    *,
+    size: tuple[int, int] | None = None,
+    frames: int | None = None,
+    loop: bool = True,
+) -> Iterator[Tensor]:
+    """One texture with `start` on its left and `end` on its right, in bands as `bands` gives them; it tiles along y.
+
+    Raises TexsynError (exit 2) for a kind that knows where things are in the picture.
+    """
+    modality = triangle.modality
+    if not modality.stationary[-1]:
+        raise TexsynError(f"this {modality.name} knows where things are in the picture, so it has no left to blend")
+    goal, wrapped = target(modality, size, frames), _wrapped(modality, "y", loop)
+    width = _Field.of(triangle, start, goal, wrapped).grid[-1]
+    shares = tuple(_ramp(width - _MARGIN, width))
+    return _bands(_Field.of(triangle, start, goal, wrapped, end, len(goal) - 1, shares), goal, wrapped)
+
+
+def _there_and_back(count: int) -> list[float]:
+    return [(1 - math.cos(2 * math.pi * n / count)) / 2 for n in range(count)]
+
+
+def _ramp(count: int, whole: int) -> list[float]:
+    """From 0 over the middle half of `count` positions to 1; what follows, up to `whole`, leads back to the start."""
+    shares = [min(1.0, max(0.0, 2 * (n + 0.5) / count - 0.5)) for n in range(count)]
+    rest = whole - count
+    return [*shares, *(1 - n / max(1, rest - 1) for n in range(rest))]
+
+
+def _bands(field: _Field, goal: tuple[int, ...], wrapped: tuple[bool, ...]) -> Iterator[Tensor]:
     step = _PIECE[len(goal)][0]
     for start in range(0, goal[0], step):
         yield _band(field, goal, wrapped, start, min(goal[0], start + step))
@@ -108,21 +183,43 @@ def _wrapped(modality: Modality, tile: str | None, loop: bool) -> tuple[bool, ..
 
 @dataclass(frozen=True)
 class _Field:
-    """The latent field of one texture: drawn from its seed row by row along the first axis, on every device alike."""
+    """The latent field of one texture: drawn from its seed row by row along the first axis, on every device alike.
+
+    Where there is another end, `shares` says how far each position along `axis` is on its way to it: one number for
+    each position, or one for all.
+    """
 
     triangle: Triangle
-    seed: int
+    start: End
     grid: tuple[int, ...]
+    end: End | None = None
+    axis: int = 0
+    shares: tuple[float, ...] = (0.0,)
 
     @classmethod
-    def of(cls, triangle: Triangle, seed: int, goal: Sequence[int], wrapped: Sequence[bool]) -> _Field:
+    def of(
+        cls,
+        triangle: Triangle,
+        start: End,
+        goal: Sequence[int],
+        wrapped: Sequence[bool],
+        end: End | None = None,
+        axis: int = 0,
+        shares: tuple[float, ...] = (0.0,),
+    ) -> _Field:
         """An axis that must not wrap is cut out of a larger torus: its rims are like its inside."""
+        for each in (start, end or start):
+            if not 0 <= each.exemplar < triangle.design.exemplars:
+                raise TexsynError(
+                    f"this run knows {triangle.design.exemplars} exemplar(s), so there is no number {each.exemplar}",
+                    Exit.USAGE,
+                )
         stationary = triangle.modality.stationary
         grid = tuple(
             max(1, (2 * size + factor) // (2 * factor)) if around else -(-size // factor) + (_MARGIN if same else 0)
             for size, factor, same, around in zip(goal, triangle.factor, stationary, wrapped, strict=True)
         )
-        return cls(triangle, seed, grid)
+        return cls(triangle, start, grid, end, axis, shares)
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -130,10 +227,29 @@ class _Field:
         return tuple(n * f for n, f in zip(self.grid, self.triangle.factor, strict=True))
 
     def rows(self, indices: Sequence[int]) -> Tensor:
-        """`1 latent_channels n *rest` from the prior."""
+        """`1 latent_channels+labels n *rest` from the prior."""
+        field = self._drawn(self.start, indices)
+        if self.end is None:
+            return field
+        share = torch.tensor(self.shares)
+        if self.axis == 0 and len(share) > 1:
+            share = share[[index % self.grid[0] for index in indices]]
+        share = share.view(-1, *(1,) * (len(self.grid) - 1 - self.axis)).to(field)
+        other = self._drawn(self.end, indices)
+        split = self.triangle.design.latent_channels
+        latents = field[:, :split]
+        if self.start.seed != self.end.seed:
+            angle = share * (math.pi / 2)
+            latents = angle.cos() * latents + angle.sin() * other[:, :split]
+        return torch.cat(
+            (latents, torch.lerp(field[:, split:], other[:, split:], share.expand_as(field[:, split:]))), 1
+        )
+
+    def _drawn(self, end: End, indices: Sequence[int]) -> Tensor:
         shape = (self.triangle.design.latent_channels, *self.grid[1:])
-        drawn = [torch.randn(shape, generator=_random(self.seed, index % self.grid[0])) for index in indices]
-        return torch.stack(drawn, 1)[None].to(self.triangle.average.last.weight)
+        drawn = [torch.randn(shape, generator=_random(end.seed, index % self.grid[0])) for index in indices]
+        field = torch.stack(drawn, 1)[None].to(self.triangle.average.last.weight)
+        return self.triangle.labelled(field, self.triangle.labels([end.exemplar]))
 
     @torch.inference_mode()
     def texture(self, first: int, last: int) -> Tensor:

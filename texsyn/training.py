@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -16,18 +16,38 @@ from torch import Tensor, nn
 from texsyn import layers, recipes, spectrum
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
+from texsyn.modality import Modality
 from texsyn.recipes import Recipe
 from texsyn.triangle import TERMS, Triangle
 
 NETWORKS = ("generator", "posterior", "energy")
 _STRETCH = 1.5  # by which a sample's contrast is raised at most
+_ESTIMATE_RATE = 0.1  # by which an estimate of what is missing moves towards each new reconstruction
 _GIVE_UP = 6  # roll-backs before a fit is declared diverged
 
 
-def create(exemplar: Exemplar, recipe: Recipe, device: str | torch.device = "cpu") -> Triangle:
+Exemplars = Exemplar | Sequence[Exemplar]  # one, or several of one kind: see `media.together`
+
+
+def create(exemplar: Exemplars, recipe: Recipe, device: str | torch.device = "cpu") -> Triangle:
     """A triangle with fresh weights. Raises TexsynError (exit 3) where exemplar and recipe do not suit each other."""
-    recipes.check_fit(exemplar.modality, recipe)
-    return Triangle(exemplar.modality, recipes.design_for(exemplar.modality, recipe), recipe.seed).to(device)
+    check(exemplar, recipe)
+    exemplars = several(exemplar)
+    modality = exemplars[0].modality
+    return Triangle(modality, recipes.design_for(modality, recipe, len(exemplars)), recipe.seed).to(device)
+
+
+def check(exemplar: Exemplars, recipe: Recipe) -> None:
+    """Raise TexsynError (exit 2 or 3) where exemplars and recipe do not suit each other."""
+    exemplars = several(exemplar)
+    recipes.check_fit(exemplars[0].modality, recipe, len(exemplars))
+    if any(each.hidden is not None for each in exemplars) and not recipe.reconstruction:
+        raise TexsynError("what is missing is estimated by reconstruction, which this objective leaves out", Exit.USAGE)
+
+
+def several(exemplar: Exemplars) -> tuple[Exemplar, ...]:
+    """One exemplar or several, as a tuple."""
+    return (exemplar,) if isinstance(exemplar, Exemplar) else tuple(exemplar)
 
 
 @dataclass
@@ -41,6 +61,12 @@ class State:
     caution: float = 1.0  # factor on the learning rate, halved at each roll-back
     rollbacks: int = 0
     bad: int = 0  # steps skipped in a row because something was not finite
+    estimates: dict[int, Tensor] = field(default_factory=dict)  # exemplars with what is missing in them re-estimated
+
+    def pixels(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
+        """The exemplars, `channels *axes` each, with the newest estimates of what is missing, on the fit's device."""
+        device = self.triangle.device
+        return [self.estimates.get(n, each.pixels.to(device)) for n, each in enumerate(exemplars)]
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state under a name of its own."""
@@ -48,7 +74,7 @@ class State:
         for network, optimiser in self.optimisers.items():
             for index, parameter in enumerate(optimiser.param_groups[0]["params"]):
                 named |= {f"optimiser.{network}.{index}.{key}": v for key, v in optimiser.state[parameter].items()}
-        return named
+        return named | {f"estimate.{n}": value for n, value in self.estimates.items()}
 
     def numbers(self) -> dict[str, float | int]:
         """Every number of the state."""
@@ -83,7 +109,7 @@ class Report:
         return self.progress >= 1
 
 
-def begin(triangle: Triangle, recipe: Recipe) -> State:
+def begin(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> State:
     """The state before the first step."""
     optimisers = {}
     for name in NETWORKS:
@@ -101,10 +127,13 @@ def begin(triangle: Triangle, recipe: Recipe) -> State:
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
-    return State(triangle, optimisers)
+    estimates = {
+        n: each.pixels.clone().to(triangle.device) for n, each in enumerate(exemplars) if each.hidden is not None
+    }
+    return State(triangle, optimisers, estimates=estimates)
 
 
-def fit(triangle: Triangle, exemplar: Exemplar, recipe: Recipe, state: State | None = None) -> Iterator[Report]:
+def fit(triangle: Triangle, exemplar: Exemplars, recipe: Recipe, state: State | None = None) -> Iterator[Report]:
     """Learn, step by step; what is learnt so far stays when the caller stops iterating.
 
     Randomness comes from (seed, stream, step) alone, so going on from a stored `state` gives the same bits on the same
@@ -113,15 +142,16 @@ def fit(triangle: Triangle, exemplar: Exemplar, recipe: Recipe, state: State | N
     `triangle`; exit 4 when not even one texture a step fits in memory.
     """
     recipe = resolve(recipe, triangle.device)
-    state = state or begin(triangle, recipe)
-    pixels = exemplar.pixels.to(triangle.device)
+    exemplars = several(exemplar)
+    state = state or begin(triangle, recipe, exemplars)
+    data = _Data.of(state, exemplars)
     good = _snapshot(state)
     pace = _Pace(state)
     parts = 1
     try:
         while progress(state, recipe) < 1:
             try:
-                terms, skipped = _step(state, pixels, recipe, parts)
+                terms, skipped = _step(state, data, recipe, parts)
             except torch.OutOfMemoryError as error:
                 parts = _smaller(parts, recipe, state, good, error)
                 continue
@@ -149,7 +179,7 @@ def fit(triangle: Triangle, exemplar: Exemplar, recipe: Recipe, state: State | N
                 state,
             )
     finally:
-        settle(triangle, recipe, pixels)
+        settle(triangle, recipe, data.pixels)
 
 
 def progress(state: State, recipe: Recipe) -> float:
@@ -158,8 +188,16 @@ def progress(state: State, recipe: Recipe) -> float:
     return min(1.0, done)
 
 
-def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
-    """Make the averaged generator ready to sample: batch-norm statistics over the prior, then what corrects samples."""
+def settle(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None:
+    """Make the averaged generator ready to sample: batch-norm statistics over the prior, then what corrects samples.
+
+    pixels: the exemplars, `channels *axes` each.
+    """
+
+    def drawn(index: int, exemplar: int | None = None) -> Tensor:
+        labels = triangle.labels([(index + n) % len(pixels) if exemplar is None else exemplar for n in range(4)])
+        return triangle.labelled(_noise(triangle, 4, recipe.seed, "settle", index), labels)
+
     norms = [module for module in triangle.average.modules() if isinstance(module, layers.BatchNorm)]
     if norms:
         for norm in norms:
@@ -168,26 +206,30 @@ def settle(triangle: Triangle, recipe: Recipe, pixels: Tensor) -> None:
         triangle.average.train()
         with torch.no_grad(), autocast(recipe, triangle.device):
             for index in range(4):
-                triangle.average(_noise(triangle, 4, recipe.seed, "settle", index))
+                triangle.average(drawn(index))
     triangle.average.eval()
-    if triangle.tone is None and triangle.equaliser is None and triangle.steady is None:
-        return
     with torch.no_grad():
-        made = torch.cat([triangle.average(_noise(triangle, 4, recipe.seed, "settle", index)) for index in range(4, 7)])
-        if triangle.tone is not None:
-            matrix, offset = spectrum.tone(made, pixels[None], _STRETCH)
-            triangle.tone.matrix.copy_(matrix)
-            triangle.tone.offset.copy_(offset)
-        if triangle.equaliser is not None:
-            real = crops(pixels, triangle.modality.window, 12, random(recipe.seed, "settle", 0))
-            kernel = triangle.equaliser.kernel
-            axes = triangle.modality.axes
-            toned = triangle.toned(made)
-            kernel.copy_(spectrum.equaliser(toned, real, axes, tuple(kernel.shape), recipe.equalise))
-        if triangle.steady is not None:
-            found = spectrum.stillness(triangle.equalised(made, triangle.modality.stationary), pixels[None])
-            for buffer, value in zip(triangle.steady.buffers(), found, strict=True):
-                buffer.copy_(value)
+        for number, correction in enumerate(triangle.corrections):
+            made = torch.cat([triangle.average(drawn(index, number)) for index in range(4, 7)])
+            _correct(triangle.modality, correction, made, pixels[number], recipe)
+
+
+def _correct(modality: Modality, correction: Any, made: Tensor, pixels: Tensor, recipe: Recipe) -> None:
+    """Fit a correction to what the generator makes, `b channels *grid`, and its exemplar, `channels *axes`."""
+    if correction.tone is not None:
+        matrix, offset = spectrum.tone(made, pixels[None], _STRETCH)
+        correction.tone.matrix.copy_(matrix)
+        correction.tone.offset.copy_(offset)
+        made = correction.toned(made)
+    if correction.equaliser is not None:
+        real = crops(pixels, modality.window, 12, random(recipe.seed, "settle", 0))
+        kernel = correction.equaliser.kernel
+        kernel.copy_(spectrum.equaliser(made, real, modality.axes, tuple(kernel.shape), recipe.equalise))
+        made = correction.equalised(made, modality.stationary)
+    if correction.steady is not None:
+        found = spectrum.stillness(made, pixels[None])
+        for buffer, value in zip(correction.steady.buffers(), found, strict=True):
+            buffer.copy_(value)
 
 
 def resolve(recipe: Recipe, device: torch.device) -> Recipe:
@@ -236,37 +278,84 @@ def _noise(triangle: Triangle, count: int, seed: int, stream: str, step: int) ->
     return torch.randn(shape, generator=random(seed, stream, step)).to(triangle.device)
 
 
+@dataclass(frozen=True)
+class _Data:
+    """What crops are cut from, on the fit's device: exemplars, and where each is hidden (None where it is not)."""
+
+    pixels: list[Tensor]
+    hidden: list[Tensor | None]
+
+    @classmethod
+    def of(cls, state: State, exemplars: Sequence[Exemplar]) -> _Data:
+        device = state.triangle.device
+        hidden = [None if each.hidden is None else each.hidden.to(device) for each in exemplars]
+        return cls(state.pixels(exemplars), hidden)
+
+    def visible(self, places: Sequence[Place]) -> Tensor | None:
+        """`b 1 *window`: 1 where crops are data, 0 where they are estimates; None where nothing is hidden."""
+        if all(each is None for each in self.hidden):
+            return None
+        parts = []
+        for exemplar, place in places:
+            mask = self.hidden[exemplar]
+            parts.append(self.pixels[exemplar][:1][place] * 0 + 1 if mask is None else 1 - mask[place])
+        return torch.stack(parts)
+
+    def estimate(self, places: Sequence[Place], decoded: Tensor) -> None:
+        """Move what is hidden in the crops towards their reconstructions."""
+        for (exemplar, place), found in zip(places, decoded, strict=True):
+            mask = self.hidden[exemplar]
+            if mask is not None:
+                part = self.pixels[exemplar][place]
+                part.lerp_(found.to(part.dtype), _ESTIMATE_RATE * mask[place])
+
+
+Place = tuple[int, tuple[slice, ...]]  # an exemplar's number, and a window of `channels *axes`
+
+
+def places(sizes: Sequence[Sequence[int]], window: Sequence[int], first: int, count: int, random: Any) -> list[Place]:
+    """`count` windows at uniformly random places of exemplars of these sizes, taken in turn from number `first` on."""
+    found: list[Place] = []
+    for index in range(first, first + count):
+        size = sizes[index % len(sizes)]
+        starts = [int(torch.randint(n - w + 1, (), generator=random)) for n, w in zip(size, window, strict=True)]
+        cut = (slice(None), *(slice(s, s + w) for s, w in zip(starts, window, strict=True)))
+        found.append((index % len(sizes), cut))
+    return found
+
+
 def crops(pixels: Tensor, window: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
     """`c *axes` -> `count c *window`, at uniformly random places."""
-    out = []
-    for _ in range(count):
-        piece = pixels
-        for axis, size in enumerate(window, start=1):
-            start = int(torch.randint(pixels.shape[axis] - size + 1, (), generator=generator))
-            piece = piece.narrow(axis, start, size)
-        out.append(piece)
-    return torch.stack(out)
+    return torch.stack([pixels[place] for _, place in places([pixels.shape[1:]], window, 0, count, generator)])
 
 
-def _step(state: State, pixels: Tensor, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
+def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
     """One step of all three networks; gradients of `parts` smaller batches add up to that of the whole."""
     triangle, window = state.triangle, state.triangle.modality.window
     layout = layers.memory_format(len(window))
     size = math.prod(window) * triangle.modality.channels  # brings gradients to order one: nats per value
-    x = crops(pixels, window, recipe.batch, random(recipe.seed, "crop", state.step)).contiguous(memory_format=layout)
+    sizes = [each.shape[1:] for each in data.pixels]
+    chosen = places(sizes, window, state.step * recipe.batch, recipe.batch, random(recipe.seed, "crop", state.step))
+    x = torch.stack([data.pixels[exemplar][place] for exemplar, place in chosen]).contiguous(memory_format=layout)
+    visible, labels = data.visible(chosen), triangle.labels([exemplar for exemplar, _ in chosen])
     z = _noise(triangle, recipe.batch, recipe.seed, "prior", state.step)
     noise = _noise(triangle, recipe.batch, recipe.seed, "posterior", state.step)
     for optimiser in state.optimisers.values():
         optimiser.zero_grad(set_to_none=True)
     penalised = recipe.penalty > 0 and state.step % recipe.penalty_every == 0
     terms: dict[str, float] = dict.fromkeys(TERMS, 0.0)
+    decoded = []
     for part in range(parts):
         chunk = slice(part * recipe.batch // parts, (part + 1) * recipe.batch // parts)
         share = (chunk.stop - chunk.start) / recipe.batch
+        of_chunk = {
+            name: None if each is None else each[chunk] for name, each in (("labels", labels), ("visible", visible))
+        }
         with autocast(recipe, triangle.device):
-            losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe, penalised)
+            losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe, penalised, **of_chunk)
         _backward((losses.loss / size + recipe.penalty * recipe.penalty_every * losses.roughness) * share)
         found = losses.terms
+        decoded.append(losses.decoded)
         for name, value in found.items():
             terms[name] += share * float(value.detach())
     terms = {name: terms[name] for name in TERMS if name in found}
@@ -274,6 +363,8 @@ def _step(state: State, pixels: Tensor, recipe: Recipe, parts: int) -> tuple[dic
     trouble = _trouble(state, terms)
     if not trouble:
         _update(state, recipe)
+        if visible is not None:
+            data.estimate(chosen, torch.cat([each for each in decoded if each is not None]))
     return terms, trouble
 
 

@@ -62,7 +62,29 @@ class Losses:
 
     loss: Tensor  # its gradient is what theta and phi descend and alpha ascends; its value means nothing
     terms: dict[str, Tensor]
+    decoded: Tensor | None  # `b channels *grid`: the data as reconstructed, where it was
     roughness: Tensor  # mean squared gradient of f over pixel values, where it was asked for; for alpha alone
+
+
+class Correction(nn.Module):
+    """What makes the generator's textures more like one exemplar: its colours, its spectrum, what rests in it."""
+
+    def __init__(self, modality: Modality, design: Design) -> None:
+        super().__init__()
+        fixed = [1 if same else n for same, n in zip(modality.stationary, modality.window, strict=True)]
+        self.tone = layers.Tone(modality.channels) if design.toned else None
+        self.equaliser = layers.Filter(design.equaliser) if design.equaliser else None
+        self.steady = layers.Steady(modality.channels, fixed) if design.steadied else None
+
+    def forward(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        made = self.equalised(self.toned(made), wrapped)
+        return made if self.steady is None else self.steady(made).clamp(-1, 1)
+
+    def toned(self, made: Tensor) -> Tensor:
+        return made if self.tone is None else self.tone(made).clamp(-1, 1)
+
+    def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
 
 
 class Triangle(nn.Module):
@@ -75,10 +97,9 @@ class Triangle(nn.Module):
         self.posterior = networks.Posterior(modality, design)
         self.energy = networks.Energy(modality, design)
         self.average = networks.Generator(modality, design).requires_grad_(False)
-        self.equaliser = layers.Filter(design.equaliser) if design.equaliser else None
-        fixed = [1 if same else n for same, n in zip(modality.stationary, modality.window, strict=True)]
-        self.tone = layers.Tone(modality.channels) if design.toned else None
-        self.steady = layers.Steady(modality.channels, fixed) if design.steadied else None
+        corrected = bool(design.equaliser) or design.toned or design.steadied
+        # One for each exemplar; none where nothing is corrected.
+        self.corrections = nn.ModuleList(Correction(modality, design) for _ in range(design.exemplars * corrected))
         if self.device.type != "meta":
             self.initialise(seed)
 
@@ -105,35 +126,56 @@ class Triangle(nn.Module):
         """Channels and grid of the latent field of a texture of `size` (frames and) pixels, rounded up."""
         return (self.design.latent_channels, *(-(-n // f) for n, f in zip(size, self.factor, strict=True)))
 
+    def labels(self, exemplars: Sequence[int]) -> Tensor | None:
+        """`b labels`: the global latent that says which exemplar each texture is like; None where there is only one."""
+        if not self.design.labels:
+            return None
+        return torch.eye(self.design.labels, device=self.device)[list(exemplars)]
+
+    def labelled(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """`b latent_channels *grid` with `b labels` as further channels, as the generator takes it."""
+        return z if labels is None else layers.with_labels(z, labels)
+
     def texture(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
-        """What is sampled: the averaged generator, then what corrects it. `b latent_channels *grid` -> in [-1, 1].
+        """What is sampled: the averaged generator, then what corrects it. `b latent_channels+labels *grid` -> [-1, 1].
 
         `wrapped` says on which axes `z` is a torus; by default on all stationary ones.
         """
         wrapped = self.modality.stationary if wrapped is None else wrapped
-        made = self.equalised(self.average(z, wrapped), wrapped)
-        return made if self.steady is None else self.steady(made).clamp(-1, 1)
-
-    def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        """`made` in the exemplar's colours and spectrum, where there is a tone and an equaliser."""
-        made = self.toned(made)
-        return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
-
-    def toned(self, made: Tensor) -> Tensor:
-        """`made` in the exemplar's colours, where there is a tone."""
-        return made if self.tone is None else self.tone(made).clamp(-1, 1)
+        made: Tensor = self.average(z, wrapped)
+        if len(self.corrections) < 2:
+            for correction in self.corrections:
+                made = correction(made, wrapped)
+            return made
+        # Between exemplars, between their corrections.
+        shares = layers.enlarge(z[:, -self.design.labels :], self.factor, wrapped)
+        total = torch.zeros_like(made)
+        for number, correction in enumerate(self.corrections):
+            share = shares[:, number : number + 1]
+            if bool((share != 0).any()):
+                total = total + share * correction(made, wrapped)
+        return total
 
     def losses(
-        self, x: Tensor, z: Tensor, noise: Tensor, objective: Objective = TRIANGLE, penalised: bool = False
+        self,
+        x: Tensor,
+        z: Tensor,
+        noise: Tensor,
+        objective: Objective = TRIANGLE,
+        penalised: bool = False,
+        labels: Tensor | None = None,
+        visible: Tensor | None = None,
     ) -> Losses:
         """The terms that `objective` uses; those that it leaves out are not computed.
 
         x: `b channels *grid`, data in [-1, 1]. z: `m latent_channels *latent_grid`, drawn from p(z).
         noise: `b latent_channels *latent_grid`, standard normal, makes z ~ q_phi(z|x).
+        labels: `b labels`, of data and of made textures alike (then m = b), where the model knows several exemplars.
+        visible: `b 1 *grid`, 1 where x is data and 0 where it is an estimate: only data is reconstructed.
         """
         terms: dict[str, Tensor] = {}
-        loss, rough = x.new_zeros(()), x.new_zeros(())
-        made = self.generator(z)
+        loss, rough, decoded = x.new_zeros(()), x.new_zeros(()), None
+        made = self.generator(self.labelled(z, labels))
         judged = made if objective.latent_trains_generator else made.detach()
         encodes = bool(objective.reconstruction or objective.prior)
         # One pass of the posterior over data and made textures together costs less than two.
@@ -146,8 +188,8 @@ class Triangle(nn.Module):
                 encoded = encoded.detach()
             if objective.reconstruction:
                 # A crop of the data is no torus.
-                decoded = self.generator(encoded, (False,) * len(self.modality.axes))
-                terms["reconstruction"] = reconstruction(x, decoded, objective.sigma)
+                decoded = self.generator(self.labelled(encoded, labels), (False,) * len(self.modality.axes))
+                terms["reconstruction"] = reconstruction(x, decoded, objective.sigma, visible)
                 loss = loss + objective.reconstruction * terms["reconstruction"]
             if objective.prior:
                 terms["prior"] = prior(mean, log_variance)
@@ -159,15 +201,16 @@ class Triangle(nn.Module):
             # Alpha ascends what theta descends. With the gradient to theta turned round, one pass serves both.
             weigh: Callable[..., Tensor] = _Weigh.apply
             both = torch.cat((x, weigh(made, -objective.energy)))
+            asked = None if labels is None else torch.cat((labels, labels))
             if penalised:
-                energies, gradient = self.energy.with_gradient(both)
+                energies, gradient = self.energy.with_gradient(both, asked)
                 rough = layers.full(gradient).square().mean()
             else:
-                energies = self.energy(both)
+                energies = self.energy(both, asked)
             terms["energy_data"] = energies[: len(x)].mean()
             terms["energy_made"] = -energies[len(x) :].mean()
             loss = loss - terms["energy_data"] - terms["energy_made"]
-        return Losses(loss, terms, rough)
+        return Losses(loss, terms, None if decoded is None else decoded.detach(), rough)
 
 
 class _Weigh(torch.autograd.Function):
@@ -183,9 +226,15 @@ class _Weigh(torch.autograd.Function):
         return gradient * ctx.weight, None
 
 
-def reconstruction(x: Tensor, decoded: Tensor, sigma: float) -> Tensor:
-    """-log p_theta(x|z) up to its constant: |x - g(z)|^2 / (2 sigma^2), summed, averaged over the batch."""
-    return (x - decoded).square().flatten(1).sum(1).mean() / (2 * sigma**2)
+def reconstruction(x: Tensor, decoded: Tensor, sigma: float, visible: Tensor | None = None) -> Tensor:
+    """-log p_theta(x|z) up to its constant: |x - g(z)|^2 / (2 sigma^2), summed, averaged over the batch.
+
+    visible: of x, 1 or 0 for each position; what is not visible is integrated out.
+    """
+    error = (x - decoded).square()
+    if visible is not None:
+        error = error * visible
+    return error.flatten(1).sum(1).mean() / (2 * sigma**2)
 
 
 def prior(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from texsyn import media
+from texsyn import decoding
 from texsyn.errors import Exit, TexsynError
 from texsyn.modality import Plane
 
@@ -58,7 +58,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise TexsynError(
-            f"{media.short(path.name)} cannot be written: {error.strerror or error}", Exit.DISK
+            f"{decoding.short(path.name)} cannot be written: {error.strerror or error}", Exit.DISK
         ) from error
 
 
@@ -73,7 +73,7 @@ def format_for(path: Path, moving: bool) -> str:
     allowed = _CLIP_SUFFIXES if moving else _STILL_SUFFIXES
     if suffix not in allowed:
         raise TexsynError(
-            f"{media.short(path.name)}: a {'clip' if moving else 'still'} is written to {', '.join(allowed)}",
+            f"{decoding.short(path.name)}: a {'clip' if moving else 'still'} is written to {', '.join(allowed)}",
             Exit.USAGE,
         )
     return {".jpeg": "jpg"}.get(suffix, suffix[1:])
@@ -153,7 +153,7 @@ def written_as(path: Path, format: str) -> tuple[Path, ...]:
 def refuse_overwrite(path: Path, force: bool) -> None:
     """Raise TexsynError (exit 2) when `path` exists, unless `force`."""
     if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
-        raise TexsynError(f"{media.short(str(path))} exists already: --force overwrites it", Exit.USAGE)
+        raise TexsynError(f"{decoding.short(str(path))} exists already: --force overwrites it", Exit.USAGE)
 
 
 def refuse_full(path: Path, format: str, values: int) -> None:
@@ -347,7 +347,7 @@ _WIDEST = {"jpg": 65_535, "webp": 16_383, "gif": 65_535}
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
     """What texsyn wrote into a file, or None when it wrote nothing."""
-    comment = _video_comment(path) if media.format_of(path) == "video" else _picture_comment(path)
+    comment = _video_comment(path) if decoding.format_of(path) == "video" else _picture_comment(path)
     try:
         content = json.loads(comment or "null")
     except ValueError:
@@ -360,18 +360,20 @@ def _video_comment(path: Path) -> str | None:
     import av
 
     try:
-        with av.open(str(path.absolute()), container_options=media.CONTAINER, timeout=20.0) as container:
+        with av.open(str(path.absolute()), container_options=decoding.CONTAINER, timeout=20.0) as container:
             return container.metadata.get("comment")
     except (av.FFmpegError, ValueError) as error:
-        raise TexsynError(f"{media.short(path.name)} cannot be read as a clip: {media.reason(error)}") from error
+        raise TexsynError(f"{decoding.short(path.name)} cannot be read as a clip: {decoding.reason(error)}") from error
 
 
 def _picture_comment(path: Path) -> str | None:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=[media.format_of(path)]) as image:
+        with Image.open(path, formats=[decoding.format_of(path)]) as image:
             found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(0x010E)
     except (OSError, ValueError, SyntaxError) as error:
-        raise TexsynError(f"{media.short(path.name)} cannot be read as a picture: {media.reason(error)}") from error
+        raise TexsynError(
+            f"{decoding.short(path.name)} cannot be read as a picture: {decoding.reason(error)}"
+        ) from error
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else found

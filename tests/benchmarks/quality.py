@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 import texsyn
-from texsyn import media, quality
+from texsyn import decoding, media, quality
 from texsyn.errors import TexsynError
 
 HERE = Path(__file__).parent
@@ -103,7 +103,7 @@ def rows(
     name: str, exemplar: Path, published: list[Path], options: argparse.Namespace, folder: Path
 ) -> list[list[str]]:
     """One line of the table for each method, the exemplar's reference last."""
-    moving = media.sniff(exemplar) == "clip"
+    moving = decoding.sniff(exemplar) == "clip"
     samples, steps, minutes = fitted(exemplar, moving, options, folder)
     read = media.frames_for_scoring if moving else media.still_for_scoring
     original = read(exemplar)
@@ -147,7 +147,7 @@ def variants(run: Path, moving: bool) -> dict[str, list[np.ndarray]]:
         return [((quality.arrays(each) * 255).round() / 255).astype(np.float32) for each in made]
 
     longer = {"the same, last 32 of 128 frames": [clip[-32:] for clip in samples(128)]} if moving else {}
-    triangle.tone = triangle.equaliser = triangle.steady = None
+    triangle.corrections = torch.nn.ModuleList()
     return {**longer, "the triangle alone, uncorrected": samples(32 if moving else None)}
 
 
@@ -177,7 +177,7 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             found = rows(name, exemplar, published, options, (options.keep or Path(folder)) / name)
-        tables[media.sniff(exemplar) == "clip"] += found
+        tables[decoding.sniff(exemplar) == "clip"] += found
         for row in found:
             print(" | ".join(row), flush=True)
     write(tables, options)

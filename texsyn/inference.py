@@ -1,0 +1,121 @@
+"""Textures through the inference model: encoded and decoded, and completed where something is missing.
+
+What is not given is inferred as a maximum of the posterior p(z|x): the posterior's mean is where the search begins, and
+gradient descent on -log p(x|z) - log p(z) over what is visible refines it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsyn import holes, layers
+from texsyn import triangle as mathematics
+from texsyn.errors import TexsynError
+from texsyn.triangle import TRIANGLE, Triangle
+
+_LARGEST = 4_000_000  # positions that are encoded in one piece
+_RATE = 0.1  # of Adam over z
+_ROUNDS = 4  # of estimating what is hidden and encoding anew, before z is refined
+
+
+def reconstruct(
+    triangle: Triangle, x: Tensor, *, refine: int = 0, exemplar: int = 0, sigma: float = TRIANGLE.sigma
+) -> Tensor:
+    """What the generator makes of the latent field that the posterior infers from `x`: `channels *axes` in [-1, 1].
+
+    refine: steps of gradient descent over z. exemplar: number of the one that `x` is like, where the model knows
+    several. Raises TexsynError (exit 3) for a size or channels that the networks cannot take.
+    """
+    return _decoded(triangle, x, torch.zeros_like(x[:1]), refine, exemplar, sigma)
+
+
+def complete(
+    triangle: Triangle,
+    x: Tensor,
+    hidden: Tensor,
+    *,
+    refine: int = 100,
+    exemplar: int = 0,
+    sigma: float = TRIANGLE.sigma,
+) -> Tensor:
+    """`x`, `channels *axes` in [-1, 1], with the positions where `hidden`, `1 *axes`, is 1 made by the generator.
+
+    The rest is as it was, bit for bit. At the rim of a hole the generator's error is continued into it (a membrane, as
+    in Poisson image editing, Perez et al. 2003), so that it leaves no step. What is hidden is never looked at.
+    Raises TexsynError (exit 3) as `reconstruct` does.
+    """
+    decoded = _decoded(triangle, x, hidden, refine, exemplar, sigma)
+    inside = (decoded + holes.fill(x - decoded, hidden)).clamp(-1, 1)
+    return torch.where(hidden > 0, inside, x)
+
+
+def _decoded(triangle: Triangle, x: Tensor, hidden: Tensor, refine: int, exemplar: int, sigma: float) -> Tensor:
+    sizes = _checked(triangle, x)
+    padding = [part for size, full in zip(x.shape[:0:-1], sizes[::-1], strict=True) for part in (0, full - size)]
+    hidden = F.pad(hidden.to(triangle.device), padding, value=1.0)[None]
+    x = F.pad(x.to(triangle.device), padding)
+    visible, labels = 1 - hidden, triangle.labels([exemplar])
+    guess = holes.fill(x, hidden[0])[None]
+    triangle.eval()
+    with torch.no_grad():
+        for _ in range(_ROUNDS if bool(hidden.any()) else 1):
+            z, _variance = triangle.posterior(guess)
+            made = _make(triangle, z, labels)
+            guess = torch.where(hidden > 0, made, x)
+    if refine:
+        z = _refined(triangle, z, x[None], visible, labels, refine, sigma)
+        with torch.no_grad():
+            made = _make(triangle, z, labels)
+    kept = made[0]
+    for axis, size in enumerate(_sizes(padding, sizes), start=1):
+        kept = kept.narrow(axis, 0, size)
+    return kept.cpu()
+
+
+def _sizes(padding: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    return [full - more for full, more in zip(sizes, padding[1::2][::-1], strict=True)]
+
+
+def _make(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
+    """g(z) as in learning: batch norm has other statistics for encoded fields than for those of the prior."""
+    with layers.batch_statistics(triangle.average):
+        made: Tensor = triangle.average(triangle.labelled(z, labels), (False,) * len(triangle.modality.axes))
+    return made
+
+
+def _refined(
+    triangle: Triangle, z: Tensor, x: Tensor, visible: Tensor, labels: Tensor | None, steps: int, sigma: float
+) -> Tensor:
+    z = z.clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([z], lr=_RATE, betas=(0.9, 0.99))
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = _RATE * (1 - step / steps)
+        made = _make(triangle, z, labels)
+        loss = mathematics.reconstruction(x, made, sigma, visible) + 0.5 * z.square().sum()
+        (z.grad,) = torch.autograd.grad(loss, z)
+        optimiser.step()
+    return z.detach()
+
+
+def _checked(triangle: Triangle, x: Tensor) -> list[int]:
+    """The size that the networks see: rounded up to whole latent positions."""
+    modality = triangle.modality
+    if x.dim() != 1 + len(modality.axes) or x.shape[0] != modality.channels:
+        raise TexsynError(
+            f"this run is of a {modality.name} with {modality.channels} channel(s), which "
+            f"{tuple(x.shape)} values are not"
+        )
+    sizes = []
+    for size, factor, same, own in zip(x.shape[1:], triangle.factor, modality.stationary, modality.window, strict=True):
+        if not same and size != own:
+            raise TexsynError(
+                f"this {modality.name} knows where things are in the picture, so it takes {own} pixels, not {size}"
+            )
+        sizes.append(-(-size // factor) * factor)
+    if torch.Size(sizes).numel() > _LARGEST:
+        raise TexsynError(f"{' x '.join(map(str, sizes[::-1]))} is more than fits in one piece: cut it, or reduce it")
+    return sizes

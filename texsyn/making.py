@@ -1,0 +1,303 @@
+"""Commands that make textures with a run: sample, morph, reconstruct, complete, export.
+
+Only the standard library is imported at first: commands import what they need, so that `texsyn --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from texsyn import options as shared
+from texsyn.errors import Exit, TexsynError
+from texsyn.screen import advancing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from texsyn.media import Exemplar
+    from texsyn.runs import Run
+    from texsyn.triangle import Triangle
+
+
+def add(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    _add_sample(commands)
+    _add_morph(commands)
+    _add_reconstruct(commands)
+    _add_complete(commands)
+    _add_export(commands)
+
+
+def _command(commands: Any, name: str, help: str, description: str, call: Any) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=description, epilog=shared.EXIT_CODES
+    )
+    shared.add_run(made)
+    made.set_defaults(command=call)
+    return made
+
+
+def _add_size(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--size", type=shared.width_by_height, metavar="WxH", help="pixels (default: the exemplar's)")
+    command.add_argument(
+        "--frames", type=int, metavar="N", help="length of a clip (default: the exemplar's, at most 64)"
+    )
+    command.add_argument("--loop", action=argparse.BooleanOptionalAction, default=True, help="clips loop (default yes)")
+
+
+def _add_tile(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--tile", choices=("xy", "x", "y", "none"), help="axes that wrap (default: all that can)")
+
+
+def _add_sample(commands: Any) -> None:
+    description = "Make new textures from a run."
+    sample = _command(commands, "sample", "make new textures from a run", description, _sample)
+    sample.add_argument(
+        "--count", type=int, default=1, metavar="N", help="how many, from seeds S, S+1, ... (default 1)"
+    )
+    sample.add_argument("--seed", type=int, default=0, metavar="S", help="(default 0)")
+    _add_size(sample)
+    _add_tile(sample)
+    sample.add_argument(
+        "--exemplar", metavar="NAME", help="which to be like, of several that the run learnt (the first)"
+    )
+    shared.add_output(sample, "file, or folder for several (default: in the run)")
+
+
+def _add_morph(commands: Any) -> None:
+    description = "Turn one texture into another: as a clip, or from left to right in one texture (--across)."
+    morph = _command(commands, "morph", "turn one texture into another", description, _morph)
+    for flag, which in (("--from", "first"), ("--to", "last")):
+        morph.add_argument(
+            flag,
+            required=True,
+            dest=which,
+            metavar="SEED|NAME|NAME:SEED",
+            help=f"the {which} texture: a seed, or one of the run's exemplars, or that with a seed",
+        )
+    morph.add_argument("--across", action="store_true", help="one texture with both, the first on the left")
+    _add_size(morph)
+    _add_tile(morph)
+    shared.add_output(morph, "file (default: in the run)")
+
+
+def _add_reconstruct(commands: Any) -> None:
+    description = "Encode a texture and decode it again, and print the mean squared error for each value in [0, 1]."
+    reconstruct = _command(commands, "reconstruct", "encode a texture and decode it", description, _reconstruct)
+    _add_image(reconstruct, "picture or clip of the run's texture (default: the run's exemplar)", refine=0)
+    shared.add_output(reconstruct, "file (default: in the run)")
+
+
+def _add_complete(commands: Any) -> None:
+    description = "Fill what is missing in a texture with what the run learnt; all else stays as it is."
+    complete = _command(commands, "complete", "fill holes in a texture", description, _complete)
+    _add_image(complete, "picture or clip of the run's texture (default: the run's exemplar)", refine=100)
+    complete.add_argument(
+        "--mask", type=Path, metavar="FILE", help="white where it is missing (transparent pixels are, too)"
+    )
+    shared.add_output(complete, "file (default: in the run)")
+
+
+def _add_image(command: argparse.ArgumentParser, help: str, refine: int) -> None:
+    command.add_argument("image", nargs="*", type=Path, metavar="IMAGE", help=help)
+    command.add_argument("--frames", metavar="A:B", help="frames of a clip to take")
+    command.add_argument("--exemplar", metavar="NAME", help="which it is like, of several that the run learnt")
+    command.add_argument(
+        "--refine",
+        type=int,
+        default=refine,
+        metavar="N",
+        help=f"steps of descent on the latent field (default {refine})",
+    )
+
+
+def _add_export(commands: Any) -> None:
+    description = "Write the generator as an ONNX file, for programs without texsyn."
+    export = _command(commands, "export", "write the generator as an ONNX file", description, _export)
+    export.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.onnx")
+    export.add_argument("--half", action="store_true", help="store the weights in 16 bits: half the size")
+    export.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from texsyn import runs, sampling
+
+    if not 1 <= options.count <= 100_000 or not 0 <= options.seed < 2**31:
+        raise TexsynError("--count must be at least 1 and --seed at least 0", Exit.USAGE)
+    run = runs.Run.open(options.run)
+    triangle = run.triangle(shared.device(options.device))
+    seeds = range(options.seed, options.seed + options.count)
+    asked = {"size": options.size, "frames": options.frames, "tile": options.tile, "loop": options.loop}
+    goal = sampling.target(triangle.modality, options.size, options.frames)
+    number = run.number(options.exemplar)
+    writer = _Writer(options, run, triangle, goal, [f"seed-{seed}" for seed in seeds], seeds)
+    _say_resampled(triangle, goal)
+    for index, seed in enumerate(seeds):
+        bands = sampling.bands(triangle, seed=seed, exemplar=number, **asked)
+        made_by = {"seed": seed, **_plain(asked), **({"exemplar": number} if options.exemplar else {})}
+        writer.write(index, advancing(bands, goal[0], f"seed {seed}"), made_by, {"seed": seed})
+    return Exit.OK
+
+
+def _say_resampled(triangle: Triangle, goal: Sequence[int]) -> None:
+    if triangle.modality.moving and goal[0] % triangle.factor[0]:
+        print(f"texsyn: {goal[0]} frames is no multiple of {triangle.factor[0]}: resampled in time", file=sys.stderr)
+
+
+def _plain(asked: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in asked.items() if name in ("tile", "loop") and value is not None}
+
+
+def _morph(options: argparse.Namespace) -> int:
+    from texsyn import runs, sampling
+
+    run = runs.Run.open(options.run)
+    triangle = run.triangle(shared.device(options.device))
+    start, end = run.end(options.first), run.end(options.last)
+    if start == end:
+        raise TexsynError(f"--from and --to are the same, {options.first}", Exit.USAGE)
+    moving, asked = triangle.modality.moving, {"size": options.size, "loop": options.loop}
+    made_by: dict[str, Any] = {"morph": [[each.exemplar, each.seed] for each in (start, end)], **_plain(asked)}
+    if options.across:
+        if options.tile not in (None, "y", "none"):
+            raise TexsynError("a texture that changes from left to right cannot tile along x", Exit.USAGE)
+        goal = sampling.target(triangle.modality, options.size, options.frames)
+        bands = sampling.across(triangle, start, end, frames=options.frames, **asked)
+        made_by["across"] = True
+    else:
+        frames = options.frames or (triangle.modality.size[0] if moving else 64)
+        goal = sampling.target(triangle.modality, options.size, frames if moving else None)
+        goal = goal if moving else (frames, *goal)
+        bands = sampling.morph(triangle, start, end, frames=frames, tile=options.tile, **asked)
+    writer = _Writer(options, run, triangle, goal, ["across" if options.across else "morph"])
+    writer.write(0, advancing(bands, goal[0], "morph"), made_by)
+    return Exit.OK
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    from texsyn import inference
+
+    run, triangle, number, given = _opened(options)
+    writer = _Writer(options, run, triangle, given.size, ["reconstruction"])
+    made = inference.reconstruct(triangle, given.pixels, refine=options.refine, exemplar=number)
+    error = float((made - given.pixels).square().mean()) / 4
+    writer.write(0, [made], {"reconstructed": True}, {"squared_error": error})
+    if not options.json:
+        print(f"squared error {error:.5f} for each value in [0, 1]", file=sys.stderr)
+    return Exit.OK
+
+
+def _complete(options: argparse.Namespace) -> int:
+    from texsyn import inference
+
+    run, triangle, number, given = _opened(options)
+    if given.hidden is None or not bool(given.hidden.any()):
+        raise TexsynError("nothing is missing: --mask names a picture that is white where it is")
+    writer = _Writer(options, run, triangle, given.size, ["complete"])
+    made = inference.complete(triangle, given.pixels, given.hidden, refine=options.refine, exemplar=number)
+    share = float(given.hidden.mean())
+    writer.write(0, [made], {"completed": round(share, 4)}, {"missing": share})
+    return Exit.OK
+
+
+def _opened(options: argparse.Namespace) -> tuple[Run, Triangle, int, Exemplar]:
+    """The run, its triangle, which of its exemplars is meant, and the texture that is to be worked on."""
+    from texsyn import media, runs
+
+    if not 0 <= options.refine <= 100_000:
+        raise TexsynError(f"--refine must lie in 0 to 100000, but is {options.refine}", Exit.USAGE)
+    run = runs.Run.open(options.run)
+    number = run.number(options.exemplar)
+    exemplar = run.exemplars()[number]
+    mask = getattr(options, "mask", None)
+    if not options.image and mask is not None:
+        raise TexsynError("--mask goes with an IMAGE", Exit.USAGE)
+    given = media.read_like(exemplar, *options.image, frames=options.frames, mask=mask) if options.image else exemplar
+    return run, run.triangle(shared.device(options.device)), number, given
+
+
+def _export(options: argparse.Namespace) -> int:
+    from texsyn import exporting, runs
+
+    run = runs.Run.open(options.run)
+    triangle = run.triangle(shared.device(options.device))
+    exporting.export(triangle, options.out, half=options.half, made_by=run.made_by(), force=options.force)
+    print(options.out)
+    return Exit.OK
+
+
+@dataclass
+class _Writer:
+    """Where the textures of one command go: checked before the first is made."""
+
+    options: argparse.Namespace
+    run: Run
+    triangle: Triangle
+    goal: Sequence[int]  # (frames and) pixels of each texture
+    names: Sequence[str]  # of each, where a folder is named or nothing
+    numbers: Sequence[int] = (0,)  # told apart by these, where one file is named for several
+
+    def __post_init__(self) -> None:
+        from texsyn import writing
+
+        shared.check_fps(self.options.fps)
+        self.moving = len(self.goal) == 3
+        self.targets = self._targets()
+        self.channels = self.triangle.modality.channels
+        for path, format in self.targets:
+            for file in writing.written_as(path, format):
+                writing.refuse_overwrite(file, self.options.force)
+        path, format = self.targets[0]
+        writing.refuse_full(path, format, len(self.targets) * self.channels * math.prod(self.goal))
+
+    def write(
+        self, index: int, bands: Iterable[Tensor], made_by: dict[str, Any], said: dict[str, Any] | None = None
+    ) -> None:
+        """Write one texture; `made_by` goes into the file, `said` beside its name with --json."""
+        from texsyn import writing
+
+        options, (path, format) = self.options, self.targets[index]
+        written = writing.write_bands(
+            bands,
+            (self.channels, *self.goal),
+            path,
+            planes=self.triangle.modality.planes,
+            format=format,
+            fps=options.fps or self.run.fps or 25.0,
+            metadata=None if options.no_metadata else {**self.run.made_by(), "size": list(self.goal), **made_by},
+            force=options.force,
+        )
+        for file in written:
+            print(json.dumps({"file": str(file), **(said or {})}) if options.json else file)
+
+    def _targets(self) -> list[tuple[Path, str]]:
+        from texsyn import writing
+
+        options, moving = self.options, self.moving
+        if options.format and options.format not in writing.formats(moving):
+            raise TexsynError(f"a {'clip' if moving else 'still'} cannot be written as {options.format}", Exit.USAGE)
+        in_folders, several = options.format == "frames", len(self.names) > 1
+        default = ".mp4" if moving else ".png"
+        ending = {None: default, "frames": "", "sheet": ".png"}.get(options.format, f".{options.format}")
+        out = options.out or self.run.path / "samples"
+        single_file = options.out is not None and (
+            out.suffix.lower() in writing.ENDINGS or (in_folders and not several)
+        )
+        if single_file and not several:
+            paths = [out]
+        elif single_file:
+            paths = [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in self.numbers]
+        else:
+            paths = [out / f"{name}{ending}" for name in self.names]
+        format = options.format or writing.format_for(paths[0], moving)
+        expected = {"frames": "", "sheet": ".png", "jpg": paths[0].suffix if paths[0].suffix == ".jpeg" else ".jpg"}
+        if paths[0].suffix.lower() != expected.get(format, f".{format}"):
+            raise TexsynError(f"{paths[0].name} does not end as {format} does", Exit.USAGE)
+        return [(path, format) for path in paths]

@@ -1,0 +1,62 @@
+"""What commands have in common: options, and what they say in Python. Imports only the standard library at first."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from texsyn.errors import Exit, TexsynError
+
+if TYPE_CHECKING:
+    import torch
+
+EXIT_CODES = "exit codes: 0 ok, 1 bug, 2 usage, 3 bad input, 4 out of memory, 5 disk, 6 diverged, 130/143 interrupted"
+FORMATS = ("png", "jpg", "webp", "mp4", "gif", "frames", "sheet")
+
+
+def width_by_height(text: str) -> tuple[int, int]:
+    """`WxH` as two numbers."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form WxH, such as 512x512")
+    return int(width), int(height)
+
+
+def add_run(command: argparse.ArgumentParser) -> None:
+    """The run that a command works with, and on which device."""
+    command.add_argument("run", type=Path, metavar="RUN")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def add_output(command: argparse.ArgumentParser, out: str, formats: tuple[str, ...] = FORMATS) -> None:
+    """Where textures go, and how."""
+    command.add_argument("-o", "--out", type=Path, help=out)
+    command.add_argument("--format", choices=formats, help="default: from the file's ending, else png or mp4")
+    command.add_argument("--fps", type=float, metavar="F", help="frames a second (default: the exemplar's)")
+    command.add_argument("--no-metadata", action="store_true", help="write nothing into the file but the texture")
+    command.add_argument("--force", action="store_true", help="overwrite what is there")
+    command.add_argument("--json", action="store_true", help="print each file as a JSON line")
+
+
+def check_fps(fps: float | None) -> None:
+    """Raise TexsynError (exit 2) for a rate out of range."""
+    if fps is not None and not 0.1 <= fps <= 240:
+        raise TexsynError(f"--fps must lie in 0.1 to 240, but is {fps:g}", Exit.USAGE)
+
+
+def device(name: str) -> torch.device:
+    """The device of that name. Raises TexsynError (exit 2) for one that is not there."""
+    import torch
+
+    try:
+        found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except RuntimeError:
+        raise TexsynError(f"--device is auto, cpu, cuda or cuda:N, not {name!r}", Exit.USAGE) from None
+    if found.type not in ("cpu", "cuda"):
+        raise TexsynError(f"--device is auto, cpu, cuda or cuda:N, not {name!r}", Exit.USAGE)
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise TexsynError(f"this machine has {torch.cuda.device_count()} CUDA device(s), so no {name}", Exit.USAGE)
+    if found.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    return found
