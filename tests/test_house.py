@@ -77,7 +77,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_readmes_python_runs(tmp_path):
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     short = code.replace("minutes=5", "steps=2, width=0.1, batch=1")
     assert short != code
     command = [sys.executable, "-W", "error", "-c", short]
@@ -98,3 +98,8 @@ def test_the_readmes_commands_run(tmp_path):
             words += ["--set", "batch=1", "--no-card"]
         done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}: {done.stderr}"
+    _, without_texsyn = blocks("python")
+    command = [sys.executable, "-W", "error", "-c", without_texsyn]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"mended.png", "morph.mp4", "across.png", "beans-onnx.png"} <= {path.name for path in tmp_path.iterdir()}

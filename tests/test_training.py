@@ -218,6 +218,19 @@ def test_the_rate_stays_and_then_falls_to_zero(exemplar, recipe):
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
 
+def test_the_penalty_falls_over_the_middle_of_the_run(exemplar, recipe):
+    recipe = replace(recipe, steps=10, penalty=0.4, penalty_end=0.25)
+    found = [training.penalty_at(recipe, done) for done in (0, 0.2, 0.5, 0.8, 1)]
+    assert found == pytest.approx([0.4, 0.4, 0.2, 0.1, 0.1])
+    states = {}
+    for end in (1.0, 0.01):
+        triangle = create(exemplar, recipe)
+        for report in fit(triangle, exemplar, replace(recipe, penalty_end=end)):
+            states[end, report.step] = weights(triangle.energy)
+    assert equal(states[1.0, 3], states[0.01, 3])  # the third step is at a fifth of the way
+    assert not equal(states[1.0, 9], states[0.01, 9])
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("steps", 0), ("rate", float("nan")), ("batch", 1000), ("precision", "float8"), ("anneal", 2.0)]
 )

@@ -19,6 +19,7 @@ _WHERE = {
     "Exemplar": "media",
     "read": "media",
     "read_all": "media",
+    "read_like": "media",
     "together": "media",
     "write": "writing",
     "write_bands": "writing",
@@ -33,6 +34,9 @@ _WHERE = {
     "morph": "sampling",
     "across": "sampling",
     "End": "sampling",
+    "reconstruct": "inference",
+    "complete": "inference",
+    "export": "exporting",
     "Triangle": "triangle",
     "Run": "runs",
     "save": "models",
@@ -42,7 +46,9 @@ __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from texsyn.errors import TexsynError
-    from texsyn.media import Exemplar, read, read_all, together
+    from texsyn.exporting import export
+    from texsyn.inference import complete, reconstruct
+    from texsyn.media import Exemplar, read, read_all, read_like, together
     from texsyn.modality import MODALITIES
     from texsyn.models import save
     from texsyn.recipes import RECIPES, Recipe, recipe_for

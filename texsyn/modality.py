@@ -37,7 +37,7 @@ class Design:
     energy_mean: bool = True  # mean over positions times the number of values, instead of the paper's sum
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
-    edges: bool = False  # the generator continues unwrapped axes by their rim instead of by the paper's zeros
+    edges: bool = False  # the generator mirrors what leaves an unwrapped axis, instead of dropping it as the paper's
     smoothed: bool = False  # hidden layers of the generator average neighbours, so that strides leave no raster
     equaliser: tuple[int, ...] = ()  # size of the filter that brings samples to the exemplar's spectrum; () is none
     exemplars: int = 1  # that one model learns; with more, a global latent says which of them a texture is like
@@ -150,6 +150,7 @@ def _still_local() -> Design:
             Layer(64, _square(5), _square(1), padded=False),
         ),
         energy_scales=2,
+        edges=True,
         smoothed=True,
         equaliser=(9, 9),
         toned=True,

@@ -38,6 +38,7 @@ class Recipe(Objective):
     anneal: float = _option(0.3, "last share of the run over which the rate falls to zero")
     averaging: float = _option(0.97, "decay of the running average of the generator; 0 takes the last weights")
     penalty_every: int = _option(2, "steps from one gradient penalty to the next")
+    penalty_end: float = _option(0.25, "what is left of the penalty at the end of the run, as a share")
     checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
     equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
     tone: bool = _option(True, "samples of stills get the exemplar's mean and covariance of colours")
@@ -49,7 +50,14 @@ RECIPES: dict[str, Recipe] = {
     "fast": Recipe(),
     "best": Recipe(steps=16000),
     "paper": Recipe(
-        networks="paper", steps=8000, weight_decay=5e-4, anneal=0.0, equalise=0.0, tone=False, steady=False
+        networks="paper",
+        steps=8000,
+        weight_decay=5e-4,
+        anneal=0.0,
+        penalty_end=1.0,
+        equalise=0.0,
+        tone=False,
+        steady=False,
     ),
 }
 
@@ -82,6 +90,7 @@ def check_recipe(recipe: Recipe) -> None:
         "sigma": (1e-3, 10.0),
         "width": (0.05, 8.0),
         "penalty_every": (1, 1000),
+        "penalty_end": (1e-6, 1.0),
         "checkpoint_every": (1, 1_000_000),
         "anneal": (0.0, 1.0),
         "averaging": (0.0, 0.99999),

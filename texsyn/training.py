@@ -23,6 +23,7 @@ from texsyn.triangle import TERMS, Triangle
 NETWORKS = ("generator", "posterior", "energy")
 _STRETCH = 1.5  # by which a sample's contrast is raised at most
 _ESTIMATE_RATE = 0.1  # by which an estimate of what is missing moves towards each new reconstruction
+_FALL = (0.2, 0.8)  # share of the run over which the penalty falls
 _GIVE_UP = 6  # roll-backs before a fit is declared diverged
 
 
@@ -188,6 +189,15 @@ def progress(state: State, recipe: Recipe) -> float:
     return min(1.0, done)
 
 
+def penalty_at(recipe: Recipe, done: float) -> float:
+    """The penalty's weight when a share `done` of the run lies behind.
+
+    The better textures are, the weaker the energy's slope between them and the data, while the reconstruction pulls as
+    before. So the penalty falls over the middle of the run, and the slope keeps its strength.
+    """
+    return recipe.penalty * recipe.penalty_end ** min(1.0, max(0.0, (done - _FALL[0]) / (_FALL[1] - _FALL[0])))
+
+
 def settle(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None:
     """Make the averaged generator ready to sample: batch-norm statistics over the prior, then what corrects samples.
 
@@ -342,7 +352,8 @@ def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[s
     noise = _noise(triangle, recipe.batch, recipe.seed, "posterior", state.step)
     for optimiser in state.optimisers.values():
         optimiser.zero_grad(set_to_none=True)
-    penalised = recipe.penalty > 0 and state.step % recipe.penalty_every == 0
+    penalty = penalty_at(recipe, progress(state, recipe))
+    penalised = penalty > 0 and state.step % recipe.penalty_every == 0
     terms: dict[str, float] = dict.fromkeys(TERMS, 0.0)
     decoded = []
     for part in range(parts):
@@ -353,7 +364,7 @@ def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[s
         }
         with autocast(recipe, triangle.device):
             losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe, penalised, **of_chunk)
-        _backward((losses.loss / size + recipe.penalty * recipe.penalty_every * losses.roughness) * share)
+        _backward((losses.loss / size + penalty * recipe.penalty_every * losses.roughness) * share)
         found = losses.terms
         decoded.append(losses.decoded)
         for name, value in found.items():

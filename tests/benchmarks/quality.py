@@ -45,8 +45,9 @@ def fitted(exemplar: Path, moving: bool, options: argparse.Namespace, folder: Pa
     texsyn, run = [sys.executable, "-m", "texsyn"], folder / "run"
     if not (run / "model").exists():
         how = ["--frames", "0:-32"] if moving else []
-        budget = ["--minutes", str(options.minutes), "--recipe", options.recipe, "--no-card", "--quiet"]
-        command = [*texsyn, "fit", str(exemplar), "--out", str(run), *how, *budget]
+        budget = ["--steps", str(options.steps)] if options.steps else ["--minutes", str(options.minutes)]
+        fixed = ["--recipe", options.recipe, "--no-card", "--quiet"]
+        command = [*texsyn, "fit", str(exemplar), "--out", str(run), *how, *budget, *fixed]
         subprocess.run(command, check=True, stdout=subprocess.PIPE)
     end = json.loads((run / "events.jsonl").read_text().splitlines()[-1])
     samples = []
@@ -85,8 +86,8 @@ def linear_system(train: np.ndarray, seed: int, frames: int = 32, states: int = 
     return np.clip(np.stack(out), 0, 1).astype(np.float32)
 
 
-def patch_match(exemplar: np.ndarray, seed: int) -> np.ndarray | None:
-    """G'MIC's syntexturize_matchpatch, where the package is installed."""
+def patch_match(exemplar: np.ndarray, seed: int, side: int = 0) -> np.ndarray | None:
+    """G'MIC's syntexturize_matchpatch, where the package is installed; of the exemplar's size, or `side` squared."""
     try:
         import gmic
     except ImportError:
@@ -94,9 +95,9 @@ def patch_match(exemplar: np.ndarray, seed: int) -> np.ndarray | None:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.png", Path(folder) / "out.png"
         Image.fromarray((exemplar * 255).round().astype(np.uint8)).save(source)
-        height, width = exemplar.shape[:2]
+        height, width = (side, side) if side else exemplar.shape[:2]
         gmic.run(f"srand {seed} input {source} syntexturize_matchpatch {width},{height} output {target}")
-        return media.still_for_scoring(target)
+        return media.still_for_scoring(target, side or height)
 
 
 def rows(
@@ -165,6 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--steps", type=int, help="a budget of steps instead: for a machine that does other work, too")
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--only", nargs="*", help="names of exemplars")
     parser.add_argument("--out", type=Path, default=HERE / "QUALITY.md")
@@ -186,7 +188,8 @@ def main() -> None:
 def write(tables: dict[bool, list[list[str]]], options: argparse.Namespace) -> None:
     """Append this run's tables to the report."""
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    command = f"python tests/benchmarks/quality.py FOLDER --minutes {options.minutes:g} --recipe {options.recipe}"
+    budget = f"--steps {options.steps}" if options.steps else f"--minutes {options.minutes:g}"
+    command = f"python tests/benchmarks/quality.py FOLDER {budget} --recipe {options.recipe}"
     lines = [f"\n## {time.strftime('%Y-%m-%d')}: `{command}`\n\n{machine}\n"]
     for moving, table in tables.items():
         names = list(quality.CLIP_MEASURES if moving else quality.STILL_MEASURES)

@@ -1,0 +1,416 @@
+"""What a fitted model can do besides sampling, in figures: python tests/benchmarks/abilities.py [SECTION...]
+
+Sections: large, occlusions, hidden-clips, reconstruction, morph, export. Uses the shipped exemplars alone, and writes
+its tables into ABILITIES.md beside this file (a section that is run again takes the place of its old one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from PIL import Image
+from quality import patch_match
+
+import texsyn
+from texsyn import exporting, holes, inference, media, motion, quality, training, writing
+from texsyn.triangle import OBJECTIVES
+
+HERE = Path(__file__).parent
+VIDEOS = HERE.parent.parent / "videos"
+REPORT = HERE / "ABILITIES.md"
+
+
+def learnt(
+    exemplar: Any, steps: int, objective: str = "triangle", **changes: Any
+) -> tuple[texsyn.Triangle, training.State]:
+    """A model after so many steps of recipe `fast`."""
+    first = training.several(exemplar)[0]
+    how = {} if objective == "triangle" else vars(OBJECTIVES[objective])
+    recipe = texsyn.recipe_for("fast", first.modality, steps=steps, **how, **changes)
+    triangle = texsyn.create(exemplar, recipe)
+    *_, last = texsyn.fit(triangle, exemplar, recipe)
+    return triangle, last.state
+
+
+def child(*command: str) -> tuple[float, float]:
+    """Seconds and peak memory in GB of a command, start-up included."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "texsyn", *command], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1e6
+
+
+def seconds(call: Callable[[], object], times: int = 3) -> float:
+    """The least of a few."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def table(names: list[str], rows: list[list[object]]) -> str:
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    return "\n".join(lines + [f"| {' | '.join(map(str, row))} |" for row in rows]) + "\n"
+
+
+# ------------------------------------------------------------ large samples
+
+
+def large(options: argparse.Namespace) -> str:
+    """Time and peak memory of what is larger than memory, against other ways to fill as many pixels."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {}
+        for name in ("beans.png", "water.mp4"):
+            exemplar = texsyn.read(VIDEOS / name)
+            recipe = texsyn.recipe_for("fast", exemplar.modality, steps=1)
+            run = runs[name] = texsyn.Run.create(Path(folder) / name, exemplar, recipe, "fast")
+            for _ in run.learn(run.fresh(), exemplar, recipe, print):
+                pass
+        out, rows = Path(folder) / "out", []
+        for size in (1024, 4096, 16384):
+            goal = f"{size}x{size}"
+            taken, memory = child("sample", str(runs["beans.png"].path), "--size", goal, "-o", f"{out}.png", "--force")
+            rows.append(
+                [f"`texsyn sample --size {goal}`", f"{taken:.1f}", f"{size**2 / taken / 1e6:.2f}", f"{memory:.2f}"]
+            )
+        for frames in (1000, 10000):
+            command = ["sample", str(runs["water.mp4"].path), "--frames", str(frames), "-o", f"{out}.mp4", "--force"]
+            taken, memory = child(*command)
+            pixels = frames * 64 * 64
+            rows.append(
+                [f"`texsyn sample --frames {frames}`", f"{taken:.1f}", f"{pixels / taken / 1e6:.2f}", f"{memory:.2f}"]
+            )
+        triangle = runs["beans.png"].triangle()
+        whole = texsyn.sample(triangle, size=(4096, 4096))[0]
+
+        def at_once() -> None:
+            with torch.inference_mode():
+                triangle.texture(triangle.labelled(torch.randn(1, *triangle.latent_shape((2048, 2048))), None))
+
+        def in_bands() -> None:
+            for _ in texsyn.bands(triangle, size=(2048, 2048)):
+                pass
+
+        def png() -> None:
+            writing.write(whole, f"{out}.png", force=True)
+
+        def pillow() -> None:
+            Image.fromarray(writing.to_uint8(whole)[0]).save(f"{out}.png")
+
+        exemplar = media.still_for_scoring(VIDEOS / "beans.png")
+        alone: list[tuple[str, Callable[[], object], int]] = [
+            ("bands alone, 2048 x 2048, no file", in_bands, 2048**2),
+            ("the generator in one piece, 2048 x 2048, no file", at_once, 2048**2),
+            ("our PNG encoder alone, 4096 x 4096", png, 4096**2),
+            ("Pillow's PNG encoder alone, 4096 x 4096", pillow, 4096**2),
+            ("G'MIC `syntexturize_matchpatch`, 1024 x 1024", lambda: patch_match(exemplar, 0, 1024), 1024**2),
+        ]
+        for name, call, pixels in alone:
+            taken = seconds(call, 2)
+            rows.append([name, f"{taken:.1f}", f"{pixels / taken / 1e6:.2f}", ""])
+    return "Start-up and model included where a command is named.\n\n" + table(
+        ["what", "seconds", "megapixels a second", "peak memory, GB"], rows
+    )
+
+
+# ------------------------------------------------------------ holes in stills
+
+
+def boxes(random: np.random.Generator, count: int, side: int, size: int) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    for y, x in random.integers(0, size - side + 1, (count, 2)):
+        mask[y : y + side, x : x + side] = True
+    return mask
+
+
+def occlusions(options: argparse.Namespace) -> str:
+    """The paper's five, and its blocks scaled from 64 to 224 pixels; learnt from what is visible, then completed."""
+    rows = []
+    for name in options.stills:
+        exemplar = texsyn.read(VIDEOS / f"{name}.png")
+        size = exemplar.size[0]
+        random = np.random.default_rng(0)
+        masks = {
+            "salt and pepper 50 %": random.random((size, size)) < 0.5,
+            "salt and pepper 70 %": random.random((size, size)) < 0.7,
+            "ten 10 x 10": boxes(random, 10, 10, size),
+            "one 20 x 20": boxes(random, 1, 20, size),
+            "one 30 x 30": boxes(random, 1, 30, size),
+            "ten 35 x 35": boxes(random, 10, 35, size),
+            "one 70 x 70": boxes(random, 1, 70, size),
+            "one 105 x 105": boxes(random, 1, 105, size),
+        }
+        strips = []
+        for title, mask in masks.items():
+            hidden = torch.from_numpy(mask[None].astype(np.float32))
+            truth = exemplar.pixels
+            blank = torch.where(hidden > 0, torch.zeros_like(truth), truth)
+            masked = media.Exemplar(holes.fill(truth, hidden), exemplar.modality, hidden=hidden)
+            filled = {}
+            for objective in ("triangle", "vae"):
+                triangle, _ = learnt(masked, options.steps, objective)
+                for refine in (0, 100):
+                    made = inference.complete(triangle, blank, hidden, refine=refine)
+                    filled[f"{objective}{', refined' if refine else ''}"] = made
+            picture = np.ascontiguousarray(writing.to_uint8(blank)[0])
+            picture = np.repeat(picture, 3, -1) if picture.shape[-1] == 1 else picture
+            telea = cv2.inpaint(picture, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+            filled["OpenCV Telea"] = torch.from_numpy(telea).permute(2, 0, 1)[: len(truth)] / 127.5 - 1
+            filled["smooth continuation"] = masked.pixels
+            errors = [float((each - truth).abs()[:, mask].mean()) / 2 for each in filled.values()]
+            rows.append([name, title, *(f"{error:.4f}" for error in errors)])
+            print(rows[-1], flush=True)
+            shown = (blank, filled["triangle, refined"], filled["vae, refined"], filled["OpenCV Telea"], truth)
+            strips.append(torch.cat(shown, -1))
+        if options.pictures:
+            options.pictures.mkdir(parents=True, exist_ok=True)
+            writing.write(torch.cat(strips, -2), options.pictures / f"occlusions-{name}.png", force=True)
+    head = [
+        "exemplar",
+        "hidden",
+        "triangle",
+        "triangle, refined",
+        "VAE",
+        "VAE, refined",
+        "OpenCV Telea",
+        "smooth continuation",
+    ]
+    said = (
+        f"Learnt in {options.steps} steps from what is visible, then completed. Mean absolute error of the hidden "
+        "values, as a share of their range; a blur scores well at it, so look at the pictures (`--pictures FOLDER`), "
+        "too.\n\n"
+    )
+    return said + table(head, rows)
+
+
+# ------------------------------------------------------------ holes in clips
+
+
+def in_time(clip: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """Each hidden value between those that are visible before and after it at its place."""
+    out, frames = clip.clone(), np.arange(clip.shape[1])
+    for y in range(clip.shape[2]):
+        for x in range(clip.shape[3]):
+            seen = hidden[0, :, y, x].numpy() == 0
+            if seen.all() or not seen.any():
+                continue
+            for c in range(len(clip)):
+                line = clip[c, :, y, x].numpy()
+                out[c, :, y, x] = torch.from_numpy(np.interp(frames, frames[seen], line[seen]).astype(np.float32))
+    return out
+
+
+def hidden_clips(options: argparse.Namespace) -> str:
+    """A region that is somewhere else in each frame, and half of the frames."""
+    rows = []
+    for name in options.clips:
+        exemplar = texsyn.read(VIDEOS / f"{name}.mp4", frames="0:64")
+        truth, random = exemplar.pixels, np.random.default_rng(0)
+        region = np.stack([boxes(random, 1, 26, 64) for _ in range(truth.shape[1])])
+        half = np.zeros(region.shape, bool)
+        half[random.permutation(len(half))[: len(half) // 2]] = True
+        for title, mask in (("a region of 16 %", region), ("half of the frames", half)):
+            hidden = torch.from_numpy(mask[None].astype(np.float32))
+            masked = media.Exemplar(holes.fill(truth, hidden), exemplar.modality, fps=exemplar.fps, hidden=hidden)
+            triangle, _ = learnt(masked, options.clip_steps)
+            methods = {
+                "triangle": inference.complete(triangle, truth, hidden, refine=0),
+                "triangle, refined": inference.complete(triangle, truth, hidden, refine=100),
+                "linear in time": in_time(truth, hidden),
+            }
+            original = quality.arrays(truth)
+            for method, made in methods.items():
+                found = quality.arrays(made)
+                error = float((made - truth).abs()[:, torch.from_numpy(mask)].mean()) / 2
+                lsd, lbp = motion.log_spectral_distance(found, original), motion.lbp_divergence(found, original)
+                rows.append([name, title, method, f"{error:.4f}", f"{255 * error:.2f}", f"{lsd:.2f}", f"{lbp:.4f}"])
+                print(rows[-1], flush=True)
+    said = (
+        f"64 frames, learnt in {options.clip_steps} steps. What is visible is as it was in every row, so LSD and LBP "
+        "against the original tell of the hole alone. A smooth guess has the smallest error and the largest LBP.\n\n"
+    )
+    return said + table(["exemplar", "hidden", "method", "error", "in 255", "LSD, dB", "LBP, bits"], rows)
+
+
+# ------------------------------------------------------------ reconstruction
+
+
+def reconstruction(options: argparse.Namespace) -> str:
+    """The left half of a photo is learnt, the right half never seen."""
+    rows = []
+    for name in ("gravel", "grass"):
+        whole = texsyn.read(VIDEOS / f"{name}.png", side=0)
+        seen, unseen = whole.pixels[..., :256].contiguous(), whole.pixels[..., 256:].contiguous()
+        exemplar = media.Exemplar(seen, whole.modality)
+        for objective in ("triangle", "vae"):
+            triangle, _ = learnt(exemplar, options.steps, objective)
+            for refine in (0, 100):
+                errors = [
+                    float((inference.reconstruct(triangle, x, refine=refine) - x).square().mean()) / 4
+                    for x in (seen, unseen)
+                ]
+                variance = float(seen.var()) / 4
+                rows.append(
+                    [name, objective, refine, *(f"{e:.5f}" for e in errors), *(f"{e / variance:.2f}" for e in errors)]
+                )
+                print(rows[-1], flush=True)
+    said = (
+        f"Squared error of values in [0, 1], and as a share of the exemplar's variance; {options.steps} steps on "
+        "256 x 512 pixels at full size; the other half is unseen.\n\n"
+    )
+    names = ["exemplar", "objective", "refining steps", "seen", "unseen", "seen / variance", "unseen / variance"]
+    return said + table(names, rows)
+
+
+# ------------------------------------------------------------ morphs
+
+
+def morph(options: argparse.Namespace) -> str:
+    """One model of two exemplars: the card at both ends, and how even the way between them is."""
+    names = ("beans", "pebbles")
+    exemplars = texsyn.together(*(texsyn.read(VIDEOS / f"{name}.png") for name in names))
+    triangle, _ = learnt(exemplars, options.pair_steps)
+    rows = []
+    for number, name in enumerate(names):
+        original = media.still_for_scoring(VIDEOS / f"{name}.png")
+        samples = [quality.arrays(s) for s in texsyn.sample(triangle, count=3, size=(224, 224), exemplar=number)]
+        card = quality.score_stills(samples, original)
+        shown = ("ps", "swd", "sharp", "vcf", "diversity")
+        rows.append(
+            [
+                name,
+                *(f"{card.measures[k]:.3f}" for k in shown),
+                f"{card.reference['ps']:.3f}",
+                f"{card.reference['swd']:.3f}",
+            ]
+        )
+    ways = []
+    pairs = {
+        "seed 0 to seed 1 of one exemplar": (texsyn.End(0, 0), texsyn.End(1, 0)),
+        "one exemplar to the other, seed 0": (texsyn.End(0, 0), texsyn.End(0, 1)),
+        "one exemplar to the other, seed 0 to seed 1": (texsyn.End(0, 0), texsyn.End(1, 1)),
+    }
+    for title, (start, end) in pairs.items():
+        frames = torch.cat(list(texsyn.morph(triangle, start, end, frames=32, loop=False, size=(224, 224))), 1)
+        steps = (frames[:, 1:] - frames[:, :-1]).square().mean((0, 2, 3)).sqrt()
+        contrast = frames.std((0, 2, 3))
+        ways.append(
+            [
+                title,
+                f"{float(steps.max() / steps.mean()):.2f}",
+                f"{float(contrast.min() / contrast[[0, -1]].mean()):.2f}",
+            ]
+        )
+    if options.pictures:
+        options.pictures.mkdir(parents=True, exist_ok=True)
+        path = texsyn.morph(triangle, texsyn.End(0, 0), texsyn.End(0, 1), frames=5, loop=False, size=(224, 224))
+        strip = torch.cat([frame[:, 0] for frame in path], -1)
+        blend = torch.cat(list(texsyn.across(triangle, texsyn.End(0, 0), texsyn.End(0, 1), size=(1120, 224))), 1)
+        writing.write(torch.cat((strip, blend), -2), options.pictures / "morph.png", force=True)
+    head = ["end", "PS", "SWD", "sharp", "VCF", "diversity", "PS floor", "SWD floor"]
+    return (
+        f"Both in one model, {options.pair_steps} steps; seeds 0, 1, 2.\n\n"
+        + table(head, rows)
+        + "\n32 frames: the largest step over the mean one; the least contrast on the way over that of the ends.\n\n"
+        + table(["way", "largest / mean step", "least contrast"], ways)
+    )
+
+
+# ------------------------------------------------------------ export
+
+
+def export(options: argparse.Namespace) -> str:
+    """Size of the file and time of a 512 x 512 texture without torch, on the CPU."""
+    rows = []
+    for name in ("beans.png", "fire.mp4"):
+        exemplar = texsyn.read(VIDEOS / name)
+        triangle, _ = learnt(exemplar, 1)
+        moving = exemplar.modality.moving
+        size = (64, 64, 64) if moving else (512, 512)
+        z = torch.randn(1, *triangle.latent_shape(size))
+        with torch.inference_mode():
+            expected = triangle.texture(z)
+            plain = seconds(lambda z=z, triangle=triangle: triangle.texture(z), 5)
+        for half in (False, True):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.onnx"
+                exporting.export(triangle, path, half=half)
+                session = onnxruntime.InferenceSession(path)
+                (found,) = session.run(None, {"z": z.numpy()})
+                taken = seconds(lambda session=session, z=z: session.run(None, {"z": z.numpy()}), 5)
+                megabytes = path.stat().st_size / 1e6
+            rows.append(
+                [
+                    exemplar.modality.name,
+                    " x ".join(map(str, size[::-1])),
+                    "16 bits" if half else "32 bits",
+                    f"{megabytes:.1f}",
+                    f"{1000 * taken:.0f}",
+                    f"{1000 * plain:.0f}",
+                    f"{float(np.abs(found - expected.numpy()).max()):.1e}",
+                ]
+            )
+    head = ["kind", "texture", "weights", "file, MB", "onnxruntime, ms", "torch, ms", "largest difference in [-1, 1]"]
+    return table(head, rows)
+
+
+SECTIONS = {
+    "large": large,
+    "occlusions": occlusions,
+    "hidden-clips": hidden_clips,
+    "reconstruction": reconstruction,
+    "morph": morph,
+    "export": export,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--steps", type=int, default=400, help="of each fit to a still with holes, or to half a photo")
+    parser.add_argument("--clip-steps", type=int, default=400)
+    parser.add_argument("--pair-steps", type=int, default=3000)
+    parser.add_argument("--stills", nargs="*", default=["pebbles"])
+    parser.add_argument("--clips", nargs="*", default=["water"])
+    parser.add_argument("--pictures", type=Path, help="folder for pictures to look at")
+    options = parser.parse_args()
+    for name in options.sections or SECTIONS:
+        text = SECTIONS[name](options)
+        print(text, flush=True)
+        store(name, text, options)
+
+
+def store(name: str, text: str, options: argparse.Namespace) -> None:
+    """Put a section's table in the place of its old one."""
+    command = f"python tests/benchmarks/abilities.py {name}"
+    for option in ("steps", "clip_steps", "pair_steps"):
+        command += f" --{option.replace('_', '-')} {getattr(options, option)}"
+    when, threads = time.strftime("%Y-%m-%d"), torch.get_num_threads()
+    machine = f"{when}, {platform.machine()}, {threads} thread(s), torch {torch.__version__}"
+    section = f"## {name}\n\n`{command}`, {machine}\n\n{SECTIONS[name].__doc__}\n{text}\n"
+    old = REPORT.read_text() if REPORT.exists() else "# What a fitted model can do, by `abilities.py`\n\n"
+    found = re.compile(rf"## {name}\n.*?(?=## |\Z)", re.S)
+    REPORT.write_text(found.sub(lambda _: section, old) if found.search(old) else old + section)
+
+
+if __name__ == "__main__":
+    main()
