@@ -195,7 +195,8 @@ def penalty_at(recipe: Recipe, done: float) -> float:
     The better textures are, the weaker the energy's slope between them and the data, while the reconstruction pulls as
     before. So the penalty falls over the middle of the run, and the slope keeps its strength.
     """
-    return recipe.penalty * recipe.penalty_end ** min(1.0, max(0.0, (done - _FALL[0]) / (_FALL[1] - _FALL[0])))
+    fallen = min(1.0, max(0.0, (done - _FALL[0]) / (_FALL[1] - _FALL[0])))
+    return recipe.penalty * math.exp(fallen * math.log(recipe.penalty_end))
 
 
 def settle(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None:
