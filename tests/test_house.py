@@ -33,6 +33,7 @@ LEVELS = {
     "quality": 4,
     "models": 3,
     "runs": 5,
+    "jobs": 6,
     "screen": 6,
     "options": 6,
     "making": 7,

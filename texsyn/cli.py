@@ -105,6 +105,7 @@ def _add_fit(commands: Any) -> None:
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe; ? lists them"
     )
     fit.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    fit.add_argument("--wait", action="store_true", help="wait for fits on this device that waited before")
     fit.add_argument("--no-card", action="store_true", help="do not score samples at the end")
     fit.add_argument("--json", action="store_true", help="print progress as JSON Lines on stdout")
     fit.add_argument("--quiet", action="store_true", help="print nothing but the run's folder")
@@ -138,8 +139,18 @@ def _add_score(commands: Any) -> None:
 def _fit(options: argparse.Namespace) -> int:
     if options.set == ["?"]:
         return _list_fields()
-    screen, where = Screen(options), device(options.device)
+    screen = Screen(options)
     run, recipe = _resumed(options) if options.resume else _begun(options)
+    if not options.wait:
+        return _learn(options, screen, run, recipe)
+    from texsyn import jobs
+
+    with jobs.turn(run, str(device(options.device)), screen.say):
+        return _learn(options, screen, run, recipe)
+
+
+def _learn(options: argparse.Namespace, screen: Screen, run: Run, recipe: Recipe) -> int:
+    where = device(options.device)
     exemplars = run.exemplars()
     from texsyn import training
 

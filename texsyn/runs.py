@@ -242,10 +242,16 @@ class Run:
                     warn(f"step {report.step}: {report.skipped}")
                 if report.checkpoint:
                     self._checkpoint(state, warn)
-                if report.seconds - last_event >= 0.5 or report.done:
+                if report.seconds - last_event >= min(10.0, max(0.5, report.seconds / 500)) or report.done:
                     last_event = report.seconds
                     self._event(
-                        warn, event="step", step=report.step, seconds=round(report.seconds, 2), terms=report.terms
+                        warn,
+                        event="step",
+                        step=report.step,
+                        progress=round(report.progress, 4),
+                        seconds=round(report.seconds, 2),
+                        remaining=round(report.remaining, 1),
+                        terms=report.terms,
                     )
                 yield report
                 if sheets.due(report.seconds):
@@ -281,6 +287,20 @@ class Run:
         names = self.names()
         self._write("card.json" if len(names) == 1 else f"card-{names[exemplar]}.json", card.plain())
         return card
+
+    def events(self) -> list[dict[str, Any]]:
+        """What happened so far: start, steps with the five terms, warnings, the end. Broken lines are left out."""
+        try:
+            lines = (self.path / "events.jsonl").read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return [event for event in found if isinstance(event, dict)]
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         storage.replace_text(self.path / name, json.dumps(content, indent=2) + "\n")

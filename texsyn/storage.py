@@ -12,10 +12,11 @@ import math
 import os
 import shutil
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ except ImportError:  # not on Windows, where nothing guards a run against a seco
     fcntl = None  # type: ignore[assignment]
 
 _TENSORS, _CONTENT, _MANIFEST = "tensors.safetensors", "content.json", "manifest.json"
+_TRIES = 10  # to take a lock
 _MAX_JSON = 4_000_000  # bytes
 _MAX_TENSORS = 4_000_000_000  # bytes
 _MAX_HEADER = 10_000_000  # bytes
@@ -78,12 +80,32 @@ def replace_text(path: Path, text: str) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock file for as long as the block runs, or the process lives. Raises TexsynError (exit 2) when taken."""
     with path.open("a") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise TexsynError(f"{path.parent.name} is in use by another process", Exit.USAGE) from error
+        for _ in range(_TRIES):
+            if _take(file):
+                break
+            time.sleep(0.05)  # it may only be somebody who looks whether it is taken
+        else:
+            raise TexsynError(f"{path.parent.name} is in use by another process", Exit.USAGE)
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a lock file; False where there is none."""
+    try:
+        with path.open("r") as file:
+            return not _take(file)
+    except OSError:
+        return False
+
+
+def _take(file: IO[str]) -> bool:
+    """Lock an open file, for as long as it is open; False when it is taken."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
 
 
 def read_content(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""Fits as processes: they take turns, stop and go on, and their folder alone says where they stand."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import draw
+
+from texsyn import Run, TexsynError, jobs, media, recipe_for
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    """Tickets of these tests alone, and one thread for each fit."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(jobs.tempfile, "tempdir", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def make(tmp_path, name: str, **changes) -> Run:
+    draw(tmp_path / "waves.png")
+    exemplar = media.read(tmp_path / "waves.png")
+    changes = {"width": 0.1, "batch": 1, "checkpoint_every": 5, "precision": "float32", "steps": 100_000, **changes}
+    return Run.create(tmp_path / name, exemplar, recipe_for("fast", exemplar.modality, **changes), "fast")
+
+
+def until(run: Run, *states: str, patience: float = 60.0) -> jobs.Status:
+    deadline = time.monotonic() + patience
+    while (found := jobs.status(run)).state not in states:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    return found
+
+
+def test_a_fit_runs_by_itself_stops_and_goes_on_to_its_end(tmp_path):
+    run = make(tmp_path, "run", steps=60)
+    assert jobs.status(run).state == "new"
+    jobs.start(run)
+    assert jobs.status(run).working
+    with pytest.raises(TexsynError, match="being learnt already"):
+        jobs.start(run)
+    done = until(run, "finished")
+    assert done.step == 60
+    assert done.progress == 1
+    assert done.curves[-1]["terms"].keys() >= {"reconstruction", "latent"}
+    assert (run.path / "model").exists()
+
+
+def test_one_after_another_and_a_queued_one_can_be_cancelled(tmp_path):
+    first, second, third = (make(tmp_path, name) for name in ("first", "second", "third"))
+    jobs.start(first)
+    until(first, "running")
+    jobs.start(second)
+    jobs.start(third)
+    assert jobs.status(second).state == "queued"
+    assert jobs.status(second).ahead == 1
+    assert jobs.status(third).ahead == 2
+    jobs.stop(second)
+    assert jobs.status(second).state == "new"
+    assert jobs.status(first).state == "running"
+    jobs.stop(first)
+    stopped = jobs.status(first)
+    assert stopped.state == "stopped"
+    assert stopped.step >= 1
+    until(third, "running")
+    jobs.stop(third)
+    jobs.start(first)
+    until(first, "running")
+    jobs.stop(first)
+    assert jobs.status(first).step >= stopped.step
+
+
+def test_a_killed_fit_is_interrupted_and_others_get_their_turn(tmp_path):
+    first, second = (make(tmp_path, name) for name in ("first", "second"))
+    jobs.start(first)
+    until(first, "running")
+    jobs.start(second)
+    os.kill(jobs._pid(jobs._ticket_of(first)), signal.SIGKILL)
+    assert until(first, "interrupted").state == "interrupted"
+    until(second, "running")
+    jobs.stop(second)
+
+
+def test_what_goes_wrong_is_said(tmp_path):
+    run = make(tmp_path, "run")
+    (run.path / "exemplar" / "content.json").write_text("{}")
+    (run.path / "exemplar" / "tensors.safetensors").write_bytes(b"no")
+    jobs.start(run)
+    found = until(run, "failed")
+    assert "exemplar is damaged" in found.message
+
+
+def test_a_fit_on_the_command_line_is_seen_too(tmp_path):
+    run = make(tmp_path, "run")
+    command = [sys.executable, "-m", "texsyn", "fit", "--resume", str(run.path), "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        until(run, "running")
+        process.send_signal(signal.SIGINT)
+    assert until(run, "stopped").state == "stopped"

@@ -1,0 +1,181 @@
+"""A fit as a process of its own: whoever looks on reads its folder, and nothing is lost with the viewer.
+
+Fits that share a device take turns. Each waits with a ticket, a file that it holds a lock on for as long as it lives;
+the oldest ticket that is held has its turn. Locks end with their process however it ends, so nothing needs tidying, and
+a process identifier that is used anew is never mistaken for a fit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from texsyn import storage
+from texsyn.errors import Exit, TexsynError
+from texsyn.runs import Run
+
+_POLL = 0.3  # seconds between two looks at whose turn it is
+_LOG = "log.txt"
+WORKING = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands, as its folder says."""
+
+    state: str  # new, queued, running, finished, stopped, interrupted, diverged or failed
+    step: int = 0
+    progress: float = 0.0  # 0 to 1
+    seconds: float = 0.0  # of learning so far
+    remaining: float = 0.0  # seconds
+    ahead: int = 0  # fits that have their turn before it
+    message: str = ""  # what went wrong, in one line
+    curves: list[dict[str, Any]] = field(default_factory=list, repr=False)  # step, seconds and terms, thinned
+
+    @property
+    def working(self) -> bool:
+        return self.state in WORKING
+
+
+def start(run: Run) -> None:
+    """Let a process of its own learn a run, from where it stands. It waits for its turn, and outlives this process.
+
+    Raises TexsynError (exit 2) when one is at it already.
+    """
+    if status(run).working:
+        raise TexsynError(f"{run.path.name} is being learnt already", Exit.USAGE)
+    command = [sys.executable, "-m", "texsyn", "fit", "--resume", str(run.path.resolve()), "--quiet", "--wait"]
+    with (run.path / _LOG).open("w") as log:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    threading.Thread(target=child.wait, daemon=True).start()  # or it would stay behind as a zombie
+    deadline = time.monotonic() + 20
+    while _ticket_of(run) is None and not _said(run) and time.monotonic() < deadline:
+        time.sleep(0.02)  # until it holds its ticket, so that it is seen as queued from now on
+
+
+def stop(run: Run, patience: float = 30.0) -> None:
+    """Ask a run's process to end and to keep what is learnt; returns when it has, or after `patience` seconds."""
+    ticket = _ticket_of(run)
+    if ticket is None:
+        return
+    os.kill(_pid(ticket), signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    while _held(ticket) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def status(run: Run) -> Status:
+    """Where a run stands."""
+    events = run.events()
+    steps = [event for event in events if event.get("event") == "step"]
+    last = steps[-1] if steps else {}
+    known: dict[str, Any] = {
+        "step": int(last.get("step", 0)),
+        "seconds": float(last.get("seconds", 0)),
+        "progress": float(last.get("progress", 0)),
+        "remaining": float(last.get("remaining", 0)),
+        "curves": steps[:: max(1, len(steps) // 300)],
+    }
+    ticket = _ticket_of(run)
+    if ticket is not None:
+        ahead = [other for other in _waiting() if other.parent == ticket.parent and other.name < ticket.name]
+        if ahead or not storage.is_locked(run.path / ".lock"):
+            return Status("queued", ahead=len(ahead), **known)
+        return Status("running", **known)
+    if storage.is_locked(run.path / ".lock"):  # by a fit on the command line, which takes no ticket
+        return Status("running", **known)
+    ends = [event for event in events if event.get("event") in ("finished", "stopped", "diverged", "failed")]
+    starts = [index for index, event in enumerate(events) if event.get("event") == "start"]
+    if ends and (not starts or events.index(ends[-1]) > starts[-1]):
+        state = str(ends[-1]["event"])
+        return Status(state, message=_said(run) if state in ("diverged", "failed") else "", **known)
+    said = _said(run)
+    state = "interrupted" if starts else "failed" if said else "new"
+    return Status(state, message=said, **known)
+
+
+def _said(run: Run) -> str:
+    """The last line that a run's process said, where it said something is wrong."""
+    try:
+        lines = (run.path / _LOG).read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    told = [line for line in lines if line.startswith("texsyn: ") and not line.startswith("texsyn: warning")]
+    return told[-1].removeprefix("texsyn: ") if told else ""
+
+
+# ------------------------------------------------------------ taking turns
+
+
+@contextmanager
+def turn(run: Run, device: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Wait until no fit that asked earlier is at work on this device; the block is this fit's turn."""
+    folder = _office() / device.replace(":", "-")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{time.time_ns():020d}-{os.getpid()}"
+    unready = path.with_name(f".{path.name}")
+    with storage.locked(unready):
+        unready.write_text(str(run.path.resolve()))
+        unready.rename(path)  # held from the first moment that anybody sees it
+        try:
+            said = False
+            while any(_held(other) for other in _tickets(folder) if other.name < path.name):
+                if not said:
+                    say("waiting for another fit on this device")
+                    said = True
+                time.sleep(_POLL)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _office() -> Path:
+    """Where the tickets of this user's fits lie. Raises TexsynError (exit 5) when it is somebody else's."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"texsyn-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if hasattr(os, "getuid") and folder.stat().st_uid != user:
+        raise TexsynError(f"{folder} belongs to another user", Exit.DISK)
+    return folder
+
+
+def _tickets(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.replace("-", "").isdigit())
+
+
+def _waiting() -> list[Path]:
+    """The tickets of every device whose fits are alive, the oldest first."""
+    return [path for folder in sorted(_office().iterdir()) for path in _tickets(folder) if _held(path)]
+
+
+def _held(ticket: Path) -> bool:
+    """Whether the fit that took a ticket is alive; a dead one's ticket is thrown away."""
+    if storage.is_locked(ticket):
+        return True
+    ticket.unlink(missing_ok=True)
+    return False
+
+
+def _ticket_of(run: Run) -> Path | None:
+    wanted = str(run.path.resolve())
+    for ticket in _waiting():
+        try:
+            if ticket.read_text() == wanted:
+                return ticket
+        except OSError:
+            continue
+    return None
+
+
+def _pid(ticket: Path) -> int:
+    return int(ticket.name.rpartition("-")[2])
