@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo app test bench clean
 
 # Fits a shipped still (6 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
 demo: $(VENV)/.demo
@@ -14,6 +14,10 @@ demo: $(VENV)/.demo
 	$(BIN)/texsyn sample demo/water -o demo/samples/water.mp4 --frames 128
 	$(BIN)/texsyn sample demo/water -o demo/samples/water.gif --frames 64
 	@echo; echo "Samples to look at:"; ls demo/samples/* demo/*/sheets/*.png
+
+# Starts the browser app at http://127.0.0.1:7860.
+app: $(VENV)/.app
+	$(BIN)/python ui/app.py
 
 test: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -30,6 +34,11 @@ clean:
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .[quality]
+	touch $@
+
+$(VENV)/.app: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .[ui,quality]
 	touch $@
 
 $(VENV)/.test: pyproject.toml

@@ -33,12 +33,21 @@ _WHERE = {
     "bands": "sampling",
     "morph": "sampling",
     "across": "sampling",
+    "between": "sampling",
+    "target": "sampling",
     "End": "sampling",
     "reconstruct": "inference",
     "complete": "inference",
     "export": "exporting",
     "Triangle": "triangle",
     "Run": "runs",
+    "Status": "jobs",
+    "prepare": "jobs",
+    "start": "jobs",
+    "status": "jobs",
+    "stop": "jobs",
+    "remarks": "media",
+    "read_metadata": "writing",
     "save": "models",
     "load": "runs",
 }
@@ -48,15 +57,16 @@ if TYPE_CHECKING:
     from texsyn.errors import TexsynError
     from texsyn.exporting import export
     from texsyn.inference import complete, reconstruct
-    from texsyn.media import Exemplar, read, read_all, read_like, together
+    from texsyn.jobs import Status, prepare, start, status, stop
+    from texsyn.media import Exemplar, read, read_all, read_like, remarks, together
     from texsyn.modality import MODALITIES
     from texsyn.models import save
     from texsyn.recipes import RECIPES, Recipe, recipe_for
     from texsyn.runs import Run, load
-    from texsyn.sampling import End, across, bands, morph, sample
+    from texsyn.sampling import End, across, bands, between, morph, sample, target
     from texsyn.training import Report, create, fit
     from texsyn.triangle import Triangle
-    from texsyn.writing import write, write_bands
+    from texsyn.writing import read_metadata, write, write_bands
 
 
 def __getattr__(name: str) -> Any:

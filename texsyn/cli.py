@@ -105,6 +105,7 @@ def _add_fit(commands: Any) -> None:
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe; ? lists them"
     )
     fit.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    fit.add_argument("--prepare", action="store_true", help="lay the run out and learn nothing yet; --resume goes on")
     fit.add_argument("--wait", action="store_true", help="wait for fits on this device that waited before")
     fit.add_argument("--no-card", action="store_true", help="do not score samples at the end")
     fit.add_argument("--json", action="store_true", help="print progress as JSON Lines on stdout")
@@ -141,6 +142,9 @@ def _fit(options: argparse.Namespace) -> int:
         return _list_fields()
     screen = Screen(options)
     run, recipe = _resumed(options) if options.resume else _begun(options)
+    if options.prepare:
+        print(run.path)
+        return Exit.OK
     if not options.wait:
         return _learn(options, screen, run, recipe)
     from texsyn import jobs

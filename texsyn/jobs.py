@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from texsyn.errors import Exit, TexsynError
 from texsyn.runs import Run
 
 _POLL = 0.3  # seconds between two looks at whose turn it is
+_SECONDS, _MEMORY = 60, 8_000_000_000  # that reading an upload may take, and bytes of address space
 _LOG = "log.txt"
 WORKING = ("queued", "running")
 
@@ -47,14 +48,54 @@ class Status:
         return self.state in WORKING
 
 
-def start(run: Run) -> None:
+def prepare(files: Sequence[Path], out: Path, options: Sequence[str] = ()) -> Run:
+    """Read files that nobody vouches for, in a process with limits on memory and time, and lay a run out.
+
+    options: of `texsyn fit`, such as `["--minutes", "3"]`. Raises TexsynError with that command's exit code and words,
+    or exit 3 when it takes too much time or memory.
+    """
+    paths = [str(Path(file).resolve()) for file in files]  # absolute, so that none is taken for an option
+    command = [sys.executable, "-m", "texsyn", "fit", *options, "--prepare", "--out", str(out.resolve()), "--", *paths]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            preexec_fn=_limit if os.name == "posix" else None,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TexsynError(f"reading took more than {_SECONDS} seconds") from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("texsyn: ")]
+        known = done.returncode in list(Exit) and lines and done.returncode != Exit.BUG
+        if known:
+            raise TexsynError(lines[-1].removeprefix("texsyn: "), Exit(done.returncode))
+        raise TexsynError("this file cannot be read: its decoder failed, or it takes too much memory or time")
+    return Run.open(out)
+
+
+def _limit() -> None:
+    """Of a process that reads what nobody vouches for."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def start(run: Run, minutes: float | None = None, device: str = "auto") -> None:
     """Let a process of its own learn a run, from where it stands. It waits for its turn, and outlives this process.
 
-    Raises TexsynError (exit 2) when one is at it already.
+    minutes: a budget of time in all, instead of the run's own. Raises TexsynError (exit 2) when one is at it already.
     """
     if status(run).working:
         raise TexsynError(f"{run.path.name} is being learnt already", Exit.USAGE)
     command = [sys.executable, "-m", "texsyn", "fit", "--resume", str(run.path.resolve()), "--quiet", "--wait"]
+    command += ["--device", device, *([] if minutes is None else ["--minutes", str(minutes)])]
     with (run.path / _LOG).open("w") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     threading.Thread(target=child.wait, daemon=True).start()  # or it would stay behind as a zombie

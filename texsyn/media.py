@@ -196,6 +196,34 @@ def _is_material(files: list[Path]) -> bool:
     return bool(np.abs(length - 1).mean() < 0.1 and vectors[..., 2].mean() > 0.5)
 
 
+def remarks(exemplar: Exemplar) -> list[str]:
+    """What may make an exemplar hard to learn, each in one sentence; none where nothing was found."""
+    pixels, found = exemplar.pixels, []
+    light = pixels[: exemplar.modality.planes[0].channels].mean(0)
+    light = light.mean(0) if exemplar.modality.moving else light
+    rows, columns = (torch.linspace(-1, 1, n) for n in light.shape)
+    slopes = [
+        float((light * ramp).mean() / ramp.square().mean())
+        for ramp in (rows[:, None].expand_as(light), columns.expand_as(light))
+    ]
+    explained = sum(slope**2 for slope in slopes) / 3 / max(float(light.var()), 1e-9)
+    if all(exemplar.modality.stationary) and explained > 0.3:
+        found.append(
+            f"Brightness changes from one side to the other ({100 * explained:.0f} % of the contrast): new textures "
+            "will mix light and dark parts. Even lighting, or a crop, is learnt better."
+        )
+    if exemplar.modality.moving and float((pixels[:, 1:] - pixels[:, :-1]).abs().mean()) < 0.004:
+        found.append("Next to nothing moves in this clip: a still would be learnt faster.")
+    small = min(exemplar.size[-2:])
+    if not exemplar.modality.moving and small < 128:
+        found.append(
+            f"The exemplar is small ({small} pixels): there is little to learn from, and samples may look alike."
+        )
+    if float(pixels.std()) < 0.02:
+        found.append("The exemplar has next to no contrast.")
+    return found
+
+
 def _read_files(files: list[Path], modality: Modality, cut: bool) -> tuple[np.ndarray, np.ndarray | None, float]:
     """`t h w channels`, what is missing of it (`t h w`), and frames per second (0 for stills)."""
     if modality.moving:

@@ -61,6 +61,15 @@ class Card:
         tidy = [{k: None if math.isnan(v) else v for k, v in row.items()} for row in (self.measures, self.reference)]
         return {"measures": tidy[0], "reference": tidy[1], **({"missing": self.missing} if self.missing else {})}
 
+    @classmethod
+    def from_plain(cls, content: dict[str, Any]) -> Card:
+        """The inverse of `plain`."""
+        measures, reference = (
+            {str(k): math.nan if v is None else float(v) for k, v in content.get(part, {}).items()}
+            for part in ("measures", "reference")
+        )
+        return cls(measures, reference, str(content.get("missing", "")))
+
 
 def score_stills(samples: Sequence[Array], exemplar: Array) -> Card:
     """Card of stills `h w 3` in [0, 1], all of one size; measures are means over the samples.

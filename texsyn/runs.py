@@ -148,6 +148,28 @@ class Run:
             raise models.damaged(self.path, "exemplar")
         return tuple(found)
 
+    @property
+    def title(self) -> str:
+        """What people call it: by default the names of its exemplars."""
+        return str(self.content.get("title") or " + ".join(self.names()))
+
+    def rename(self, title: str) -> None:
+        """Give it another title. Raises TexsynError (exit 2) for none, or one of more than 80 characters."""
+        title = " ".join(title.split())
+        if not 0 < len(title) <= 80:
+            raise TexsynError("a title has 1 to 80 characters", Exit.USAGE)
+        self._write("run.json", {**self.content, "title": title})
+
+    def discard(self) -> None:
+        """Delete it, and all that was learnt. Raises TexsynError (exit 2) while a process is at it."""
+        with storage.locked(self.path / ".lock"):
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def bytes(self) -> int:
+        """Disk space that it takes."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
     def names(self) -> list[str]:
         """The exemplars' names, in the order of their numbers."""
         return [str(each.get("name", "")) for each in self.facts]
@@ -301,6 +323,18 @@ class Run:
             except ValueError:
                 continue
         return [event for event in found if isinstance(event, dict)]
+
+    def card_words(self) -> list[str]:
+        """The card that was kept, as a person reads it; nothing where there is none."""
+        names = self.names()
+        files = [self.path / ("card.json" if len(names) == 1 else f"card-{name}.json") for name in names]
+        found = []
+        for name, file in zip(names, files, strict=True):
+            if file.exists():
+                found += [f"{name}", *quality.words(quality.Card.from_plain(storage.read_json(file)))][
+                    len(names) == 1 :
+                ]
+        return found
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         storage.replace_text(self.path / name, json.dumps(content, indent=2) + "\n")

@@ -105,8 +105,27 @@ def morph(
         shares = _there_and_back(length) if loop else _ramp(length - _MARGIN, length)
         return _bands(_Field.of(triangle, start, goal, wrapped, end, 0, tuple(shares)), goal, wrapped)
     path = _there_and_back(frames) if loop else [n / (frames - 1) for n in range(frames)]
-    fields = (_Field.of(triangle, start, goal, wrapped, end, 0, (share,)) for share in path)
-    return (torch.cat(list(_bands(field, goal, wrapped)), 1)[:, None] for field in fields)
+    return (between(triangle, start, end, share, size=size, tile=tile)[:, None] for share in path)
+
+
+def between(
+    triangle: Triangle,
+    start: End,
+    end: End,
+    share: float,
+    *,
+    size: tuple[int, int] | None = None,
+    frames: int | None = None,
+    tile: str | None = None,
+    loop: bool = True,
+) -> Tensor:
+    """The texture that lies a `share` (0 to 1) of the way from `start` to `end`: `channels *axes`.
+
+    A small share gives textures that are like `start`. Raises TexsynError (exit 2) as `sample` does.
+    """
+    goal, wrapped = target(triangle.modality, size, frames), _wrapped(triangle.modality, tile, loop)
+    field = _Field.of(triangle, start, goal, wrapped, end, 0, (share,))
+    return torch.cat(list(_bands(field, goal, wrapped)), 1)
 
 
 def across(

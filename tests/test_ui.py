@@ -1,0 +1,298 @@
+"""The browser app as a person meets it: a real browser, the real server, real fits of a few seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from texsyn import Run, status
+
+playwright = pytest.importorskip("playwright.sync_api")
+ROOT = Path(__file__).parent.parent
+CHROMIUM = shutil.which("chromium")
+PATIENCE = 120_000  # milliseconds
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def missing(reason: str) -> None:
+    """Skip where there is no browser; on the machine that decides, fail."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Server:
+    """The app on a free port, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    def start(self) -> None:
+        (self.folder / "temporary").mkdir(exist_ok=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(self.folder / "temporary")}
+        command = [sys.executable, str(ROOT / "ui" / "app.py"), "--port", str(self.port), "--runs", str(self.runs)]
+        self.log = (self.folder / "server.log").open("a")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                urllib.request.urlopen(self.address, timeout=5).close()
+                return
+            except OSError:
+                assert self.process.poll() is None, (self.folder / "server.log").read_text()
+                assert time.monotonic() < deadline, "the app did not start"
+                time.sleep(0.3)
+
+    def stop(self, kill: bool = False) -> None:
+        self.process.kill() if kill else self.process.terminate()
+        self.process.wait(timeout=30)
+        self.log.close()
+
+    def only_run(self) -> Run:
+        (path,) = (path for path in self.runs.iterdir() if (path / "run.json").exists())
+        return Run.open(path)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("app")
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder / "temporary")  # where the tickets of its fits lie
+    import tempfile
+
+    tempfile.tempdir = None
+    made = Server(folder)
+    yield made
+    made.stop()
+    for path in made.runs.iterdir():
+        if (path / "run.json").exists():
+            from texsyn import stop
+
+            stop(Run.open(path))
+    os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+    tempfile.tempdir = None
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    if CHROMIUM is None:
+        missing("needs Debian's chromium")
+    with playwright.sync_playwright() as driver:
+        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+class Visit:
+    """One tab: what went wrong in it, and whom it asked."""
+
+    def __init__(self, browser, server: Server, width: int = 1200) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.set_default_timeout(PATIENCE)
+        self.errors: list[str] = []
+        self.outside: list[str] = []
+        own = (server.address, f"ws://127.0.0.1:{server.port}", "data:", "blob:")
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
+        self.page.goto(server.address)
+        self.page.wait_for_selector("#shipped img")
+
+    def reload(self) -> None:
+        """Whatever the page was just being told is cut off by this, and its client says so."""
+        self.page.reload()
+        self.page.wait_for_selector("#shipped img")
+        self.errors = [error for error in self.errors if "AbortError" not in error]
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
+
+    def until(self, selector: str, text: str) -> None:
+        self.page.wait_for_function(
+            "([selector, text]) => document.querySelector(selector)?.innerText.includes(text)", arg=[selector, text]
+        )
+
+    def close(self) -> None:
+        self.page.close()
+        assert self.errors == []
+        assert self.outside == []
+
+
+@pytest.fixture
+def visit(browser, server) -> Iterator[Visit]:
+    made = Visit(browser, server)
+    yield made
+    made.close()
+
+
+def test_the_whole_journey(browser, server, visit, tmp_path):
+    page = visit.page
+    page.locator("#shipped button:has(img)").first.click()
+    visit.until("#understood", "learnt at 224 x 224")
+    page.get_by_label("Until I stop it").check()
+    page.locator("#begin").click()
+    visit.until("#state", "Learning")
+
+    visit.reload()  # a reload, and another person's tab, find the fit alive
+    visit.tab("Watch")
+    visit.until("#state", "Learning")
+    second = Visit(browser, server)
+    second.tab("Watch")
+    second.until("#state", "Learning")
+    second.close()
+
+    page.wait_for_selector("#compare img")
+    page.locator("#pause").click()
+    visit.until("#state", "What was learnt is kept")
+    assert status(server.only_run()).state == "stopped"
+
+    visit.tab("Sample")
+    page.locator("#make").click()
+    page.wait_for_selector("#grid img")
+    assert page.locator("#grid button:has(img)").count() == 8
+    page.locator("#grid button:has(img)").nth(3).click()
+    tile = page.locator(".tile")
+    tile.wait_for()
+    before = tile.evaluate("each => each.style.backgroundPosition")
+    tile.press("ArrowRight")
+    assert tile.evaluate("each => each.style.backgroundPosition") != before
+    page.locator("#save").click()
+    page.wait_for_selector("#file a[download]")
+    with page.expect_download() as waiting:
+        page.locator("#file a[download]").first.click()
+    waiting.value.save_as(tmp_path / "texture.png")
+    with Image.open(tmp_path / "texture.png") as picture:
+        assert picture.size == (224, 224)
+        assert '"seed": 3' in picture.info["Comment"]
+
+    visit.tab("Library")
+    visit.until("#about", "MB on disk")
+    page.get_by_label("Title").fill("my beans")
+    page.locator("#rename").click()
+    page.wait_for_function("document.querySelector('#kept input')?.value == 'my beans'")
+    page.locator("#made input[type=file]").set_input_files(tmp_path / "texture.png")
+    visit.until("#origin", "exemplar_sha256")
+
+
+def test_a_broken_upload_is_one_sentence(visit, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"nothing" * 40)
+    visit.page.locator("#upload input[type=file]").set_input_files(broken)
+    toast = visit.page.get_by_text(re.compile("cannot be read as a PNG picture"))
+    toast.first.wait_for()
+
+
+def test_a_killed_server_loses_no_fit(browser, server):
+    client = pytest.importorskip("gradio_client")
+    api = client.Client(server.address, verbose=False)
+    name = api.predict(exemplar=client.handle_file(str(ROOT / "videos" / "gravel.png")), minutes=5.0, api_name="/fit")
+    run = Run.open(server.runs / name)
+    deadline = time.monotonic() + 120
+    while status(run).step < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    server.stop(kill=True)
+    before = status(run)
+    assert before.state == "running"
+    server.start()
+    visit = Visit(browser, server)
+    visit.tab("Watch")
+    visit.until("#state", "Learning")
+    assert status(run).step >= before.step
+    visit.page.locator("#pause").click()
+    visit.until("#state", "What was learnt is kept")
+    visit.close()
+
+
+def test_other_programs_use_three_endpoints(server, tmp_path):
+    """The README's example, and what it does when asked for more."""
+    text = (ROOT / "README.md").read_text()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "gradio_client" in block)
+    first, last = (
+        code.replace("http://127.0.0.1:7860", server.address).replace("minutes=1", "minutes=0.05").split("picture")
+    )
+    names: dict[str, Any] = {}
+    with working_in(ROOT):
+        exec(first, names)
+    api, name = names["app"], names["run"]
+    deadline = time.monotonic() + 120
+    while (found := api.predict(run=name, api_name="/status"))["state"] in ("queued", "running"):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert found["state"] == "finished"
+    assert found["progress"] == 1
+    exec("picture" + last, names)
+    with Image.open(names["picture"]) as picture:
+        assert picture.size == (512, 512)
+    with pytest.raises(Exception, match="not here any more"):
+        api.predict(run="../../etc", api_name="/status")
+
+
+def test_it_fits_a_phone(browser, server):
+    visit = Visit(browser, server, width=375)
+    for name in ("Start", "Watch", "Sample"):
+        if name != "Start":
+            tab = visit.page.get_by_role("tab", name=name)
+            tab.click() if tab.is_visible() else None
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 375
+    visit.close()
+
+
+def asked(server: Server, path: str, method: str = "GET", **headers: str) -> int:
+    request = urllib.request.Request(server.address + path, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(request, data=b"{}" if method == "POST" else None, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_strangers_are_refused(server):
+    assert asked(server, "/") == 200
+    assert asked(server, "/", Host="evil.example") == 403
+    assert asked(server, "/gradio_api/upload", "POST", Origin="http://evil.example") == 403
+    assert asked(server, "/gradio_api/queue/join", "POST", **{"Sec-Fetch-Site": "cross-site"}) == 403
+    assert asked(server, "/gradio_api/file=https://127.0.0.1:1/x") == 403
+    assert asked(server, "/openapi.json") == 404
+    for path in ("/etc/passwd", str(server.folder / "server.log"), str(ROOT / "pyproject.toml")):
+        assert asked(server, f"/gradio_api/file={path}") in (403, 404)
+
+
+def test_others_need_a_login():
+    command = [sys.executable, str(ROOT / "ui" / "app.py"), "--host", "0.0.0.0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "needs --auth" in done.stderr

@@ -1,0 +1,48 @@
+"""What a web server on one's own machine must refuse: other sites' pages, forged hosts, and fetching for strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+Scope = dict[str, Any]
+App = Callable[[Scope, Any, Any], Awaitable[None]]
+
+_UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Guard:
+    """ASGI middleware: answers 403 before the app sees a request that no page of its own can have made."""
+
+    def __init__(self, app: App, hosts: frozenset[str]) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] in ("http", "websocket") and (reason := self.refuses(scope)):
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": reason.encode()})
+            return
+        await self.app(scope, receive, send)
+
+    def refuses(self, scope: Scope) -> str:
+        """Why a request is refused, or nothing."""
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        host = _name(headers.get("host", ""))
+        if self.hosts and host not in self.hosts:
+            return "this host is not served here"
+        if scope["type"] == "websocket" or scope.get("method") in _UNSAFE:
+            if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+                return "requests from other sites are refused"
+            origin = headers.get("origin")
+            if origin and (origin == "null" or urlsplit(origin).netloc.lower() != headers.get("host", "").lower()):
+                return "requests from other sites are refused"
+        path = unquote(unquote(scope.get("path", ""))).lower()
+        if any(f"{name}=http" in path or f"{name}=//" in path for name in ("file", "proxy")) or "/proxy=" in path:
+            return "nothing is fetched from elsewhere"
+        return ""
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    return (host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host).strip("[]").lower()
