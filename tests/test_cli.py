@@ -213,6 +213,7 @@ def test_info_shows_a_run(still, capsys):
         (["fit", "{picture}", "--kind", "material"], 3, "2 file"),
         (["fit", "{picture}", "--out", "{still}"], 2, "exists already"),
         (["fit", "{picture}", "--resume", "{still}"], 2, "--resume takes"),
+        (["fit", "{picture}", "--crop", "64x64+8+8"], 3, "does not lie within 64 x 64"),
         (["sample", "{picture}"], 3, "is not a run"),
         (["sample", "{still}", "-o", "{picture}"], 2, "exists already"),
         (["sample", "{still}", "-o", "out.mp4"], 2, "is written to"),

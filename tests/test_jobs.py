@@ -101,3 +101,39 @@ def test_a_fit_on_the_command_line_is_seen_too(tmp_path):
         until(run, "running")
         process.send_signal(signal.SIGINT)
     assert until(run, "stopped").state == "stopped"
+
+
+def test_an_upload_is_read_in_a_process_of_its_own(tmp_path):
+    draw(tmp_path / "-waves.png", (96, 64))
+    run = jobs.prepare([tmp_path / "-waves.png"], tmp_path / "draft", ["--seed", "4", "--crop", "64x64+8+0"])
+    assert run.recipe.seed == 4
+    assert run.exemplars()[0].size == (64, 64)
+    assert jobs.status(run).state == "new"
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
+    with pytest.raises(TexsynError, match="cannot be read as a PNG picture"):
+        jobs.prepare([tmp_path / "broken.png"], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_reading_has_limits(tmp_path, monkeypatch):
+    draw(tmp_path / "waves.png")
+    monkeypatch.setattr(jobs, "_MEMORY", 100_000_000)
+    with pytest.raises(TexsynError, match="memory"):
+        jobs.prepare([tmp_path / "waves.png"], tmp_path / "draft")
+    monkeypatch.undo()
+    monkeypatch.setattr(jobs, "_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "_limit", lambda: None)
+    with pytest.raises(TexsynError, match=r"more than 0\.01 seconds"):
+        jobs.prepare([tmp_path / "waves.png"], tmp_path / "draft")
+
+
+def test_runs_are_renamed_measured_and_discarded(tmp_path):
+    run = make(tmp_path, "run")
+    assert run.title == "waves"
+    run.rename("  my   waves ")
+    assert Run.open(run.path).title == "my waves"
+    with pytest.raises(TexsynError, match="1 to 80"):
+        run.rename(" ")
+    assert run.bytes > 10_000
+    run.discard()
+    assert not run.path.exists()

@@ -315,3 +315,30 @@ def test_grey_floats_are_taken_between_zero_and_one_only(tmp_path):
     Image.fromarray(values * 300).save(path)
     with pytest.raises(TexsynError, match="outside 0 to 1"):
         media.read(path)
+
+
+def test_a_part_of_a_picture_or_a_clip_is_learnt(tmp_path):
+    draw(tmp_path / "wide.png", (160, 100))
+    whole, part = (
+        media.read(tmp_path / "wide.png", side=0),
+        media.read(tmp_path / "wide.png", side=0, crop=(40, 10, 80, 64)),
+    )
+    assert torch.equal(part.pixels, whole.pixels[:, 10:74, 40:120])
+    assert (part.facts["width"], part.facts["height"]) == (80, 64)
+    assert media.read(VIDEOS / "fire.mp4", crop=(32, 32, 64, 64)).size[1:] == (64, 64)
+    with pytest.raises(TexsynError, match=r"--crop 80x64\+100\+10 does not lie within 160 x 100 pixels"):
+        media.read(tmp_path / "wide.png", crop=(100, 10, 80, 64))
+
+
+def test_what_makes_an_exemplar_hard_is_said(tmp_path):
+    assert media.remarks(media.read(VIDEOS / "beans.png")) == []
+    ramp = np.linspace(0, 255, 128).astype(np.uint8)[None].repeat(128, 0)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    assert any("Brightness changes" in remark for remark in media.remarks(media.read(tmp_path / "ramp.png")))
+    (tmp_path / "still").mkdir()
+    draw(tmp_path / "frame.png")
+    for n in range(32):
+        (tmp_path / "still" / f"{n}.png").write_bytes((tmp_path / "frame.png").read_bytes())
+    assert any("moves" in remark for remark in media.remarks(media.read(tmp_path / "still")))
+    Image.fromarray(np.full((64, 64), 99, np.uint8)).save(tmp_path / "flat.png")
+    assert any("contrast" in remark for remark in media.remarks(media.read(tmp_path / "flat.png")))

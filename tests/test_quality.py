@@ -191,6 +191,20 @@ def test_without_plenoptic_the_card_says_what_is_missing(ladder, monkeypatch):
     assert "texsyn[quality]" in quality.words(card)[0]
 
 
+def test_a_glance_tells_a_texture_from_another(ladder, clips):
+    near, far = (quality.glance(ladder[name], ladder["exemplar"]) for name in ("shifted", "other"))
+    assert near["swd"] < far["swd"]
+    assert quality.glance(ladder["blurred"], ladder["exemplar"])["sharp"] < 0.3
+    assert quality.glance(clips["held"], clips["train"])["lsd"] < quality.glance(clips["other"], clips["train"])["lsd"]
+    assert quality.glance(clips["held"][:4], clips["train"]) == {}
+
+
+def test_a_kept_card_is_read_again(ladder):
+    card = quality.score_stills([ladder["shifted"]], ladder["exemplar"])
+    again = quality.Card.from_plain(json.loads(json.dumps(card.plain())))
+    assert quality.words(again) == quality.words(card)
+
+
 def test_sizes_must_agree(ladder, clips):
     with pytest.raises(TexsynError, match="they must agree"):
         quality.score_stills([ladder["shifted"][:200]], ladder["exemplar"])

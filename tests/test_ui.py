@@ -22,6 +22,7 @@ from PIL import Image
 from texsyn import Run, status
 
 playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium")
 PATIENCE = 120_000  # milliseconds
@@ -144,6 +145,19 @@ class Visit:
             "([selector, text]) => document.querySelector(selector)?.innerText.includes(text)", arg=[selector, text]
         )
 
+    def shoot(self, name: str) -> None:
+        """A picture of the page, where a folder for them is named."""
+        if os.environ.get("TEXSYN_SCREENS"):
+            self.page.wait_for_timeout(700)
+            self.page.screenshot(path=Path(os.environ["TEXSYN_SCREENS"]) / f"{name}.png")
+
+    def violations(self) -> list[str]:
+        """What a screen reader or a keyboard would stumble over, by axe: serious and critical alone."""
+        found = axe.Axe().run(self.page).response["violations"]
+        serious = (violation for violation in found if violation["impact"] in ("serious", "critical"))
+        nodes = [f"{each['id']}: {node['html'][:160]}" for each in serious for node in each["nodes"]]
+        return [node for node in nodes if 'aria-label="Empty value"' not in node]  # gradio's own, of an empty gallery
+
     def close(self) -> None:
         self.page.close()
         assert self.errors == []
@@ -161,6 +175,7 @@ def test_the_whole_journey(browser, server, visit, tmp_path):
     page = visit.page
     page.locator("#shipped button:has(img)").first.click()
     visit.until("#understood", "learnt at 224 x 224")
+    visit.shoot("start")
     page.get_by_label("Until I stop it").check()
     page.locator("#begin").click()
     visit.until("#state", "Learning")
@@ -174,6 +189,8 @@ def test_the_whole_journey(browser, server, visit, tmp_path):
     second.close()
 
     page.wait_for_selector("#compare img")
+    visit.until("#card", "sharpness")
+    visit.shoot("watch")
     page.locator("#pause").click()
     visit.until("#state", "What was learnt is kept")
     assert status(server.only_run()).state == "stopped"
@@ -188,6 +205,11 @@ def test_the_whole_journey(browser, server, visit, tmp_path):
     before = tile.evaluate("each => each.style.backgroundPosition")
     tile.press("ArrowRight")
     assert tile.evaluate("each => each.style.backgroundPosition") != before
+    visit.shoot("sample")
+    page.locator("#alike").click()
+    page.get_by_text("like 3,").first.wait_for()
+    page.locator("#make").click()
+    page.locator("#grid").get_by_text(re.compile("^seed 1[0-9]$")).first.wait_for()
     page.locator("#save").click()
     page.wait_for_selector("#file a[download]")
     with page.expect_download() as waiting:
@@ -202,8 +224,66 @@ def test_the_whole_journey(browser, server, visit, tmp_path):
     page.get_by_label("Title").fill("my beans")
     page.locator("#rename").click()
     page.wait_for_function("document.querySelector('#kept input')?.value == 'my beans'")
+    page.wait_for_selector("#shelf img")
+    visit.shoot("library")
     page.locator("#made input[type=file]").set_input_files(tmp_path / "texture.png")
     visit.until("#origin", "exemplar_sha256")
+
+
+def test_the_keyboard_alone_begins_a_fit(browser, server):
+    visit = Visit(browser, server)
+    page = visit.page
+    page.locator("#shipped button:has(img)").nth(1).focus()
+    page.keyboard.press("Enter")
+    visit.until("#understood", "learnt at")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('#begin') !== null"):
+            break
+    before = {path.name for path in server.runs.iterdir()}
+    page.keyboard.press("Enter")
+    visit.until("#state", "Learning")
+    (name,) = {path.name for path in server.runs.iterdir()} - before
+    page.locator("#pause").focus()
+    page.keyboard.press("Enter")
+    visit.until("#state", "What was learnt is kept")
+    Run.open(server.runs / name).discard()
+    visit.close()
+
+
+def test_a_screen_reader_finds_its_way(visit):
+    assert visit.violations() == []
+    for name in ("Watch", "Sample", "More", "Library"):
+        visit.tab(name)
+        visit.page.wait_for_timeout(500)
+        assert visit.violations() == [], name
+
+
+def test_a_clip_is_trimmed_learnt_and_looped(browser, server):
+    visit = Visit(browser, server)
+    page = visit.page
+    page.locator("#upload input[type=file]").set_input_files(ROOT / "videos" / "water.mp4")
+    visit.until("#understood", "Clip")
+    page.get_by_role("button", name="More").click()
+    page.get_by_label("Clip: first frame").fill("8")
+    page.get_by_label("Clip: number of frames").fill("48")
+    page.get_by_role("button", name="Read it again").click()
+    visit.until("#understood", "48 of 128 frames")
+    page.get_by_label("Until I stop it").check()
+    before = {path.name for path in server.runs.iterdir()}
+    page.locator("#begin").click()
+    visit.until("#state", "Learning")
+    page.locator("#pause").click()
+    visit.until("#state", "What was learnt is kept")
+    visit.tab("Sample")
+    page.locator("#make").click()
+    page.wait_for_selector("#grid video")
+    page.locator("#grid button:has(video)").first.click()
+    page.wait_for_selector(".videos video")
+    assert page.evaluate("document.querySelector('.videos video').loop")
+    (name,) = {path.name for path in server.runs.iterdir()} - before
+    Run.open(server.runs / name).discard()
+    visit.close()
 
 
 def test_a_broken_upload_is_one_sentence(visit, tmp_path):

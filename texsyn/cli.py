@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from texsyn import __version__, making
 from texsyn.errors import Exit, TexsynError
-from texsyn.options import EXIT_CODES, device
+from texsyn.options import EXIT_CODES, device, window
 from texsyn.screen import Screen
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _add_fit(commands: Any) -> None:
         metavar="FILE",
         help="white where the exemplar is missing (its transparent pixels are, too)",
     )
+    fit.add_argument("--crop", type=window, metavar="WxH+X+Y", help="part of the exemplar to learn from, in its pixels")
     fit.add_argument(
         "--side", type=int, metavar="PIXELS", help="reduce the shorter side to this; 0 keeps a still's size"
     )
@@ -197,7 +198,7 @@ def _begun(options: argparse.Namespace) -> tuple[Run, Recipe]:
         raise TexsynError("name an exemplar, or a run with --resume", Exit.USAGE)
     from texsyn import media, recipes, runs
 
-    how = {"kind": options.kind, "frames": options.frames, "side": options.side, "mask": options.mask}
+    how = {name: getattr(options, name) for name in ("kind", "frames", "side", "mask", "crop")}
     exemplars = media.read_all(options.exemplar, **how)
     recipe = recipes.recipe_for(options.recipe, exemplars[0].modality, **_changes(options))
     path = options.out or runs.default_path(options.exemplar[0])

@@ -42,6 +42,7 @@ class Status:
     ahead: int = 0  # fits that have their turn before it
     message: str = ""  # what went wrong, in one line
     curves: list[dict[str, Any]] = field(default_factory=list, repr=False)  # step, seconds and terms, thinned
+    glances: list[dict[str, Any]] = field(default_factory=list, repr=False)  # step and a few measures of a sample
 
     @property
     def working(self) -> bool:
@@ -126,6 +127,7 @@ def status(run: Run) -> Status:
         "progress": float(last.get("progress", 0)),
         "remaining": float(last.get("remaining", 0)),
         "curves": steps[:: max(1, len(steps) // 300)],
+        "glances": [event for event in events if event.get("event") == "glance"],
     }
     ticket = _ticket_of(run)
     if ticket is not None:

@@ -65,13 +65,15 @@ def read(
     frames: str | slice | None = None,
     side: int | None = None,
     mask: str | Path | None = None,
+    crop: tuple[int, int, int, int] | None = None,
 ) -> Exemplar:
     """Read an exemplar: one still, one clip (a file or a folder of frames), or a material's maps in the table's order.
 
     kind: a row of `MODALITIES`; found from the file when None. frames: which frames of a clip to learn from, "A:B" as
     in Python. side: pixels of the shorter side after reduction; None takes the kind's own, 0 keeps the file's.
     mask: a picture (or, for a clip, a clip) of the exemplar's size, white where it is missing; transparent pixels of
-    the exemplar are missing too. What is missing is never looked at.
+    the exemplar are missing too. What is missing is never looked at. crop: left, top, width and height in pixels of the
+    part that is learnt.
     Raises TexsynError (exit 3) for anything that cannot be read rightly.
     """
     if not paths:
@@ -79,8 +81,10 @@ def read(
     files = [existing(Path(path)) for path in paths]
     modality = _kind(files, kind)
     pixels, missing, fps = _read_files(files, modality, frames is not None)
-    whole, read_size = len(pixels), pixels.shape[1:3]
     missing = _marked(missing, mask, pixels, files[0])
+    if crop is not None:
+        pixels, missing = _cropped(pixels, crop), None if missing is None else _cropped(missing, crop)
+    whole, read_size = len(pixels), pixels.shape[1:3]
     if min(read_size) < SMALLEST:
         raise TexsynError(
             f"{files[0].name} is {read_size[1]} x {read_size[0]}, but a {modality.name} needs at least "
@@ -146,6 +150,15 @@ def read_like(
         pixels = pixels[..., :1]
     tensor, hidden = _tensors(pixels, missing, modality, side)
     return Exemplar(tensor, modality, fps, {"name": short(files[0].stem)}, None, hidden)
+
+
+def _cropped(pixels: np.ndarray, crop: tuple[int, int, int, int]) -> np.ndarray:
+    left, top, width, height = crop
+    if not (0 <= left < left + width <= pixels.shape[2] and 0 <= top < top + height <= pixels.shape[1]):
+        raise TexsynError(
+            f"--crop {width}x{height}+{left}+{top} does not lie within {pixels.shape[2]} x {pixels.shape[1]} pixels"
+        )
+    return pixels[:, top : top + height, left : left + width]
 
 
 def _marked(missing: np.ndarray | None, mask: str | Path | None, pixels: np.ndarray, file: Path) -> np.ndarray | None:

@@ -152,7 +152,7 @@ def _still_local() -> Design:
         energy_scales=2,
         edges=True,
         smoothed=True,
-        equaliser=(9, 9),
+        equaliser=(15, 15),
         toned=True,
     )
 
@@ -172,7 +172,7 @@ def _clip_local() -> Design:
         constant_channels=8,
         coordinates=True,
         edges=True,
-        equaliser=(7, 9, 9),
+        equaliser=(7, 15, 15),
         steadied=True,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,15 @@ def width_by_height(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form WxH, such as 512x512")
     return int(width), int(height)
+
+
+def window(text: str) -> tuple[int, int, int, int]:
+    """`WxH+X+Y` as left, top, width, height."""
+    found = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)", text.lower())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form WxH+X+Y, such as 256x256+40+0")
+    width, height, left, top = map(int, found.groups())
+    return left, top, width, height
 
 
 def add_run(command: argparse.ArgumentParser) -> None:

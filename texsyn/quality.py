@@ -161,6 +161,20 @@ def _check(samples: Sequence[Array], exemplar: Array, least: int) -> None:
         )
 
 
+def glance(sample: Array, exemplar: Array) -> dict[str, float]:
+    """What tells most in a fraction of a second, of a still or a clip, while it is being learnt; {} if too small."""
+    if sample.ndim == 4:
+        count = min(len(sample), len(exemplar))
+        if count < 16:
+            return {}
+        return {"lsd": motion.log_spectral_distance(sample[:count], exemplar[:count])}
+    height, width = (min(a, b) for a, b in zip(sample.shape[:2], exemplar.shape[:2], strict=True))
+    if min(height, width) < 64:
+        return {}
+    pair = sample[:height, :width], exemplar[:height, :width]
+    return {"swd": stills.sliced_wasserstein(*pair), "sharp": stills.sharpness(*pair)}
+
+
 def score_files(exemplar: Path, samples: Sequence[Path], train: str = "0:32", held: str = "-32:") -> Card:
     """Card of files: stills brought to 224 x 224, clips to 64 x 64 from their centre square.
 

@@ -16,7 +16,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -279,6 +279,7 @@ class Run:
                 if sheets.due(report.seconds):
                     training.settle(triangle, recipe, state.pixels(exemplars))
                     self._sheet(triangle, state.pixels(exemplars), report.step, warn)
+                    self._event(warn, event="glance", step=report.step, **self._glance(triangle, state, exemplars))
             ending = "finished"
         except TexsynError as error:
             ending = "diverged" if error.exit is Exit.DIVERGED else "failed"
@@ -309,6 +310,12 @@ class Run:
         names = self.names()
         self._write("card.json" if len(names) == 1 else f"card-{names[exemplar]}.json", card.plain())
         return card
+
+    def _glance(self, triangle: Triangle, state: State, exemplars: Sequence[Exemplar]) -> dict[str, float]:
+        frames = triangle.modality.window[0] if triangle.modality.moving else None
+        sample = quality.arrays(sampling.sample(triangle, frames=frames)[0])
+        found = quality.glance(sample, quality.arrays(state.pixels(exemplars)[0]))
+        return {name: round(value, 4) for name, value in found.items()}
 
     def events(self) -> list[dict[str, Any]]:
         """What happened so far: start, steps with the five terms, warnings, the end. Broken lines are left out."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_IN_TIME, _IN_SPACE = 8, 12  # bands along time, and along the radius in space
+_IN_TIME, _IN_SPACE = 6, 16  # bands along time, and along each axis of space
 
 
 def equaliser(made: Tensor, real: Tensor, axes: Sequence[str], size: Sequence[int], gain: float) -> Tensor:
@@ -60,15 +60,16 @@ def stillness(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def bands(axes: Sequence[str], grid: Sequence[int], device: torch.device) -> Tensor:
-    """`*grid` -> the index of each frequency's band."""
-    squared, band = torch.zeros((), device=device), torch.zeros((), dtype=torch.long, device=device)
+    """`*grid` -> the index of each frequency's band: a box of frequencies along every axis, whatever their sign.
+
+    Boxes, not rings: what strides leave lies along the axes, and rings would average it with what lies between them.
+    """
+    band = torch.zeros((), dtype=torch.long, device=device)
     for index, (axis, size) in enumerate(zip(axes, grid, strict=True)):
+        count = _IN_TIME if axis == "t" else _IN_SPACE
         frequency = torch.fft.fftfreq(size, device=device).abs().view(-1, *(1,) * (len(axes) - 1 - index))
-        if axis == "t":
-            band = band + _IN_SPACE * (frequency * 2 * _IN_TIME).long().clamp(max=_IN_TIME - 1)
-        else:
-            squared = squared + frequency.square()
-    return band + (squared.sqrt() * 2**0.5 * _IN_SPACE).long().clamp(max=_IN_SPACE - 1)
+        band = band * count + (frequency * 2 * count).long().clamp(max=count - 1)
+    return band
 
 
 def band_power(textures: Tensor, index: Tensor) -> Tensor:

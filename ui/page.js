@@ -9,6 +9,11 @@ document.addEventListener("paste", (event) => {
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });
 
+// Clips in the preview loop at the chosen speed.
+window.texsynSpeed = 1;
+window.texsynPlay = () => document.querySelectorAll(".videos video").forEach((v) => (v.playbackRate = window.texsynSpeed));
+document.addEventListener("loadedmetadata", window.texsynPlay, true);
+
 const shift = (tile, x, y) => {
   const at = [(+tile.dataset.x || 0) + x, (+tile.dataset.y || 0) + y];
   [tile.dataset.x, tile.dataset.y] = at;

@@ -26,12 +26,29 @@ SECRET = "texsyn"  # of what a browser remembers: one run's id, so that a restar
 
 
 def theme() -> gr.Theme:
-    """Calm, in the system's own fonts."""
-    return gr.themes.Soft(
+    """Calm, in the system's own fonts, with enough contrast for every eye."""
+    made = gr.themes.Soft(
         primary_hue="teal",
         neutral_hue="stone",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    )
+    strong, light = "*primary_800", "*primary_200"
+    return made.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_label_text_color=strong,
+        block_label_text_color_dark=light,
+        block_title_text_color=strong,
+        block_title_text_color_dark=light,
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        link_text_color=strong,
     )
 
 
@@ -89,9 +106,11 @@ def build(studio: Studio) -> gr.Blocks:
         opened = app.load(lambda name: choices(name), [watched], [*chosen], **QUIET)
         opened.then(watch["look"], watch["asks"], watch["shows"], **QUIET)
         watch["run"].input(lambda name: name, watch["run"], watched, **QUIET)
-        library_tab.select(lambda name: choices(name)[3], library["run"], library["run"], **QUIET)
+        looked = library_tab.select(lambda name: choices(name)[3], library["run"], library["run"], **QUIET)
+        looked.then(library["shelved"], None, library["shelf"], **QUIET)
         for done in library["changes"]:
-            done.then(lambda name: choices(name), [watched], [*chosen], **QUIET)
+            again = done.then(lambda name: choices(name), [watched], [*chosen], **QUIET)
+            again.then(library["shelved"], None, library["shelf"], **QUIET)
         _endpoints(studio)
     return app
 
@@ -134,6 +153,11 @@ def _start_page(studio: Studio) -> dict[str, Any]:
                 with gr.Row():
                     first = gr.Number(0, label="Clip: first frame", precision=0, minimum=0)
                     count = gr.Number(0, label="Clip: number of frames (0: all)", precision=0, minimum=0)
+                with gr.Row():
+                    left = gr.Number(0, label="Crop: left", precision=0, minimum=0)
+                    top = gr.Number(0, label="Crop: top", precision=0, minimum=0)
+                    wide = gr.Number(0, label="Crop: width (0: all)", precision=0, minimum=0)
+                    high = gr.Number(0, label="Crop: height (0: all)", precision=0, minimum=0)
                 again = gr.Button("Read it again with these", size="sm")
         with gr.Column():
             understood = gr.HTML("", elem_id="understood")
@@ -152,7 +176,7 @@ def _start_page(studio: Studio) -> dict[str, Any]:
                 masked = gr.Button("Leave this out", size="sm")
             begin = gr.Button("Start learning", variant="primary", elem_id="begin")
 
-    settings = [kind, recipe, seed, side, first, count]
+    settings = [kind, recipe, seed, side, first, count, left, top, wide, high]
 
     def prepared(path: str, old: str, *values: Any, painted: Any = None) -> list[Any]:
         if not path:
@@ -162,6 +186,8 @@ def _start_page(studio: Studio) -> dict[str, Any]:
         begin_at, frames = int(values[4] or 0), values[5]
         if begin_at or frames:
             how["frames"] = f"{begin_at}:{begin_at + int(frames) if frames else ''}"
+        if values[8] and values[9]:
+            how["crop"] = "{2}x{3}+{0}+{1}".format(*(int(each or 0) for each in values[6:10]))
         if painted is not None:
             how["mask"] = str(painted)
         run = studio.prepare([Path(path)], **how)
@@ -271,7 +297,7 @@ def _watch_page(studio: Studio) -> dict[str, Any]:
             _state(status),
             pictures if pictures else (None if name != before[0] else gr.skip()),
             _curves(status) if mark != before else gr.skip(),
-            _card(found) if mark != before or not status.working else gr.skip(),
+            _card(found, status) if mark != before or not status.working else gr.skip(),
             mark,
             *_able(status),
         ]
@@ -351,10 +377,20 @@ def _curves(status: texsyn.Status) -> str:
     )
 
 
-def _card(run: texsyn.Run) -> str:
-    lines = run.card_words()
+_MEASURES = {"swd": "distance", "sharp": "sharpness", "lsd": "distance (dB)"}
+
+
+def _card(run: texsyn.Run, status: texsyn.Status) -> str:
+    lines = [] if status.working else run.card_words()
     if not lines:
-        return "<p class='quiet'>The quality card appears when learning ends.</p>"
+        rows = "".join(
+            f"<tr><th scope='row'>step {event['step']}</th>"
+            + "".join(f"<td>{_MEASURES[name]} {event[name]:.3f}</td>" for name in _MEASURES if name in event)
+            + "</tr>"
+            for event in status.glances[-6:]
+        )
+        told = "The quality card appears when learning ends. So far (distance falls, sharpness nears 1):"
+        return f"<p class='quiet'>{told}</p><table class='card'>{rows}</table>"
     rows = "".join(
         f"<tr><th scope='row'>{html.escape(word)}</th><td>{html.escape(rest.strip())}</td></tr>"
         for word, _, rest in (line.partition(" ") for line in lines)
@@ -382,6 +418,7 @@ def _sample_page(studio: Studio) -> dict[str, Any]:
     with gr.Row():
         with gr.Column():
             times = gr.Radio(["1 x 1", "2 x 2", "3 x 3"], value="2 x 2", label="Tiled preview: drag it")
+            speed = gr.Slider(0.25, 2.0, value=1.0, step=0.25, label="Speed of clips", elem_id="speed")
             tiled = gr.HTML("<p class='quiet'>Choose one of the textures.</p>", elem_id="tiled")
         with gr.Column():
             format = gr.Dropdown(list(FORMATS[False]), value="png", label="Format")
@@ -440,6 +477,7 @@ def _sample_page(studio: Studio) -> dict[str, Any]:
     alike.click(like, [run, page, selected, *sizes], [grid, page, near], **PRIVATE)
     grid.select(chosen, [run, times, near, *sizes], [selected, tiled], **QUIET)
     times.change(retiled, [run, times, selected, near, *sizes], tiled, **QUIET)
+    speed.change(None, speed, None, js="speed => { window.texsynSpeed = speed; window.texsynPlay(); }", **QUIET)
     save.click(saved, [run, selected, format, *sizes], file, **PRIVATE)
     return {"run": run}
 
@@ -520,9 +558,12 @@ def _more_page(studio: Studio) -> dict[str, Any]:
 
 
 def _library_page(studio: Studio) -> dict[str, Any]:
+    shelf = gr.Gallery(
+        label="Runs", columns=4, height=240, interactive=False, allow_preview=False, object_fit="cover", elem_id="shelf"
+    )
     run = gr.Dropdown([], label="Run", interactive=True, elem_id="kept")
     about = gr.HTML("", elem_id="about")
-    sheet = gr.Image(label="Newest samples", interactive=False, buttons=[], elem_id="sheet")
+    sheet = gr.HTML("", elem_id="sheet")
     with gr.Row():
         title = gr.Textbox(label="Title", max_length=80)
         rename = gr.Button("Rename", elem_id="rename")
@@ -533,7 +574,7 @@ def _library_page(studio: Studio) -> dict[str, Any]:
 
     def shown(name: str | None) -> list[Any]:
         if not name:
-            return ["<p class='quiet'>No runs yet.</p>", None, ""]
+            return ["<p class='quiet'>No runs yet.</p>", "", ""]
         try:
             found = studio.run(name)
             status, path = texsyn.status(found), studio.sheet(found)
@@ -543,12 +584,10 @@ def _library_page(studio: Studio) -> dict[str, Any]:
                 f"Recipe {html.escape(str(found.content.get('recipe_name')))}, seed {found.recipe.seed}.</p>"
             )
         except TexsynError as error:
-            return [f"<p>{html.escape(str(error))}</p>", None, ""]
-        copied = None
-        if path:
-            copied = studio.file(".png")
-            shutil.copyfile(path, copied)
-        return [text, str(copied) if copied else None, found.title]
+            return [f"<p>{html.escape(str(error))}</p>", "", ""]
+        data = base64.b64encode(path.read_bytes()).decode() if path else ""
+        picture = f"<img alt='the exemplar, and its newest samples' src='data:image/png;base64,{data}'>" if data else ""
+        return [text, picture, found.title]
 
     @_said
     def renamed(name: str, text: str) -> None:
@@ -569,13 +608,21 @@ def _library_page(studio: Studio) -> dict[str, Any]:
             raise TexsynError("this file says nothing of texsyn: not made by it, or made without metadata")
         return found
 
+    def shelved() -> list[tuple[str, str]]:
+        return [(str(path), title) for title, name in studio.runs() if (path := studio.cover(name)) is not None]
+
+    def taken(event: gr.SelectData) -> Any:
+        known = [name for _, name in studio.runs() if studio.cover(name) is not None]
+        return known[event.index] if event.index < len(known) else gr.skip()
+
     run.change(shown, run, [about, sheet, title], **QUIET)
+    shelf.select(taken, None, run, **QUIET)
     changes = [
         rename.click(renamed, [run, title], None, **PRIVATE),
         delete.click(deleted, run, None, js=_confirmed("Delete this run and all that it learnt?"), **PRIVATE),
     ]
     made.change(read, made, origin, **PRIVATE)
-    return {"run": run, "changes": changes}
+    return {"run": run, "changes": changes, "shelf": shelf, "shelved": shelved}
 
 
 # ------------------------------------------------------------ for other programs

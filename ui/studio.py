@@ -35,6 +35,7 @@ class Studio:
             if time.time() - draft.stat().st_mtime > _DRAFT_AGE:
                 shutil.rmtree(draft, ignore_errors=True)
         self.triangle = lru_cache(maxsize=4)(self._load)
+        self.covers = lru_cache(maxsize=256)(self._cover)
         self.picture = lru_cache(maxsize=256)(self._sample)
 
     # ------------------------------------------------------------ runs
@@ -111,6 +112,19 @@ class Studio:
             return sheet[:height], sheet[height : 2 * height]
         width = sheet.shape[1] // 4
         return sheet[:height, :width], sheet[:height, width : 2 * width]
+
+    def cover(self, name: str) -> Path | None:
+        """A sample of a run for the shelf, as a file that may be shown; None where there is none yet."""
+        run = self.run(name)
+        sheet = self.sheet(run)
+        return self.covers(name, sheet.name) if sheet else None
+
+    def _cover(self, name: str, sheet: str) -> Path:
+        pictures = self.compared(self.run(name))
+        assert pictures is not None
+        path, sample = self.file(".png"), pictures[1]
+        Image.fromarray(sample[:, : sample.shape[0]]).save(path)
+        return path
 
     # ------------------------------------------------------------ textures
 
