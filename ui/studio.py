@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import texsyn
-from texsyn import End, Exemplar, Run, Status, TexsynError, Triangle
+from texsyn import End, Run, Status, TexsynError, Triangle
 
 SHIPPED = Path(__file__).resolve().parent.parent / "videos"
 FORMATS = {False: ("png", "jpg", "webp"), True: ("mp4", "gif", "webp", "frames", "sheet")}
@@ -215,6 +215,3 @@ def told(status: Status) -> str:
         "diverged": f"Diverged after {steps}: {status.message}",
         "failed": f"Failed: {status.message or 'see log.txt in the run folder'}",
     }[status.state]
-
-
-__all__ = ["FORMATS", "SHIPPED", "Exemplar", "Studio", "duration", "told"]
