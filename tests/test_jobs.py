@@ -7,9 +7,10 @@ import sys
 import time
 
 import pytest
+import torch
 from conftest import draw
 
-from texsyn import Run, TexsynError, jobs, media, recipe_for
+from texsyn import Run, TexsynError, jobs, media, recipe_for, write
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +114,15 @@ def test_an_upload_is_read_in_a_process_of_its_own(tmp_path):
     with pytest.raises(TexsynError, match="cannot be read as a PNG picture"):
         jobs.prepare([tmp_path / "broken.png"], tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_what_made_a_texture_is_read_the_same_way(tmp_path):
+    texture = torch.zeros(3, 8, 8)
+    write(texture, tmp_path / "--made.png", metadata={"seed": 7})
+    assert jobs.origin(tmp_path / "--made.png") == {"seed": 7}
+    draw(tmp_path / "waves.png")
+    with pytest.raises(TexsynError, match="says nothing of texsyn"):
+        jobs.origin(tmp_path / "waves.png")
 
 
 def test_reading_has_limits(tmp_path, monkeypatch):

@@ -275,6 +275,8 @@ def test_a_clip_is_trimmed_learnt_and_looped(browser, server):
     visit.until("#state", "Learning")
     page.locator("#pause").click()
     visit.until("#state", "What was learnt is kept")
+    page.locator("#finish").click()
+    visit.until("#state", "Finished")
     visit.tab("Sample")
     page.locator("#make").click()
     page.wait_for_selector("#grid video")

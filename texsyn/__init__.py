@@ -43,11 +43,11 @@ _WHERE = {
     "Run": "runs",
     "Status": "jobs",
     "prepare": "jobs",
+    "origin": "jobs",
     "start": "jobs",
     "status": "jobs",
     "stop": "jobs",
     "remarks": "media",
-    "read_metadata": "writing",
     "save": "models",
     "load": "runs",
 }
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from texsyn.errors import TexsynError
     from texsyn.exporting import export
     from texsyn.inference import complete, reconstruct
-    from texsyn.jobs import Status, prepare, start, status, stop
+    from texsyn.jobs import Status, origin, prepare, start, status, stop
     from texsyn.media import Exemplar, read, read_all, read_like, remarks, together
     from texsyn.modality import MODALITIES
     from texsyn.models import save
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from texsyn.sampling import End, across, bands, between, morph, sample, target
     from texsyn.training import Report, create, fit
     from texsyn.triangle import Triangle
-    from texsyn.writing import read_metadata, write, write_bands
+    from texsyn.writing import write, write_bands
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ a process identifier that is used anew is never mistaken for a fit.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -55,11 +56,26 @@ def prepare(files: Sequence[Path], out: Path, options: Sequence[str] = ()) -> Ru
     options: of `texsyn fit`, such as `["--minutes", "3"]`. Raises TexsynError with that command's exit code and words,
     or exit 3 when it takes too much time or memory.
     """
-    paths = [str(Path(file).resolve()) for file in files]  # absolute, so that none is taken for an option
-    command = [sys.executable, "-m", "texsyn", "fit", *options, "--prepare", "--out", str(out.resolve()), "--", *paths]
+    _limited("fit", *options, "--prepare", "--out", str(out.resolve()), "--", *_absolute(files))
+    return Run.open(out)
+
+
+def origin(file: Path) -> dict[str, Any]:
+    """What made a texture, read as `prepare` reads. Raises TexsynError for a file that does not say."""
+    found: dict[str, Any] = json.loads(_limited("info", "--json", "--", *_absolute([file])))
+    return found
+
+
+def _absolute(files: Sequence[Path]) -> list[str]:
+    """Paths that no command takes for options."""
+    return [str(Path(file).resolve()) for file in files]
+
+
+def _limited(*arguments: str) -> str:
+    """What a command of texsyn prints, run with limits on memory and time."""
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "texsyn", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -72,11 +88,10 @@ def prepare(files: Sequence[Path], out: Path, options: Sequence[str] = ()) -> Ru
         raise TexsynError(f"reading took more than {_SECONDS} seconds") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("texsyn: ")]
-        known = done.returncode in list(Exit) and lines and done.returncode != Exit.BUG
-        if known:
+        if lines and done.returncode in set(Exit) - {Exit.BUG}:
             raise TexsynError(lines[-1].removeprefix("texsyn: "), Exit(done.returncode))
         raise TexsynError("this file cannot be read: its decoder failed, or it takes too much memory or time")
-    return Run.open(out)
+    return done.stdout
 
 
 def _limit() -> None:

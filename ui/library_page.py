@@ -61,10 +61,7 @@ def library_page(studio: Studio) -> dict[str, Any]:
     def read(path: str | None) -> Any:
         if not path:
             return None
-        found = texsyn.read_metadata(Path(path))
-        if found is None:
-            raise TexsynError("this file says nothing of texsyn: not made by it, or made without metadata")
-        return found
+        return texsyn.origin(Path(path))
 
     def shelved() -> list[tuple[str, str]]:
         return [(str(path), title) for title, name in studio.runs() if (path := studio.cover(name)) is not None]
