@@ -119,7 +119,7 @@ def test_three_bad_steps_in_a_row_go_back_to_the_last_checkpoint_at_half_the_rat
 
 
 def test_a_fit_that_keeps_diverging_gives_up_with_the_last_good_weights(exemplar, recipe, monkeypatch):
-    recipe = replace(recipe, anneal=0.0, penalty_end=1.0)  # the same steps, however long the run is to be
+    recipe = replace(recipe, anneal=0.0)  # the same steps, however long the run is to be
     good, _ = learn(exemplar, replace(recipe, steps=3))
     spoil(monkeypatch, set(range(3, 1000)))
     triangle = create(exemplar, recipe)
@@ -219,17 +219,32 @@ def test_the_rate_stays_and_then_falls_to_zero(exemplar, recipe):
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
 
-def test_the_penalty_falls_over_the_middle_of_the_run(exemplar, recipe):
-    recipe = replace(recipe, steps=10, penalty=0.4, penalty_end=0.25)
-    found = [training.penalty_at(recipe, done) for done in (0, 0.2, 0.5, 0.8, 1)]
-    assert found == pytest.approx([0.4, 0.4, 0.2, 0.1, 0.1])
-    states = {}
-    for end in (1.0, 0.01):
-        triangle = create(exemplar, recipe)
-        for report in fit(triangle, exemplar, replace(recipe, penalty_end=end)):
-            states[end, report.step] = weights(triangle.energy)
-    assert equal(states[1.0, 3], states[0.01, 3])  # the third step is at a fifth of the way
-    assert not equal(states[1.0, 9], states[0.01, 9])
+@pytest.mark.parametrize("modality", ["still"], indirect=True)
+def test_the_penalty_is_steered_to_the_slope_that_is_asked_for(exemplar, recipe):
+    """Where it has time to: a higher goal leaves the energy steeper."""
+    recipe = replace(recipe, steps=300, rate=2e-3, penalty=0.05, penalty_every=1, anneal=0.0)
+    _, reports = learn(exemplar, replace(recipe, steps=20, slope=0.0))
+    assert reports[-1].state.strength == 1
+    slopes = []
+    for goal in (0.5, 8.0):
+        triangle, reports = learn(exemplar, replace(recipe, slope=goal))
+        x = crops(exemplar.pixels, exemplar.modality.window, 16, training.random(0, "crop", 0))
+        with torch.no_grad():
+            slopes.append(float(triangle.energy.with_gradient(x)[1].square().mean()))
+        assert reports[-1].state.strength != 1
+    assert slopes[1] > 2 * slopes[0]
+
+
+def test_steering_pushes_back(exemplar, recipe):
+    state = training.begin(create(exemplar, recipe), recipe, [exemplar])
+    training._steer(state, replace(recipe, slope=10.0), 5.0)
+    assert 0.98 < state.strength < 1
+    state.strength = 1.0
+    training._steer(state, replace(recipe, slope=10.0), 1e9)
+    assert 1 < state.strength < 1.05
+    for _ in range(1000):
+        training._steer(state, replace(recipe, slope=10.0), 0.0)
+    assert state.strength == 0.02
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Recipe(Objective):
     anneal: float = _option(0.3, "last share of the run over which the rate falls to zero")
     averaging: float = _option(0.97, "decay of the running average of the generator; 0 takes the last weights")
     penalty_every: int = _option(2, "steps from one gradient penalty to the next")
-    penalty_end: float = _option(0.25, "what is left of the penalty at the end of the run, as a share")
+    slope: float = _option(20.0, "mean squared slope of the energy that its penalty is steered to; 0 keeps the penalty")
     checkpoint_every: int = _option(100, "steps from one checkpoint to the next")
     equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
     tone: bool = _option(True, "samples of stills get the exemplar's mean and covariance of colours")
@@ -54,7 +54,7 @@ RECIPES: dict[str, Recipe] = {
         steps=8000,
         weight_decay=5e-4,
         anneal=0.0,
-        penalty_end=1.0,
+        slope=0.0,
         equalise=0.0,
         tone=False,
         steady=False,
@@ -71,10 +71,10 @@ def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
     return recipe
 
 
-# A clip's window holds 2.6 times a still's values, so it takes fewer steps; and with a penalty that falls it shakes.
+# A clip's window holds 2.6 times a still's values, so it takes fewer steps; and with a weaker penalty it shakes.
 _BY_KIND: dict[tuple[str, bool], dict[str, Any]] = {
-    ("fast", True): {"steps": 1200, "equalise": 2.0, "penalty_end": 1.0},
-    ("best", True): {"steps": 5000, "equalise": 2.0, "penalty_end": 1.0},
+    ("fast", True): {"steps": 1200, "equalise": 2.0, "slope": 0.0},
+    ("best", True): {"steps": 5000, "equalise": 2.0, "slope": 0.0},
     ("paper", True): {"steps": 5000},
 }
 
@@ -90,7 +90,7 @@ def check_recipe(recipe: Recipe) -> None:
         "sigma": (1e-3, 10.0),
         "width": (0.05, 8.0),
         "penalty_every": (1, 1000),
-        "penalty_end": (1e-6, 1.0),
+        "slope": (0.0, 1e6),
         "checkpoint_every": (1, 1_000_000),
         "anneal": (0.0, 1.0),
         "averaging": (0.0, 0.99999),

@@ -218,6 +218,7 @@ class Run:
                 checked = {
                     "step": models.number_in(numbers, "step", int, 1, 2**53, folder),
                     "seconds": models.number_in(numbers, "seconds", float, 0, 1e12, folder),
+                    "strength": models.number_in(numbers, "strength", float, 0, 1e6, folder),
                     "caution": models.number_in(numbers, "caution", float, 0, 1, folder),
                     "rollbacks": models.number_in(numbers, "rollbacks", int, 0, 1e6, folder),
                     "bad": models.number_in(numbers, "bad", int, 0, 1e6, folder),

@@ -23,7 +23,8 @@ from texsyn.triangle import TERMS, Triangle
 NETWORKS = ("generator", "posterior", "energy")
 _STRETCH = 1.5  # by which a sample's contrast is raised at most
 _ESTIMATE_RATE = 0.1  # by which an estimate of what is missing moves towards each new reconstruction
-_FALL = (0.2, 0.8)  # share of the run over which the penalty falls
+_STEER = (0.02, 3.0)  # rate at which the penalty follows the energy's slope, and the excess it heeds at most
+_STRENGTHS = (0.02, 4.0)  # of the penalty, as shares of the recipe's
 _GIVE_UP = 6  # roll-backs before a fit is declared diverged
 
 
@@ -60,6 +61,7 @@ class State:
     step: int = 0
     seconds: float = 0.0
     caution: float = 1.0  # factor on the learning rate, halved at each roll-back
+    strength: float = 1.0  # factor on the penalty
     rollbacks: int = 0
     bad: int = 0  # steps skipped in a row because something was not finite
     estimates: dict[int, Tensor] = field(default_factory=dict)  # exemplars with what is missing in them re-estimated
@@ -79,7 +81,7 @@ class State:
 
     def numbers(self) -> dict[str, float | int]:
         """Every number of the state."""
-        return {name: getattr(self, name) for name in ("step", "seconds", "caution", "rollbacks", "bad")}
+        return {name: getattr(self, name) for name in ("step", "seconds", "caution", "strength", "rollbacks", "bad")}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Take on the tensors and numbers of another state of the same fit."""
@@ -189,14 +191,16 @@ def progress(state: State, recipe: Recipe) -> float:
     return min(1.0, done)
 
 
-def penalty_at(recipe: Recipe, done: float) -> float:
-    """The penalty's weight when a share `done` of the run lies behind.
+def _steer(state: State, recipe: Recipe, roughness: float) -> None:
+    """Bring the penalty nearer to the strength at which the energy has the slope that the recipe asks for.
 
-    The better textures are, the weaker the energy's slope between them and the data, while the reconstruction pulls as
-    before. So the penalty falls over the middle of the run, and the slope keeps its strength.
+    The better textures are, the weaker is the slope that a fixed penalty leaves between them and the data, while the
+    reconstruction pulls as before. A penalty that is the multiplier of a constraint on the slope keeps the energy's
+    say, and grows again where the energy runs away.
     """
-    fallen = min(1.0, max(0.0, (done - _FALL[0]) / (_FALL[1] - _FALL[0])))
-    return recipe.penalty * math.exp(fallen * math.log(recipe.penalty_end))
+    excess = min(_STEER[1], roughness / recipe.slope) - 1
+    low, high = _STRENGTHS
+    state.strength = min(high, max(low, state.strength * math.exp(_STEER[0] * excess)))
 
 
 def settle(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None:
@@ -353,9 +357,10 @@ def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[s
     noise = _noise(triangle, recipe.batch, recipe.seed, "posterior", state.step)
     for optimiser in state.optimisers.values():
         optimiser.zero_grad(set_to_none=True)
-    penalty = penalty_at(recipe, progress(state, recipe))
+    penalty = recipe.penalty * state.strength
     penalised = penalty > 0 and state.step % recipe.penalty_every == 0
     terms: dict[str, float] = dict.fromkeys(TERMS, 0.0)
+    roughness = 0.0
     decoded = []
     for part in range(parts):
         chunk = slice(part * recipe.batch // parts, (part + 1) * recipe.batch // parts)
@@ -368,6 +373,7 @@ def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[s
         _backward((losses.loss / size + penalty * recipe.penalty_every * losses.roughness) * share)
         found = losses.terms
         decoded.append(losses.decoded)
+        roughness += share * float(losses.roughness.detach())
         for name, value in found.items():
             terms[name] += share * float(value.detach())
     terms = {name: terms[name] for name in TERMS if name in found}
@@ -375,6 +381,8 @@ def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[s
     trouble = _trouble(state, terms)
     if not trouble:
         _update(state, recipe)
+        if penalised and recipe.slope:
+            _steer(state, recipe, roughness)
         if visible is not None:
             data.estimate(chosen, torch.cat([each for each in decoded if each is not None]))
     return terms, trouble

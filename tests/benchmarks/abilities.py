@@ -168,7 +168,7 @@ def occlusions(options: argparse.Namespace) -> str:
             filled = {}
             for objective in ("triangle", "vae"):
                 triangle, _ = learnt(masked, options.steps, objective)
-                for refine in (0, 100):
+                for refine in (0, options.refine):
                     made = inference.complete(triangle, blank, hidden, refine=refine)
                     filled[f"{objective}{', refined' if refine else ''}"] = made
             picture = np.ascontiguousarray(writing.to_uint8(blank)[0])
@@ -195,8 +195,8 @@ def occlusions(options: argparse.Namespace) -> str:
         "smooth continuation",
     ]
     said = (
-        f"Learnt in {options.steps} steps from what is visible, then completed. Mean absolute error of the hidden "
-        "values, as a share of their range; a blur scores well at it, so look at the pictures (`--pictures FOLDER`), "
+        f"Learnt in {options.steps} steps from what is visible, then completed (refined: {options.refine} steps). Mean "
+        "absolute error of the hidden values, as a share of their range; a blur scores well at it, so look at the pictures (`--pictures FOLDER`), "
         "too.\n\n"
     )
     return said + table(head, rows)
@@ -234,7 +234,7 @@ def hidden_clips(options: argparse.Namespace) -> str:
             triangle, _ = learnt(masked, options.clip_steps)
             methods = {
                 "triangle": inference.complete(triangle, truth, hidden, refine=0),
-                "triangle, refined": inference.complete(triangle, truth, hidden, refine=100),
+                "triangle, refined": inference.complete(triangle, truth, hidden, refine=options.refine),
                 "linear in time": in_time(truth, hidden),
             }
             original = quality.arrays(truth)
@@ -263,7 +263,7 @@ def reconstruction(options: argparse.Namespace) -> str:
         exemplar = media.Exemplar(seen, whole.modality)
         for objective in ("triangle", "vae"):
             triangle, _ = learnt(exemplar, options.steps, objective)
-            for refine in (0, 100):
+            for refine in (0, options.refine):
                 errors = [
                     float((inference.reconstruct(triangle, x, refine=refine) - x).square().mean()) / 4
                     for x in (seen, unseen)
@@ -388,6 +388,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--steps", type=int, default=400, help="of each fit to a still with holes, or to half a photo")
     parser.add_argument("--clip-steps", type=int, default=400)
+    parser.add_argument("--refine", type=int, default=100, help="steps of descent on the latent field, where refined")
     parser.add_argument("--pair-steps", type=int, default=3000)
     parser.add_argument("--stills", nargs="*", default=["pebbles"])
     parser.add_argument("--clips", nargs="*", default=["water"])
@@ -402,7 +403,7 @@ def main() -> None:
 def store(name: str, text: str, options: argparse.Namespace) -> None:
     """Put a section's table in the place of its old one."""
     command = f"python tests/benchmarks/abilities.py {name}"
-    for option in ("steps", "clip_steps", "pair_steps"):
+    for option in ("steps", "clip_steps", "pair_steps", "refine"):
         command += f" --{option.replace('_', '-')} {getattr(options, option)}"
     when, threads = time.strftime("%Y-%m-%d"), torch.get_num_threads()
     machine = f"{when}, {platform.machine()}, {threads} thread(s), torch {torch.__version__}"
