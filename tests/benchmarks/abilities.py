@@ -196,8 +196,8 @@ def occlusions(options: argparse.Namespace) -> str:
     ]
     said = (
         f"Learnt in {options.steps} steps from what is visible, then completed (refined: {options.refine} steps). Mean "
-        "absolute error of the hidden values, as a share of their range; a blur scores well at it, so look at the pictures (`--pictures FOLDER`), "
-        "too.\n\n"
+        "absolute error of the hidden values, as a share of their range; a blur scores well at it, so look at the "
+        "pictures (`--pictures FOLDER`), too.\n\n"
     )
     return said + table(head, rows)
 
