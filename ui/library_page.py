@@ -17,7 +17,14 @@ from texsyn import TexsynError
 
 def library_page(studio: Studio) -> dict[str, Any]:
     shelf = gr.Gallery(
-        label="Runs", columns=4, height=240, interactive=False, allow_preview=False, object_fit="cover", elem_id="shelf"
+        label="Runs",
+        columns=4,
+        height=240,
+        interactive=False,
+        allow_preview=False,
+        object_fit="cover",
+        fit_columns=False,
+        elem_id="shelf",
     )
     run = gr.Dropdown([], label="Run", interactive=True, elem_id="kept")
     about = gr.HTML("", elem_id="about")
@@ -77,4 +84,11 @@ def library_page(studio: Studio) -> dict[str, Any]:
         delete.click(deleted, run, None, js=confirmed("Delete this run and all that it learnt?"), **PRIVATE),
     ]
     made.change(read, made, origin, **PRIVATE)
-    return {"run": run, "changes": changes, "shelf": shelf, "shelved": shelved}
+    return {
+        "run": run,
+        "changes": changes,
+        "shelf": shelf,
+        "shelved": shelved,
+        "shown": shown,
+        "shows": [about, sheet, title],
+    }

@@ -26,7 +26,13 @@ def sample_page(studio: Studio) -> dict[str, Any]:
         make = gr.Button("New textures", variant="primary", elem_id="make")
         alike = gr.Button("More like the chosen one", elem_id="alike")
     grid = gr.Gallery(
-        label="New textures", columns=4, interactive=False, allow_preview=False, object_fit="contain", elem_id="grid"
+        label="New textures",
+        columns=4,
+        interactive=False,
+        allow_preview=False,
+        object_fit="contain",
+        fit_columns=False,
+        elem_id="grid",
     )
     with gr.Row():
         with gr.Column():

@@ -35,6 +35,7 @@ def start_page(studio: Studio) -> dict[str, Any]:
                 height=240,
                 interactive=False,
                 allow_preview=False,
+                fit_columns=False,
                 elem_id="shipped",
             )
             length = gr.Radio(list(LENGTHS), value="3 minutes", label="How long may it learn?")
