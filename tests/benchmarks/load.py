@@ -41,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--runs", type=Path, help="folder for the run, to look at afterwards")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -49,19 +50,20 @@ def main() -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, str(ROOT / "ui" / "app.py"), "--port", str(port), "--runs", str(folder / "runs")]
+        runs = options.runs or folder / "runs"
+        command = [sys.executable, str(ROOT / "ui" / "app.py"), "--port", str(port), "--runs", str(runs)]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            print(report(options, server, f"http://127.0.0.1:{port}", folder))
+            print(report(options, server, f"http://127.0.0.1:{port}", folder, runs))
         finally:
-            for path in (folder / "runs").iterdir():
+            for path in runs.iterdir():
                 if (path / "run.json").exists():
                     texsyn.stop(texsyn.Run.open(path))
             server.terminate()
             server.wait(30)
 
 
-def report(options: argparse.Namespace, server: subprocess.Popen[bytes], address: str, folder: Path) -> str:
+def report(options: argparse.Namespace, server: subprocess.Popen[bytes], address: str, folder: Path, runs: Path) -> str:
     while True:
         try:
             urllib.request.urlopen(address, timeout=5).close()
@@ -74,7 +76,7 @@ def report(options: argparse.Namespace, server: subprocess.Popen[bytes], address
     clients = [Client(address, verbose=False) for _ in range(options.clients)]
     for client in clients:
         client.predict(run=run, api_name="/status")
-    before = resident(server.pid), files(folder / "runs" / run), _temporary(folder)
+    before = resident(server.pid), files(runs / run), _temporary(folder)
     taken: list[float] = []
     failed: list[str] = []
     end = time.monotonic() + 60 * options.minutes
@@ -94,7 +96,7 @@ def report(options: argparse.Namespace, server: subprocess.Popen[bytes], address
     for thread in threads:
         thread.join()
     status = first.predict(run=run, api_name="/status")
-    after = resident(server.pid), files(folder / "runs" / run), _temporary(folder)
+    after = resident(server.pid), files(runs / run), _temporary(folder)
     middle, late, last = (1000 * float(np.percentile(taken, share)) for share in (50, 95, 100))
     machine = f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores"
     command = f"python tests/benchmarks/load.py --clients {options.clients} --minutes {options.minutes:g}"
