@@ -47,9 +47,11 @@ class Ours:
         size = [2 * n if same else n for n, same in zip(modality.window, modality.stationary, strict=True)]
         self.pixels = torch.rand(modality.channels, *size) * 2 - 1
         self.recipe = self.change(recipe)
+        exemplar = Exemplar(self.pixels, modality)
         with self.context():
-            triangle = training.create(Exemplar(self.pixels, modality), self.recipe)
-        self.state = training.begin(triangle, self.recipe)
+            triangle = training.create(exemplar, self.recipe)
+        self.state = training.begin(triangle, self.recipe, [exemplar])
+        self.data = training._Data.of(self.state, [exemplar])
 
     def change(self, recipe: recipes.Recipe) -> recipes.Recipe:
         return recipe
@@ -58,7 +60,7 @@ class Ours:
         with self.context():
             start = time.perf_counter()
             for _ in range(steps):
-                training._step(self.state, self.pixels, self.recipe, 1)
+                training._step(self.state, self.data, self.recipe, 1)
             return (time.perf_counter() - start) / steps
 
 
