@@ -194,10 +194,25 @@ def test_a_hole_has_no_step_at_its_rim():
     flat = torch.full((3, 32, 32), 0.7)
     hidden = torch.zeros(1, 32, 32)
     hidden[:, 8:24, 8:24] = 1
-    done = inference.complete(triangle, flat, hidden, refine=0)
+    done = inference.complete(triangle, flat, hidden, refine=0, seed=None)
     decoded = inference.reconstruct(triangle, torch.where(hidden > 0, done, flat))
     rim = (done[:, 8, 8:24] - done[:, 7, 8:24]).abs().mean()
     assert rim < 0.5 * (decoded[:, 8, 8:24] - flat[:, 7, 8:24]).abs().mean()
+
+
+def test_a_large_hole_is_filled_anew_for_each_seed():
+    triangle = lively(Triangle(KINDS["still"], KINDS["still"].designs["local"], seed=1))
+    texture = torch.rand(3, 48, 48, generator=torch.Generator().manual_seed(0)) * 0.4 - 0.2
+    hidden = torch.zeros(1, 48, 48)
+    hidden[:, 8:40, 8:40] = 1
+    inside = (slice(None), slice(16, 32), slice(16, 32))
+    likeliest, one, other = (inference.complete(triangle, texture, hidden, seed=s, refine=20) for s in (None, 1, 2))
+    assert not torch.allclose(one[inside], other[inside], atol=0.02)
+    assert not torch.allclose(one[inside], likeliest[inside], atol=0.02)
+    assert torch.equal(one, inference.complete(triangle, texture, hidden, seed=1, refine=20))
+    small = torch.zeros(1, 48, 48)
+    small[:, 9, 9] = 1
+    assert torch.equal(inference._unknown(triangle, small[None]).any(), torch.tensor(False))
 
 
 def test_refining_finds_the_field_of_a_sample():

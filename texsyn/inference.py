@@ -6,7 +6,7 @@ gradient descent on -log p(x|z) - log p(z) over what is visible refines it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ def reconstruct(
     refine: steps of gradient descent over z. exemplar: number of the one that `x` is like, where the model knows
     several. Raises TexsynError (exit 3) for a size or channels that the networks cannot take.
     """
-    return _decoded(triangle, x, torch.zeros_like(x[:1]), refine, exemplar, sigma)
+    return _decoded(triangle, x, torch.zeros_like(x[:1]), refine, exemplar, sigma, None)
 
 
 def complete(
@@ -39,21 +39,33 @@ def complete(
     hidden: Tensor,
     *,
     refine: int = 100,
+    seed: int | None = 0,
     exemplar: int = 0,
     sigma: float = TRIANGLE.sigma,
 ) -> Tensor:
     """`x`, `channels *axes` in [-1, 1], with the positions where `hidden`, `1 *axes`, is 1 made by the generator.
 
+    Inside a hole that is larger than what a latent position makes, nothing says what was there: it is drawn from the
+    prior with `seed`, as a new texture is. None takes what is likeliest, which errs least and is a blur.
+
     The rest is as it was, bit for bit. At the rim of a hole the generator's error is continued into it (a membrane, as
     in Poisson image editing, Perez et al. 2003), so that it leaves no step. What is hidden is never looked at.
     Raises TexsynError (exit 3) as `reconstruct` does.
     """
-    decoded = _decoded(triangle, x, hidden, refine, exemplar, sigma)
+    decoded = _decoded(triangle, x, hidden, refine, exemplar, sigma, seed)
     inside = (decoded + holes.fill(x - decoded, hidden)).clamp(-1, 1)
     return torch.where(hidden > 0, inside, x)
 
 
-def _decoded(triangle: Triangle, x: Tensor, hidden: Tensor, refine: int, exemplar: int, sigma: float) -> Tensor:
+def _decoded(
+    triangle: Triangle,
+    x: Tensor,
+    hidden: Tensor,
+    refine: int,
+    exemplar: int,
+    sigma: float,
+    seed: int | None,
+) -> Tensor:
     sizes = _checked(triangle, x)
     padding = [part for size, full in zip(x.shape[:0:-1], sizes[::-1], strict=True) for part in (0, full - size)]
     hidden = F.pad(hidden.to(triangle.device), padding, value=1.0)[None]
@@ -66,10 +78,18 @@ def _decoded(triangle: Triangle, x: Tensor, hidden: Tensor, refine: int, exempla
             z, _variance = triangle.posterior(guess)
             made = _make(triangle, z, labels)
             guess = torch.where(hidden > 0, made, x)
+        centre = torch.zeros_like(z)  # of the prior, as the refinement takes it
+        if seed is not None:
+            unknown = _unknown(triangle, hidden)
+            drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
+            z = torch.where(unknown, drawn, z)
+            centre = torch.where(unknown, drawn, centre)
+        make = _make if seed is None else _make_anew
+        made = make(triangle, z, labels)
     if refine:
-        z = _refined(triangle, z, x[None], visible, labels, refine, sigma)
+        z = _refined(lambda z: make(triangle, z, labels), z, centre, x[None], visible, refine, sigma)
         with torch.no_grad():
-            made = _make(triangle, z, labels)
+            made = make(triangle, z, labels)
     kept = made[0]
     for axis, size in enumerate(_sizes(padding, sizes), start=1):
         kept = kept.narrow(axis, 0, size)
@@ -87,15 +107,36 @@ def _make(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
     return made
 
 
+def _unknown(triangle: Triangle, hidden: Tensor) -> Tensor:
+    """`1 latent_channels *latent_grid`: where nothing of what a latent position makes is visible."""
+    fields = []
+    for channels, grid in zip(triangle.design.latents, triangle.design.latent_grids, strict=True):
+        block = tuple(f // g for f, g in zip(triangle.factor, grid, strict=True))
+        share = layers.fold(hidden, block).mean(1, keepdim=True)  # of each position of this field that is hidden
+        fields.append(layers.fold(share.expand(-1, channels, *share.shape[2:]), grid))
+    return torch.cat(fields, 1) >= 1
+
+
+def _make_anew(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
+    """As samples are made: what is drawn from the prior looks like them, and what is encoded is refined."""
+    return triangle.texture(triangle.labelled(z, labels), (False,) * len(triangle.modality.axes))
+
+
 def _refined(
-    triangle: Triangle, z: Tensor, x: Tensor, visible: Tensor, labels: Tensor | None, steps: int, sigma: float
+    make: Callable[[Tensor], Tensor],
+    z: Tensor,
+    centre: Tensor,
+    x: Tensor,
+    visible: Tensor,
+    steps: int,
+    sigma: float,
 ) -> Tensor:
     z = z.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([z], lr=_RATE, betas=(0.9, 0.99))
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = _RATE * (1 - step / steps)
-        made = _make(triangle, z, labels)
-        loss = mathematics.reconstruction(x, made, sigma, visible) + 0.5 * z.square().sum()
+        made = make(z)
+        loss = mathematics.reconstruction(x, made, sigma, visible) + 0.5 * (z - centre).square().sum()
         (z.grad,) = torch.autograd.grad(loss, z)
         optimiser.step()
     return z.detach()

@@ -99,6 +99,7 @@ def _add_complete(commands: Any) -> None:
     description = "Fill what is missing in a texture with what the run learnt; all else stays as it is."
     complete = _command(commands, "complete", "fill holes in a texture", description, _complete)
     _add_image(complete, "picture or clip of the run's texture (default: the run's exemplar)", refine=100)
+    complete.add_argument("--seed", type=int, default=0, metavar="S", help="of what fills large holes (default 0)")
     complete.add_argument(
         "--mask", type=Path, metavar="FILE", help="white where it is missing (transparent pixels are, too)"
     )
@@ -201,7 +202,10 @@ def _complete(options: argparse.Namespace) -> int:
     if given.hidden is None or not bool(given.hidden.any()):
         raise TexsynError("nothing is missing: --mask names a picture that is white where it is")
     writer = _Writer(options, run, triangle, given.size, ["complete"])
-    made = inference.complete(triangle, given.pixels, given.hidden, refine=options.refine, exemplar=number)
+    if not 0 <= options.seed < 2**31:
+        raise TexsynError(f"--seed must be at least 0, but is {options.seed}", Exit.USAGE)
+    how = {"refine": options.refine, "seed": options.seed, "exemplar": number}
+    made = inference.complete(triangle, given.pixels, given.hidden, **how)
     share = float(given.hidden.mean())
     writer.write(0, [made], {"completed": round(share, 4)}, {"missing": share})
     return Exit.OK

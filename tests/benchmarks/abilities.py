@@ -169,7 +169,7 @@ def occlusions(options: argparse.Namespace) -> str:
             for objective in ("triangle", "vae"):
                 triangle, _ = learnt(masked, options.steps, objective)
                 for refine in (0, options.refine):
-                    made = inference.complete(triangle, blank, hidden, refine=refine)
+                    made = inference.complete(triangle, blank, hidden, refine=refine, seed=None)
                     filled[f"{objective}{', refined' if refine else ''}"] = made
             picture = np.ascontiguousarray(writing.to_uint8(blank)[0])
             picture = np.repeat(picture, 3, -1) if picture.shape[-1] == 1 else picture
@@ -233,8 +233,8 @@ def hidden_clips(options: argparse.Namespace) -> str:
             masked = media.Exemplar(holes.fill(truth, hidden), exemplar.modality, fps=exemplar.fps, hidden=hidden)
             triangle, _ = learnt(masked, options.clip_steps)
             methods = {
-                "triangle": inference.complete(triangle, truth, hidden, refine=0),
-                "triangle, refined": inference.complete(triangle, truth, hidden, refine=options.refine),
+                "triangle": inference.complete(triangle, truth, hidden, refine=0, seed=None),
+                "triangle, refined": inference.complete(triangle, truth, hidden, refine=options.refine, seed=None),
                 "linear in time": in_time(truth, hidden),
             }
             original = quality.arrays(truth)
