@@ -78,13 +78,11 @@ def _decoded(
             z, _variance = triangle.posterior(guess)
             made = _make(triangle, z, labels)
             guess = torch.where(hidden > 0, made, x)
-        centre = torch.zeros_like(z)  # of the prior, as the refinement takes it
-        if seed is not None:
-            unknown = _unknown(triangle, hidden)
+        centre, make = torch.zeros_like(z), _make  # the prior's mean, which the refinement pulls towards
+        unknown = _unknown(triangle, hidden)
+        if seed is not None and bool(unknown.any()):
             drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
-            z = torch.where(unknown, drawn, z)
-            centre = torch.where(unknown, drawn, centre)
-        make = _make if seed is None else _make_anew
+            z, centre, make = torch.where(unknown, drawn, z), torch.where(unknown, drawn, centre), _make_anew
         made = make(triangle, z, labels)
     if refine:
         z = _refined(lambda z: make(triangle, z, labels), z, centre, x[None], visible, refine, sigma)
