@@ -141,21 +141,20 @@ def _add_score(commands: Any) -> None:
 def _fit(options: argparse.Namespace) -> int:
     if options.set == ["?"]:
         return _list_fields()
-    screen = Screen(options)
+    screen, where = Screen(options), device(options.device)
     run, recipe = _resumed(options) if options.resume else _begun(options)
     if options.prepare:
         print(run.path)
         return Exit.OK
     if not options.wait:
-        return _learn(options, screen, run, recipe)
+        return _learn(options, screen, run, recipe, where)
     from texsyn import jobs
 
-    with jobs.turn(run, str(device(options.device)), screen.say):
-        return _learn(options, screen, run, recipe)
+    with jobs.turn(run, str(where), screen.say):
+        return _learn(options, screen, run, recipe, where)
 
 
-def _learn(options: argparse.Namespace, screen: Screen, run: Run, recipe: Recipe) -> int:
-    where = device(options.device)
+def _learn(options: argparse.Namespace, screen: Screen, run: Run, recipe: Recipe, where: torch.device) -> int:
     exemplars = run.exemplars()
     from texsyn import training
 
