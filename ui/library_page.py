@@ -84,11 +84,16 @@ def library_page(studio: Studio) -> dict[str, Any]:
         delete.click(deleted, run, None, js=confirmed("Delete this run and all that it learnt?"), **PRIVATE),
     ]
     made.change(read, made, origin, **PRIVATE)
+
+    def refreshed(name: str | None) -> list[Any]:
+        """All but the title, which a person may be typing."""
+        return shown(name)[:2]
+
     return {
         "run": run,
         "changes": changes,
         "shelf": shelf,
         "shelved": shelved,
-        "shown": shown,
-        "shows": [about, sheet, title],
+        "refreshed": refreshed,
+        "shows": [about, sheet],
     }

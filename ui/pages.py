@@ -61,7 +61,7 @@ def build(studio: Studio) -> gr.Blocks:
         watch["run"].input(lambda name: name, watch["run"], watched, **QUIET)
         looked = library_tab.select(lambda name: choices(name)[3], library["run"], library["run"], **QUIET)
         looked.then(library["shelved"], None, library["shelf"], **QUIET)
-        looked.then(library["shown"], library["run"], library["shows"], **QUIET)
+        looked.then(library["refreshed"], library["run"], library["shows"], **QUIET)
         for done in library["changes"]:
             again = done.then(lambda name: choices(name), [watched], [*chosen], **QUIET)
             again.then(library["shelved"], None, library["shelf"], **QUIET)
