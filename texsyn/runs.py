@@ -308,8 +308,7 @@ class Run:
             card = quality.score_clips(samples, original[:count], None if held is None else quality.arrays(held))
         else:
             card = quality.score_stills(samples, original[: samples[0].shape[0], : samples[0].shape[1]])
-        names = self.names()
-        self._write("card.json" if len(names) == 1 else f"card-{names[exemplar]}.json", card.plain())
+        self._write(self._card_name(exemplar), card.plain())
         return card
 
     def _glance(self, triangle: Triangle, state: State, exemplars: Sequence[Exemplar]) -> dict[str, float]:
@@ -332,12 +331,16 @@ class Run:
                 continue
         return [event for event in found if isinstance(event, dict)]
 
+    def _card_name(self, exemplar: int) -> str:
+        names = self.names()
+        return "card.json" if len(names) == 1 else f"card-{names[exemplar]}.json"
+
     def card_words(self) -> list[str]:
         """The card that was kept, as a person reads it; nothing where there is none."""
         names = self.names()
-        files = [self.path / ("card.json" if len(names) == 1 else f"card-{name}.json") for name in names]
         found = []
-        for name, file in zip(names, files, strict=True):
+        for number, name in enumerate(names):
+            file = self.path / self._card_name(number)
             if file.exists():
                 found += [f"{name}", *quality.words(quality.Card.from_plain(storage.read_json(file)))][
                     len(names) == 1 :

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from studio import FORMATS, Studio
+from studio import FORMATS, Studio, moving
 from wiring import PRIVATE, QUIET, said
 
 import texsyn
@@ -48,16 +48,15 @@ def sample_page(studio: Studio) -> dict[str, Any]:
 
     def asked(found: texsyn.Run, values: tuple[Any, ...]) -> dict[str, Any]:
         w, h, n, along = values
-        moving = "t" in found.content["modality"]["axes"]
         axes = all(found.content["modality"]["stationary"])
         own = found.content["modality"]["size"]
         size = (int(w or own[-1]), int(h or own[-2])) if (w or h) else None
-        return {"size": size, "frames": int(n) if n and moving else None, "tile": along if axes else None}
+        return {"size": size, "frames": int(n) if n and moving(found) else None, "tile": along if axes else None}
 
     def several(name: str, first: int, like: int, values: tuple[Any, ...]) -> list[tuple[str, str]]:
         found = studio.run(name)
         how = asked(found, values)
-        count = 3 if "t" in found.content["modality"]["axes"] else 8
+        count = 3 if moving(found) else 8
         seeds = range(first, first + count)
         return [
             (str(studio.sample(found, seed, like, **how)), f"like {like}, {seed}" if like >= 0 else f"seed {seed}")
@@ -69,8 +68,8 @@ def sample_page(studio: Studio) -> dict[str, Any]:
         if not name:
             raise TexsynError("learn a texture first")
         shown = several(name, first, -1, values)
-        moving = "t" in studio.run(name).content["modality"]["axes"]
-        return [shown, first + len(shown), -1, gr.update(choices=list(FORMATS[moving]), value=FORMATS[moving][0])]
+        formats = FORMATS[moving(studio.run(name))]
+        return [shown, first + len(shown), -1, gr.update(choices=list(formats), value=formats[0])]
 
     @said
     def like(name: str, first: int, of: int, *values: Any) -> list[Any]:

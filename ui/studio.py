@@ -106,9 +106,9 @@ class Studio:
             return None
         with Image.open(path) as image:
             sheet = np.asarray(image.convert("RGB"))
-        rows = len(run.exemplars()) if not _moving(run) else 4
+        rows = len(run.exemplars()) if not moving(run) else 4
         height = sheet.shape[0] // rows
-        if _moving(run):
+        if moving(run):
             return sheet[:height], sheet[height : 2 * height]
         width = sheet.shape[1] // 4
         return sheet[:height, :width], sheet[:height, width : 2 * width]
@@ -133,10 +133,10 @@ class Studio:
 
     def model(self, run: Run) -> Triangle:
         """The newest model of a run; read once for as long as it stays the newest."""
-        marks = [path.stat().st_mtime_ns for path in (run.path / "model", *run.checkpoints()) if path.exists()]
-        if not marks:
+        stamp = _stamp(run)
+        if not stamp:
             raise TexsynError("this run has learnt nothing yet")
-        return self.triangle(run.path.name, max(marks))
+        return self.triangle(run.path.name, stamp)
 
     def _sample(self, name: str, stamp: int, seed: int, near: int, closeness: float, how: tuple[Any, ...]) -> Path:
         run, asked = self.run(name), dict(how)
@@ -149,9 +149,8 @@ class Studio:
 
     def sample(self, run: Run, seed: int, near: int = -1, closeness: float = 0.7, **asked: Any) -> Path:
         """A texture of a seed, or one like that of the seed `near`."""
-        marks = [path.stat().st_mtime_ns for path in (run.path / "model", *run.checkpoints()) if path.exists()]
         how = tuple(sorted((k, v) for k, v in asked.items() if v is not None))
-        return self.picture(run.path.name, max(marks, default=0), seed, near, closeness, how)
+        return self.picture(run.path.name, _stamp(run), seed, near, closeness, how)
 
     def download(self, run: Run, seed: int, format: str, **asked: Any) -> Path:
         """A texture in a format, with what made it inside; frames come as a zip file."""
@@ -191,7 +190,14 @@ class Studio:
         return "<br>".join(lines)
 
 
-def _moving(run: Run) -> bool:
+def _stamp(run: Run) -> int:
+    """When the newest model or checkpoint of a run was stored; 0 where there is none."""
+    marks = [path.stat().st_mtime_ns for path in (run.path / "model", *run.checkpoints()) if path.exists()]
+    return max(marks, default=0)
+
+
+def moving(run: Run) -> bool:
+    """Whether a run's textures are clips."""
     return "t" in run.content["modality"]["axes"]
 
 
