@@ -16,6 +16,7 @@ from texsyn.recipes import Recipe
 from texsyn.triangle import Triangle
 
 torch.set_num_threads(1)
+collect_ignore = ["benchmarks"]  # scripts, some of which need packages that tests do without
 VIDEOS = Path(__file__).parent.parent / "videos"
 
 
