@@ -28,6 +28,7 @@ LEVELS = {
     "recipes": 3,
     "inference": 3,
     "exporting": 3,
+    "judging": 3,
     "training": 4,
     "sampling": 3,
     "quality": 4,
@@ -37,6 +38,7 @@ LEVELS = {
     "screen": 6,
     "options": 6,
     "making": 7,
+    "asking": 7,
     "cli": 8,
     "__main__": 9,
 }

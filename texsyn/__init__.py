@@ -38,6 +38,10 @@ _WHERE = {
     "End": "sampling",
     "reconstruct": "inference",
     "complete": "inference",
+    "energy": "judging",
+    "heatmap": "judging",
+    "langevin": "judging",
+    "overlay": "judging",
     "export": "exporting",
     "Triangle": "triangle",
     "Run": "runs",
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
     from texsyn.exporting import export
     from texsyn.inference import complete, reconstruct
     from texsyn.jobs import Status, origin, prepare, start, status, stop
+    from texsyn.judging import energy, heatmap, langevin, overlay
     from texsyn.media import Exemplar, read, read_all, read_like, remarks, together
     from texsyn.modality import MODALITIES
     from texsyn.models import save

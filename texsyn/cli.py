@@ -6,17 +6,16 @@ Only the standard library is imported here: commands import what they need, so t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from texsyn import __version__, making
+from texsyn import __version__, asking, making
 from texsyn.errors import Exit, TexsynError
 from texsyn.options import EXIT_CODES, device, window
 from texsyn.screen import Screen
@@ -65,8 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_fit(commands)
     making.add(commands)
-    _add_info(commands)
-    _add_score(commands)
+    asking.add(commands)
     return parser
 
 
@@ -112,27 +110,6 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--json", action="store_true", help="print progress as JSON Lines on stdout")
     fit.add_argument("--quiet", action="store_true", help="print nothing but the run's folder")
     fit.set_defaults(command=_fit)
-
-
-def _add_info(commands: Any) -> None:
-    info = commands.add_parser(
-        "info", help="show what made a texture, or what a run holds", description="Show what made a file or a run."
-    )
-    info.add_argument("path", type=Path, metavar="FILE|RUN")
-    info.add_argument("--json", action="store_true")
-    info.set_defaults(command=_info)
-
-
-def _add_score(commands: Any) -> None:
-    score = commands.add_parser(
-        "score", help="judge samples against their exemplar", description="Print the quality card of samples."
-    )
-    score.add_argument("exemplar", type=Path)
-    score.add_argument("samples", type=Path, nargs="+", metavar="SAMPLE")
-    score.add_argument("--train", default="0:32", metavar="A:B", help="frames of a clip to score against (0:32)")
-    score.add_argument("--held", default="-32:", metavar="A:B", help="frames of a clip to compare with (-32:)")
-    score.add_argument("--json", action="store_true")
-    score.set_defaults(command=_score)
 
 
 # ---------------------------------------------------------------- fit
@@ -300,52 +277,3 @@ def _stopping() -> Iterator[_Stop]:
     finally:
         for watched, handler in before.items():
             signal.signal(watched, handler)
-
-
-# ---------------------------------------------------------------- info and score
-
-
-def _info(options: argparse.Namespace) -> int:
-    from texsyn import runs, writing
-
-    if options.path.is_dir():
-        run = runs.Run.open(options.path)
-        content: dict[str, Any] = {**run.content, "checkpoints": [p.name for p in run.checkpoints()]}
-    else:
-        if not options.path.exists():
-            raise TexsynError(f"{options.path.name}: no such file or folder")
-        found = writing.read_metadata(options.path)
-        if found is None:
-            raise TexsynError(f"{options.path.name} says nothing of texsyn: not made by it, or made with --no-metadata")
-        content = found
-    if options.json:
-        print(json.dumps(content))
-    else:
-        _show(content)
-    return Exit.OK
-
-
-def _score(options: argparse.Namespace) -> int:
-    from texsyn import quality
-
-    card = quality.score_files(options.exemplar, options.samples, options.train, options.held)
-    if options.json:
-        print(json.dumps(card.plain()))
-        return Exit.OK
-    described = quality.STILL_MEASURES if "ps" in card.measures else quality.CLIP_MEASURES
-    print(f"{'':14}{'samples':>9}{'reference':>11}")
-    for name, value in card.measures.items():
-        print(f"{name:14}{value:9.3f}{card.reference.get(name, float('nan')):11.3f}  {described[name]}")
-    print()
-    for line in quality.words(card):
-        print(line)
-    return Exit.OK
-
-
-def _show(content: dict[str, Any], indent: str = "", write: Callable[[str], None] = print) -> None:
-    for name, value in content.items():
-        if isinstance(value, dict):
-            write(f"{indent}{name}")
-            _show(value, indent + "  ", write)
-        else:
-            write(f"{indent}{name:<18} {json.dumps(value) if isinstance(value, list) else value}")

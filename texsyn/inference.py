@@ -14,10 +14,8 @@ from torch import Tensor
 
 from texsyn import holes, layers
 from texsyn import triangle as mathematics
-from texsyn.errors import TexsynError
 from texsyn.triangle import TRIANGLE, Triangle
 
-_LARGEST = 4_000_000  # positions that are encoded in one piece
 _RATE = 0.1  # of Adam over z
 _ROUNDS = 4  # of estimating what is hidden and encoding anew, before z is refined
 
@@ -66,7 +64,9 @@ def _decoded(
     sigma: float,
     seed: int | None,
 ) -> Tensor:
-    sizes = _checked(triangle, x)
+    triangle.check(x)
+    # The networks see whole latent positions.
+    sizes = [-(-size // factor) * factor for size, factor in zip(x.shape[1:], triangle.factor, strict=True)]
     padding = [part for size, full in zip(x.shape[:0:-1], sizes[::-1], strict=True) for part in (0, full - size)]
     hidden = F.pad(hidden.to(triangle.device), padding, value=1.0)[None]
     x = F.pad(x.to(triangle.device), padding)
@@ -138,23 +138,3 @@ def _refined(
         (z.grad,) = torch.autograd.grad(loss, z)
         optimiser.step()
     return z.detach()
-
-
-def _checked(triangle: Triangle, x: Tensor) -> list[int]:
-    """The size that the networks see: rounded up to whole latent positions."""
-    modality = triangle.modality
-    if x.dim() != 1 + len(modality.axes) or x.shape[0] != modality.channels:
-        raise TexsynError(
-            f"this run is of a {modality.name} with {modality.channels} channel(s), which "
-            f"{tuple(x.shape)} values are not"
-        )
-    sizes = []
-    for size, factor, same, own in zip(x.shape[1:], triangle.factor, modality.stationary, modality.window, strict=True):
-        if not same and size != own:
-            raise TexsynError(
-                f"this {modality.name} knows where things are in the picture, so it takes {own} pixels, not {size}"
-            )
-        sizes.append(-(-size // factor) * factor)
-    if torch.Size(sizes).numel() > _LARGEST:
-        raise TexsynError(f"{' x '.join(map(str, sizes[::-1]))} is more than fits in one piece: cut it, or reduce it")
-    return sizes

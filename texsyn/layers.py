@@ -92,6 +92,15 @@ def extend(x: Tensor, margins: Sequence[int], wrapped: Sequence[bool]) -> Tensor
     return x
 
 
+def continued(x: Tensor, margins: Sequence[int], wrapped: Sequence[bool]) -> Tensor:
+    """`x` and, beyond the end of each wrapped axis, so many positions of its beginning."""
+    for axis, (margin, around) in enumerate(zip(margins, wrapped, strict=True), start=2):
+        if around and margin:
+            size = x.shape[axis]
+            x = torch.cat([x] * (1 + -(-margin // size)), axis).narrow(axis, 0, size + margin)
+    return x
+
+
 def fold(x: Tensor, grid: Sequence[int]) -> Tensor:
     """`b c *(n g)` -> `b (c g...) *n`: blocks of `grid` positions become channels."""
     b, c, *sizes = x.shape
@@ -357,11 +366,21 @@ def with_labels(x: Tensor, labels: Tensor) -> Tensor:
 
 def enlarge(x: Tensor, factor: Sequence[int], wrapped: Sequence[bool]) -> Tensor:
     """Linear interpolation to `factor` times the size, round a torus on wrapped axes and by the rim elsewhere."""
-    for axis, (f, around) in enumerate(zip(factor, wrapped, strict=True), start=2):
-        margins = [1 if other == axis else 0 for other in range(2, x.dim())]
-        wide = extend(x, margins, [around] * len(margins))
-        place = (torch.arange(f * x.shape[axis], device=x.device) + 0.5) / f + 0.5
+    size = [f * n for f, n in zip(factor, x.shape[2:], strict=True)]
+    return spread(extend(x, (1,) * len(size), wrapped), size, [-f / 2 - 0.5 for f in factor], factor)
+
+
+def spread(x: Tensor, size: Sequence[int], first: Sequence[float], step: Sequence[int]) -> Tensor:
+    """Values given at `first`, `first + step`, ... of `size` positions, linearly between them and constant outside."""
+    for axis, (n, start, every) in enumerate(zip(size, first, step, strict=True), start=2):
+        last = x.shape[axis] - 1
+        place = ((torch.arange(n, device=x.device) - start) / every).clamp(0, last)
         low = place.floor().long()
         share = (place - low).to(x.dtype).view(-1, *(1,) * (x.dim() - 1 - axis))
-        x = torch.lerp(wide.index_select(axis, low), wide.index_select(axis, low + 1), share)
+        x = torch.lerp(x.index_select(axis, low), x.index_select(axis, (low + 1).clamp(max=last)), share)
     return x
+
+
+def means(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The mean over a window of `size` positions, at each place where it fits."""
+    return _POOL[len(size)](x, tuple(size), 1)

@@ -1,4 +1,4 @@
-"""Commands that make textures with a run: sample, morph, reconstruct, complete, export.
+"""Commands that make something with a run: sample, morph, reconstruct, complete, heatmap, export.
 
 Only the standard library is imported at first: commands import what they need, so that `texsyn --help` is quick.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from texsyn.media import Exemplar
+    from texsyn.modality import Plane
     from texsyn.runs import Run
     from texsyn.triangle import Triangle
 
@@ -32,16 +33,8 @@ def add(commands: Any) -> None:
     _add_morph(commands)
     _add_reconstruct(commands)
     _add_complete(commands)
+    _add_heatmap(commands)
     _add_export(commands)
-
-
-def _command(commands: Any, name: str, help: str, description: str, call: Any) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=description, epilog=shared.EXIT_CODES
-    )
-    shared.add_run(made)
-    made.set_defaults(command=call)
-    return made
 
 
 def _add_size(command: argparse.ArgumentParser) -> None:
@@ -58,11 +51,17 @@ def _add_tile(command: argparse.ArgumentParser) -> None:
 
 def _add_sample(commands: Any) -> None:
     description = "Make new textures from a run."
-    sample = _command(commands, "sample", "make new textures from a run", description, _sample)
+    sample = shared.command(commands, "sample", "make new textures from a run", description, _sample)
     sample.add_argument(
         "--count", type=int, default=1, metavar="N", help="how many, from seeds S, S+1, ... (default 1)"
     )
     sample.add_argument("--seed", type=int, default=0, metavar="S", help="(default 0)")
+    sample.add_argument(
+        "--best", nargs=3, metavar=("K", "of", "N"), help="the K of N seeds S, S+1, ... that have the most energy"
+    )
+    sample.add_argument(
+        "--langevin", type=int, default=0, metavar="N", help="steps up the energy after each sample (default 0)"
+    )
     _add_size(sample)
     _add_tile(sample)
     sample.add_argument(
@@ -73,7 +72,7 @@ def _add_sample(commands: Any) -> None:
 
 def _add_morph(commands: Any) -> None:
     description = "Turn one texture into another: as a clip, or from left to right in one texture (--across)."
-    morph = _command(commands, "morph", "turn one texture into another", description, _morph)
+    morph = shared.command(commands, "morph", "turn one texture into another", description, _morph)
     for flag, which in (("--from", "first"), ("--to", "last")):
         morph.add_argument(
             flag,
@@ -90,14 +89,14 @@ def _add_morph(commands: Any) -> None:
 
 def _add_reconstruct(commands: Any) -> None:
     description = "Encode a texture and decode it again, and print the mean squared error for each value in [0, 1]."
-    reconstruct = _command(commands, "reconstruct", "encode a texture and decode it", description, _reconstruct)
+    reconstruct = shared.command(commands, "reconstruct", "encode a texture and decode it", description, _reconstruct)
     _add_image(reconstruct, "picture or clip of the run's texture (default: the run's exemplar)", refine=0)
     shared.add_output(reconstruct, "file (default: in the run)")
 
 
 def _add_complete(commands: Any) -> None:
     description = "Fill what is missing in a texture with what the run learnt; all else stays as it is."
-    complete = _command(commands, "complete", "fill holes in a texture", description, _complete)
+    complete = shared.command(commands, "complete", "fill holes in a texture", description, _complete)
     _add_image(complete, "picture or clip of the run's texture (default: the run's exemplar)", refine=100)
     complete.add_argument("--seed", type=int, default=0, metavar="S", help="of what fills large holes (default 0)")
     complete.add_argument(
@@ -119,32 +118,70 @@ def _add_image(command: argparse.ArgumentParser, help: str, refine: int) -> None
     )
 
 
+def _add_heatmap(commands: Any) -> None:
+    description = "Show where a picture or a clip does not belong to the run's texture, such as defects of a fabric."
+    heatmap = shared.command(commands, "heatmap", "show where a picture does not belong", description, _heatmap)
+    heatmap.add_argument("image", nargs="+", type=Path, metavar="IMAGE", help="picture or clip of the run's texture")
+    heatmap.add_argument("--frames", metavar="A:B", help="frames of a clip to take")
+    heatmap.add_argument("--exemplar", metavar="NAME", help="which it is like, of several that the run learnt")
+    shared.add_output(heatmap, "file (default: in the run)")
+
+
 def _add_export(commands: Any) -> None:
     description = "Write the generator as an ONNX file, for programs without texsyn."
-    export = _command(commands, "export", "write the generator as an ONNX file", description, _export)
+    export = shared.command(commands, "export", "write the generator as an ONNX file", description, _export)
     export.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.onnx")
     export.add_argument("--half", action="store_true", help="store the weights in 16 bits: half the size")
     export.add_argument("--force", action="store_true", help="overwrite what is there")
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from texsyn import runs, sampling
+    from texsyn import judging, runs, sampling
 
-    if not 1 <= options.count <= 100_000 or not 0 <= options.seed < 2**31:
+    kept, count = _best_of(options)
+    if not 1 <= count <= 100_000 or not 0 <= options.seed < 2**31:
         raise TexsynError("--count must be at least 1 and --seed at least 0", Exit.USAGE)
     run = runs.Run.open(options.run)
     triangle = run.triangle(shared.device(options.device))
-    seeds = range(options.seed, options.seed + options.count)
+    seeds: Sequence[int] = range(options.seed, options.seed + count)
     asked = {"size": options.size, "frames": options.frames, "tile": options.tile, "loop": options.loop}
     goal = sampling.target(triangle.modality, options.size, options.frames)
     number = run.number(options.exemplar)
+    around = sampling.wraps(triangle.modality, options.tile, options.loop)
+
+    def whole(seed: int) -> Tensor:
+        """In one piece, as the energy sees it."""
+        (made,) = sampling.sample(triangle, seed=seed, exemplar=number, **asked)
+        how = {"steps": options.langevin, "wrapped": around, "exemplar": number}
+        return judging.langevin(triangle, made, **how) if options.langevin else made
+
+    energies: dict[int, float] = {}
+    if kept:
+        energies = {seed: judging.energy(triangle, whole(seed), exemplar=number) for seed in seeds}
+        seeds = sorted(seeds, key=lambda seed: -energies[seed])[:kept]
     writer = _Writer(options, run, triangle, goal, [f"seed-{seed}" for seed in seeds], seeds)
     _say_resampled(triangle, goal)
     for index, seed in enumerate(seeds):
-        bands = sampling.bands(triangle, seed=seed, exemplar=number, **asked)
         made_by = {"seed": seed, **_plain(asked), **({"exemplar": number} if options.exemplar else {})}
-        writer.write(index, advancing(bands, goal[0], f"seed {seed}"), made_by, {"seed": seed})
+        if options.langevin:
+            bands, made_by = iter([whole(seed)]), {**made_by, "langevin": options.langevin}
+        else:
+            bands = sampling.bands(triangle, seed=seed, exemplar=number, **asked)
+        said = {"seed": seed, **({"energy": energies[seed]} if seed in energies else {})}
+        writer.write(index, advancing(bands, goal[0], f"seed {seed}"), made_by, said)
     return Exit.OK
+
+
+def _best_of(options: argparse.Namespace) -> tuple[int, int]:
+    """How many to keep, 0 for all, of how many."""
+    if options.best is None:
+        return 0, options.count
+    kept, of, count = options.best
+    if of != "of" or not (kept.isdigit() and count.isdigit()) or not 1 <= int(kept) <= int(count):
+        raise TexsynError(f"--best is K of N, such as 3 of 20, not {' '.join(options.best)!r}", Exit.USAGE)
+    if options.count != 1:
+        raise TexsynError("--best says how many there are, so --count does not go with it", Exit.USAGE)
+    return int(kept), int(count)
 
 
 def _say_resampled(triangle: Triangle, goal: Sequence[int]) -> None:
@@ -211,11 +248,25 @@ def _complete(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _heatmap(options: argparse.Namespace) -> int:
+    from texsyn import judging
+    from texsyn.modality import Plane
+
+    run, triangle, number, given = _opened(options)
+    writer = _Writer(options, run, triangle, given.size, ["heatmap"], planes=(Plane("colour"),))
+    heat = judging.heatmap(triangle, given.pixels, run.exemplars()[number].pixels, exemplar=number)
+    share, most = float((heat > 1).float().mean()), float(heat.max())
+    writer.write(0, [judging.overlay(given.pixels, heat)], {"heatmap": True}, {"strange": share, "most": most})
+    if not options.json:
+        print(f"{100 * share:.1f} % of it is stranger than 99 % of the exemplar", file=sys.stderr)
+    return Exit.OK
+
+
 def _opened(options: argparse.Namespace) -> tuple[Run, Triangle, int, Exemplar]:
     """The run, its triangle, which of its exemplars is meant, and the texture that is to be worked on."""
     from texsyn import media, runs
 
-    if not 0 <= options.refine <= 100_000:
+    if not 0 <= getattr(options, "refine", 0) <= 100_000:
         raise TexsynError(f"--refine must lie in 0 to 100000, but is {options.refine}", Exit.USAGE)
     run = runs.Run.open(options.run)
     number = run.number(options.exemplar)
@@ -247,6 +298,7 @@ class _Writer:
     goal: Sequence[int]  # (frames and) pixels of each texture
     names: Sequence[str]  # of each, where a folder is named or nothing
     numbers: Sequence[int] = (0,)  # told apart by these, where one file is named for several
+    planes: Sequence[Plane] = ()  # of what is written; the run's, where none are named
 
     def __post_init__(self) -> None:
         from texsyn import writing
@@ -254,7 +306,8 @@ class _Writer:
         shared.check_fps(self.options.fps)
         self.moving = len(self.goal) == 3
         self.targets = self._targets()
-        self.channels = self.triangle.modality.channels
+        self.planes = self.planes or self.triangle.modality.planes
+        self.channels = sum(plane.channels for plane in self.planes)
         for path, format in self.targets:
             for file in writing.written_as(path, format):
                 writing.refuse_overwrite(file, self.options.force)
@@ -272,7 +325,7 @@ class _Writer:
             bands,
             (self.channels, *self.goal),
             path,
-            planes=self.triangle.modality.planes,
+            planes=self.planes,
             format=format,
             fps=options.fps or self.run.fps or 25.0,
             metadata=None if options.no_metadata else {**self.run.made_by(), "size": list(self.goal), **made_by},

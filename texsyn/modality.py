@@ -7,6 +7,7 @@ networks are told where they are, and the size is fixed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -67,6 +68,17 @@ class Design:
         """Channels of all latent fields, the finer ones folded into the positions of the coarsest."""
         return sum(channels * prod(grid) for channels, grid in zip(self.latents, self.latent_grids, strict=True))
 
+    def positions(self, size: Sequence[int], halvings: Sequence[int]) -> list[int]:
+        """Per axis: how many positions the energy's last filters have on `size` that was halved so often; 0 is none."""
+        left = []
+        for axis, (n, times) in enumerate(zip(size, halvings, strict=True)):
+            n //= 2**times
+            for layer in self.energy:
+                kernel, factor = layer.kernel[axis], layer.factor[axis]
+                n = n // factor if layer.padded else max(0, n - kernel + factor) // factor
+            left.append(n)
+        return left
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -92,6 +104,10 @@ class Modality:
     @property
     def channels(self) -> int:
         return sum(plane.channels for plane in self.planes)
+
+    def halvings(self, scale: int) -> list[int]:
+        """Per axis: how often a scale of the energy halves it; time is seen as it is."""
+        return [0 if axis == "t" else scale for axis in self.axes]
 
     @property
     def moving(self) -> bool:

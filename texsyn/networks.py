@@ -130,27 +130,40 @@ class Energy(nn.Module):
         self.space = tuple(axis != "t" for axis in modality.axes)
         self.coordinates = design.coordinates and any(self.fixed)
         self.mean = design.energy_mean
+        self.reach, step = [0] * len(self.fixed), [1] * len(self.fixed)  # how far positions see beyond their stride
+        for layer in design.energy:
+            for axis, (kernel, factor) in enumerate(zip(layer.kernel, layer.factor, strict=True)):
+                self.reach[axis] += 0 if layer.padded else (kernel - factor) * step[axis]
+                step[axis] *= factor
         inputs = modality.channels + (sum(self.fixed) if self.coordinates else 0) + design.labels
         self.scales = nn.ModuleList(
             _descent(inputs, design.energy, design.energy_rectified) for _ in range(design.energy_scales)
         )
 
-    def _views(self, x: Tensor, labels: Tensor | None) -> list[Tensor]:
+    def _views(self, x: Tensor, labels: Tensor | None, wrapped: Sequence[bool] = ()) -> list[Tensor]:
         """What each scale looks at: the texture, ever halved, where it is, and which exemplar it should be like."""
         views = [x]
         while len(views) < len(self.scales):
             views.append(layers.halve(views[-1], self.space))
+        if wrapped:
+            views = [layers.continued(each, self.reach, wrapped) for each in views]
         if self.coordinates:
             views = [layers.with_coordinates(each, self.fixed) for each in views]
         return views if labels is None else [layers.with_labels(each, labels) for each in views]
 
-    def local(self, x: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+    def local(self, x: Tensor, labels: Tensor | None = None, wrapped: Sequence[bool] = ()) -> list[Tensor]:
         """One map per scale, `b filters *positions`: each position's share before it is summed."""
-        return [scale(view) for scale, view in zip(self.scales, self._views(x, labels), strict=True)]
+        return [scale(view) for scale, view in zip(self.scales, self._views(x, labels, wrapped), strict=True)]
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """labels: `b labels`, where the model knows several exemplars."""
-        return self._total(x, self.local(x, labels))
+    def first(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`b filters *positions`: what the first filters of the finest scale say."""
+        convolution, rectified = list(self.scales[0].children())[:2]
+        found: Tensor = rectified(convolution(self._views(x, labels)[0]))
+        return found
+
+    def forward(self, x: Tensor, labels: Tensor | None = None, wrapped: Sequence[bool] = ()) -> Tensor:
+        """labels: `b labels`, where the model knows several exemplars. wrapped: axes round which `x` is a torus."""
+        return self._total(x, self.local(x, labels, wrapped))
 
     def _total(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
         over = tuple(range(1, x.dim()))

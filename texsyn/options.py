@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from texsyn.errors import Exit, TexsynError
 
@@ -33,10 +33,13 @@ def window(text: str) -> tuple[int, int, int, int]:
     return left, top, width, height
 
 
-def add_run(command: argparse.ArgumentParser) -> None:
-    """The run that a command works with, and on which device."""
-    command.add_argument("run", type=Path, metavar="RUN")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+def command(commands: Any, name: str, help: str, description: str, call: Any) -> argparse.ArgumentParser:
+    """Add a command that works with a run, on some device."""
+    made: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description, epilog=EXIT_CODES)
+    made.add_argument("run", type=Path, metavar="RUN")
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    made.set_defaults(command=call)
+    return made
 
 
 def add_output(command: argparse.ArgumentParser, out: str, formats: tuple[str, ...] = FORMATS) -> None:

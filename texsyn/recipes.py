@@ -117,7 +117,9 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
     if recipe.networks not in modality.designs:
         raise TexsynError(f"there are no {recipe.networks!r} networks for a {modality.name}", Exit.USAGE)
     design = modality.designs[recipe.networks]
-    scales = next(n for n in range(design.energy_scales, 0, -1) if n == 1 or _reaches(design, modality, n))
+    scales = design.energy_scales  # as many as still see something of the window
+    while scales > 1 and not all(design.positions(modality.window, modality.halvings(scales - 1))):
+        scales -= 1
 
     def widen(rows: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(
@@ -138,19 +140,6 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         energy_rectified=recipe.energy_rectified,
         log_variance_bound=recipe.log_variance_bound,
     )
-
-
-def _reaches(design: Design, modality: Modality, scales: int) -> bool:
-    """Whether the window, halved for each scale after the first, still holds a position of the last filters."""
-    for axis, size in zip(modality.axes, modality.window, strict=True):
-        size = size if axis == "t" else size // 2 ** (scales - 1)
-        for layer in design.energy:
-            index = modality.axes.index(axis)
-            kernel, factor = layer.kernel[index], layer.factor[index]
-            size = size // factor if layer.padded else (size - kernel) // factor + 1
-        if size < 1:
-            return False
-    return True
 
 
 def check_fit(modality: Modality, recipe: Recipe, exemplars: int = 1) -> None:

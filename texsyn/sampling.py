@@ -47,7 +47,7 @@ def sample(
     if triangle.modality.channels * torch.Size(goal).numel() > _LARGEST:
         text = " x ".join(map(str, goal[::-1]))
         raise TexsynError(f"{text} is more than is returned in one piece: `bands` makes it part by part", Exit.USAGE)
-    wrapped = _wrapped(triangle.modality, tile, loop)
+    wrapped = wraps(triangle.modality, tile, loop)
     fields = (_Field.of(triangle, End(seed + n, exemplar), goal, wrapped) for n in range(count))
     return torch.stack([torch.cat(list(_bands(field, goal, wrapped)), 1) for field in fields])
 
@@ -67,7 +67,7 @@ def bands(
     Raises TexsynError (exit 2) as `sample` does, before the first band.
     """
     goal = target(triangle.modality, size, frames)
-    wrapped = _wrapped(triangle.modality, tile, loop)
+    wrapped = wraps(triangle.modality, tile, loop)
     return _bands(_Field.of(triangle, End(seed, exemplar), goal, wrapped), goal, wrapped)
 
 
@@ -99,7 +99,7 @@ def morph(
         raise TexsynError(f"a morph has at least 2 frames, not {frames}", Exit.USAGE)
     moving = triangle.modality.moving
     goal = target(triangle.modality, size, frames if moving else None)
-    wrapped = _wrapped(triangle.modality, tile, loop)
+    wrapped = wraps(triangle.modality, tile, loop)
     if moving:
         length = _Field.of(triangle, start, goal, wrapped).grid[0]
         shares = _there_and_back(length) if loop else _ramp(length - _MARGIN, length)
@@ -123,7 +123,7 @@ def between(
 
     A small share gives textures that are like `start`. Raises TexsynError (exit 2) as `sample` does.
     """
-    goal, wrapped = target(triangle.modality, size, frames), _wrapped(triangle.modality, tile, loop)
+    goal, wrapped = target(triangle.modality, size, frames), wraps(triangle.modality, tile, loop)
     field = _Field.of(triangle, start, goal, wrapped, end, 0, (share,))
     return torch.cat(list(_bands(field, goal, wrapped)), 1)
 
@@ -144,7 +144,7 @@ def across(
     modality = triangle.modality
     if not modality.stationary[-1]:
         raise TexsynError(f"this {modality.name} knows where things are in the picture, so it has no left to blend")
-    goal, wrapped = target(modality, size, frames), _wrapped(modality, "y", loop)
+    goal, wrapped = target(modality, size, frames), wraps(modality, "y", loop)
     width = _Field.of(triangle, start, goal, wrapped).grid[-1]
     shares = tuple(_ramp(width - _MARGIN, width))
     return _bands(_Field.of(triangle, start, goal, wrapped, end, len(goal) - 1, shares), goal, wrapped)
@@ -187,7 +187,8 @@ def target(modality: Modality, size: tuple[int, int] | None, frames: int | None)
     return tuple(goal)
 
 
-def _wrapped(modality: Modality, tile: str | None, loop: bool) -> tuple[bool, ...]:
+def wraps(modality: Modality, tile: str | None, loop: bool) -> tuple[bool, ...]:
+    """Per axis whether a texture wraps, as `sample` takes `tile` and `loop`. Raises TexsynError (exit 2) likewise."""
     stationary = dict(zip(modality.axes, modality.stationary, strict=True))
     if tile is not None and tile not in ("xy", "x", "y", "none"):
         raise TexsynError(f"--tile is xy, x, y or none, not {tile!r}", Exit.USAGE)

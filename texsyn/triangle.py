@@ -28,8 +28,10 @@ import torch
 from torch import Tensor, nn
 
 from texsyn import layers, networks
+from texsyn.errors import TexsynError
 from texsyn.modality import Design, Modality
 
+_LARGEST = 4_000_000  # positions that are looked at in one piece
 TERMS = ("reconstruction", "prior", "energy_data", "energy_made", "latent")
 
 
@@ -121,6 +123,23 @@ class Triangle(nn.Module):
     def factor(self) -> tuple[int, ...]:
         """Pixels (frames) made by one latent position, per axis."""
         return self.generator.factor
+
+    def check(self, x: Tensor) -> None:
+        """Raise TexsynError (exit 3) unless `x`, `channels *axes`, is a texture of this kind in a size that it has."""
+        modality = self.modality
+        if x.dim() != 1 + len(modality.axes) or x.shape[0] != modality.channels:
+            raise TexsynError(
+                f"this run is of a {modality.name} with {modality.channels} channel(s), which "
+                f"{tuple(x.shape)} values are not"
+            )
+        for size, same, own in zip(x.shape[1:], modality.stationary, modality.window, strict=True):
+            if not same and size != own:
+                raise TexsynError(
+                    f"this {modality.name} knows where things are in the picture, so it takes {own} pixels, not {size}"
+                )
+        if x[0].numel() > _LARGEST:
+            shown = " x ".join(map(str, x.shape[:0:-1]))
+            raise TexsynError(f"{shown} is more than is looked at in one piece: cut it, or reduce it")
 
     def latent_shape(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Channels and grid of the latent field of a texture of `size` (frames and) pixels, rounded up."""

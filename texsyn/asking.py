@@ -1,0 +1,111 @@
+"""Commands that ask about textures: what made them, how good they are, how like a run's they are, and where not.
+
+Only the standard library is imported at first: commands import what they need, so that `texsyn --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from texsyn import options as shared
+from texsyn.errors import Exit, TexsynError
+
+
+def add(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    _add_rank(commands)
+    _add_info(commands)
+    _add_score(commands)
+
+
+def _add_rank(commands: Any) -> None:
+    description = "Order pictures or clips by the energy of a run: what is most like the run's texture comes first."
+    rank = shared.command(commands, "rank", "order pictures by how like a run's texture they are", description, _rank)
+    rank.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    rank.add_argument("--frames", metavar="A:B", help="frames of clips to take")
+    rank.add_argument("--exemplar", metavar="NAME", help="which to be like, of several that the run learnt (the first)")
+    rank.add_argument("--json", action="store_true", help="print each as a JSON line")
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser(
+        "info", help="show what made a texture, or what a run holds", description="Show what made a file or a run."
+    )
+    info.add_argument("path", type=Path, metavar="FILE|RUN")
+    info.add_argument("--json", action="store_true")
+    info.set_defaults(command=_info)
+
+
+def _add_score(commands: Any) -> None:
+    score = commands.add_parser(
+        "score", help="judge samples against their exemplar", description="Print the quality card of samples."
+    )
+    score.add_argument("exemplar", type=Path)
+    score.add_argument("samples", type=Path, nargs="+", metavar="SAMPLE")
+    score.add_argument("--train", default="0:32", metavar="A:B", help="frames of a clip to score against (0:32)")
+    score.add_argument("--held", default="-32:", metavar="A:B", help="frames of a clip to compare with (-32:)")
+    score.add_argument("--json", action="store_true")
+    score.set_defaults(command=_score)
+
+
+def _rank(options: argparse.Namespace) -> int:
+    from texsyn import judging, media, runs
+
+    run = runs.Run.open(options.run)
+    triangle, number = run.triangle(shared.device(options.device)), run.number(options.exemplar)
+    like = run.exemplars()[number]
+    given = [media.read_like(like, path, frames=options.frames).pixels for path in options.images]
+    found = [judging.energy(triangle, pixels, exemplar=number) for pixels in given]
+    for path, value in sorted(zip(options.images, found, strict=True), key=lambda each: -each[1]):
+        print(json.dumps({"file": str(path), "energy": value}) if options.json else f"{value:9.4f}  {path}")
+    return Exit.OK
+
+
+def _info(options: argparse.Namespace) -> int:
+    from texsyn import runs, writing
+
+    if options.path.is_dir():
+        run = runs.Run.open(options.path)
+        content: dict[str, Any] = {**run.content, "checkpoints": [p.name for p in run.checkpoints()]}
+    else:
+        if not options.path.exists():
+            raise TexsynError(f"{options.path.name}: no such file or folder")
+        found = writing.read_metadata(options.path)
+        if found is None:
+            raise TexsynError(f"{options.path.name} says nothing of texsyn: not made by it, or made with --no-metadata")
+        content = found
+    if options.json:
+        print(json.dumps(content))
+    else:
+        _show(content)
+    return Exit.OK
+
+
+def _score(options: argparse.Namespace) -> int:
+    from texsyn import quality
+
+    card = quality.score_files(options.exemplar, options.samples, options.train, options.held)
+    if options.json:
+        print(json.dumps(card.plain()))
+        return Exit.OK
+    described = quality.STILL_MEASURES if "ps" in card.measures else quality.CLIP_MEASURES
+    print(f"{'':14}{'samples':>9}{'reference':>11}")
+    for name, value in card.measures.items():
+        print(f"{name:14}{value:9.3f}{card.reference.get(name, float('nan')):11.3f}  {described[name]}")
+    print()
+    for line in quality.words(card):
+        print(line)
+    return Exit.OK
+
+
+def _show(content: dict[str, Any], indent: str = "", write: Callable[[str], None] = print) -> None:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            write(f"{indent}{name}")
+            _show(value, indent + "  ", write)
+        else:
+            write(f"{indent}{name:<18} {json.dumps(value) if isinstance(value, list) else value}")
