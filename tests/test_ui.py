@@ -230,6 +230,37 @@ def test_the_whole_journey(browser, server, visit, tmp_path):
     visit.until("#origin", "exemplar_sha256")
 
 
+def test_what_is_painted_over_is_not_learnt(visit):
+    page = visit.page
+    page.locator("#shipped button:has(img)").nth(1).click()
+    visit.until("#understood", "learnt at")
+    page.get_by_text("Paint over what must not be learnt").click()
+    canvas = page.locator("#mask canvas").first
+    canvas.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    area = canvas.bounding_box()
+    page.mouse.move(area["x"] + area["width"] * 0.4, area["y"] + area["height"] * 0.4)
+    page.mouse.down()
+    for step in range(12):
+        page.mouse.move(area["x"] + area["width"] * (0.4 + 0.02 * step), area["y"] + area["height"] * 0.5)
+    page.mouse.up()
+    visit.shoot("mask")
+    page.get_by_role("button", name="Leave this out").click()
+    visit.until("#understood", "of it is missing")
+
+
+def test_what_does_not_belong_is_shown(server, visit):
+    """In the run that the journey left."""
+    page = visit.page
+    visit.tab("More")
+    page.locator("#suspect input[type=file]").set_input_files(ROOT / "videos" / "grass.png")
+    page.wait_for_selector("#suspect a, #suspect .file-preview")
+    page.locator("#search").click()
+    visit.until("#verdict", "stranger than 99 % of the exemplar")
+    page.wait_for_selector("#heat img")
+    visit.shoot("more")
+
+
 def test_the_keyboard_alone_begins_a_fit(browser, server):
     visit = Visit(browser, server)
     page = visit.page

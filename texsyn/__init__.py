@@ -48,6 +48,7 @@ _WHERE = {
     "Status": "jobs",
     "prepare": "jobs",
     "origin": "jobs",
+    "examine": "jobs",
     "start": "jobs",
     "status": "jobs",
     "stop": "jobs",
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from texsyn.errors import TexsynError
     from texsyn.exporting import export
     from texsyn.inference import complete, reconstruct
-    from texsyn.jobs import Status, origin, prepare, start, status, stop
+    from texsyn.jobs import Status, examine, origin, prepare, start, status, stop
     from texsyn.judging import energy, heatmap, langevin, overlay
     from texsyn.media import Exemplar, read, read_all, read_like, remarks, together
     from texsyn.modality import MODALITIES

@@ -66,6 +66,12 @@ def origin(file: Path) -> dict[str, Any]:
     return found
 
 
+def examine(run: Run, file: Path, out: Path) -> float:
+    """Draw the heat map of a file into `out`, read as `prepare` reads; the share of it that is strange."""
+    asked = ("heatmap", str(run.path.resolve()), "--json", "--force", "--device", "cpu", "-o", str(out.resolve()))
+    return float(json.loads(_limited(*asked, "--", *_absolute([file])))["strange"])
+
+
 def _absolute(files: Sequence[Path]) -> list[str]:
     """Paths that no command takes for options."""
     return [str(Path(file).resolve()) for file in files]

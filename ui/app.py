@@ -62,12 +62,13 @@ def _is_loopback(host: str) -> bool:
 
 def serve(options: argparse.Namespace, temporary: Path) -> None:
     """Build the app and serve it until the process is told to end."""
-    from guard import Guard
+    from guard import Guard, limit_pictures
     from pages import build
     from starlette.middleware import Middleware
     from studio import Studio
     from wiring import HEAD, STYLE, theme
 
+    limit_pictures()
     local = _is_loopback(options.host)
     hosts = frozenset({"127.0.0.1", "localhost", "::1", options.host.lower()} if local else ())
     app = build(Studio(options.runs.resolve(), temporary, options.device))

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 Scope = dict[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
 
+_PIXELS = 40_000_000
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -41,6 +42,16 @@ class Guard:
         if any(f"{name}=http" in path or f"{name}=//" in path for name in ("file", "proxy")) or "/proxy=" in path:
             return "nothing is fetched from elsewhere"
         return ""
+
+
+def limit_pictures() -> None:
+    """What gradio itself decodes, pictures that were painted on, are PNG, JPEG or WebP, and of a bounded size."""
+    from PIL import Image
+
+    Image.init()
+    Image.MAX_IMAGE_PIXELS = _PIXELS // 2  # Pillow warns there, and refuses twice as many
+    for name in set(Image.OPEN) - {"PNG", "JPEG", "WEBP"}:
+        del Image.OPEN[name]
 
 
 def _name(host: str) -> str:

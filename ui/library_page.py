@@ -22,6 +22,7 @@ def library_page(studio: Studio) -> dict[str, Any]:
         height=240,
         interactive=False,
         allow_preview=False,
+        buttons=[],
         object_fit="cover",
         fit_columns=False,
         elem_id="shelf",

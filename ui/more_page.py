@@ -1,7 +1,8 @@
-"""What a generator with an inference model can do besides: morph, and fill holes."""
+"""What the three networks can do besides: morph, fill holes, and show what does not belong."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -32,7 +33,19 @@ def more_page(studio: Studio) -> dict[str, Any]:
         buttons=[],
     )
     mend = gr.Button("Fill what is painted", elem_id="mend")
-    mended = gr.Image(label="Filled", interactive=False, height=300)
+    mended = gr.Image(label="Filled", interactive=False, height=300, buttons=["download"])
+    gr.Markdown("### Show where a picture does not belong")
+    with gr.Row():
+        suspect = gr.File(
+            label="A picture of this texture, with a defect perhaps",
+            file_types=[".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"],
+            type="filepath",
+            height=140,
+            elem_id="suspect",
+        )
+        heat = gr.Image(label="Red is strange", interactive=False, height=300, buttons=["download"], elem_id="heat")
+    search = gr.Button("Look for what is strange", elem_id="search")
+    verdict = gr.HTML("", elem_id="verdict")
 
     @said
     def turned(name: str, start: str, end: str, frames: int) -> str:
@@ -63,6 +76,15 @@ def more_page(studio: Studio) -> dict[str, Any]:
         done = texsyn.complete(studio.model(found), given.pixels, given.hidden, refine=40)
         return str(studio.shown(done, False, 0))
 
+    @said
+    def searched(name: str, path: str | None) -> tuple[str, str]:
+        if not path:
+            raise TexsynError("choose a picture of this texture first")
+        shown = studio.file(".png")
+        share = texsyn.examine(studio.run(name), Path(path), shown)
+        return str(shown), f"{100 * share:.1f} % of it is stranger than 99 % of the exemplar."
+
+    search.click(searched, [run, suspect], [heat, verdict], **PRIVATE)
     turn.click(turned, [run, first, last, length], film, **PRIVATE)
     mend.click(filled, [run, editor], mended, **PRIVATE)
     return {"run": run}

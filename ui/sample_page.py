@@ -30,6 +30,7 @@ def sample_page(studio: Studio) -> dict[str, Any]:
         columns=4,
         interactive=False,
         allow_preview=False,
+        buttons=[],
         object_fit="contain",
         fit_columns=False,
         elem_id="grid",

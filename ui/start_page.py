@@ -25,16 +25,19 @@ def start_page(studio: Studio) -> dict[str, Any]:
                 file_types=[".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".mp4", ".mov", ".webm", ".avi", ".gif"],
                 type="filepath",
                 elem_id="upload",
-                height=140,
+                height=170,
             )
             shipped = [path for path in sorted(SHIPPED.iterdir()) if _is_exemplar(path)]
+            gr.Markdown("Or take one of these:")
             gallery = gr.Gallery(
                 [(str(_thumbnail(studio, path)), path.stem) for path in shipped],
-                label="Or take one of these",
+                label="Shipped exemplars",
+                show_label=False,
                 columns=4,
                 height=240,
                 interactive=False,
                 allow_preview=False,
+                buttons=[],
                 fit_columns=False,
                 elem_id="shipped",
             )
@@ -65,6 +68,7 @@ def start_page(studio: Studio) -> dict[str, Any]:
             with gr.Accordion("Paint over what must not be learnt", open=False, visible=False) as masking:
                 mask = gr.ImageEditor(
                     label="White is missing",
+                    elem_id="mask",
                     type="numpy",
                     sources=[],
                     transforms=(),
