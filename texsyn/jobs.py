@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,7 +117,9 @@ def start(run: Run, minutes: float | None = None, device: str = "auto") -> None:
     """
     if status(run).working:
         raise TexsynError(f"{run.path.name} is being learnt already", Exit.USAGE)
-    command = [sys.executable, "-m", "texsyn", "fit", "--resume", str(run.path.resolve()), "--quiet", "--wait"]
+    # Behind whatever a person waits for, such as the server's next answer.
+    command = ["nice", "-n", "5"] if shutil.which("nice") else []
+    command += [sys.executable, "-m", "texsyn", "fit", "--resume", str(run.path.resolve()), "--quiet", "--wait"]
     command += ["--device", device, *([] if minutes is None else ["--minutes", str(minutes)])]
     with (run.path / _LOG).open("w") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

@@ -18,6 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -317,19 +318,14 @@ class Run:
         found = quality.glance(sample, quality.arrays(state.pixels(exemplars)[0]))
         return {name: round(value, 4) for name, value in found.items()}
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> tuple[dict[str, Any], ...]:
         """What happened so far: start, steps with the five terms, warnings, the end. Broken lines are left out."""
+        path = self.path / "events.jsonl"
         try:
-            lines = (self.path / "events.jsonl").read_text(errors="replace").splitlines()
+            facts = path.stat()
         except OSError:
-            return []
-        found = []
-        for line in lines:
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
-        return [event for event in found if isinstance(event, dict)]
+            return ()
+        return _events(path, facts.st_size, facts.st_mtime_ns)
 
     def _card_name(self, exemplar: int) -> str:
         names = self.names()
@@ -390,6 +386,18 @@ class _Sheets:
             return False
         self.last = seconds
         return True
+
+
+@lru_cache(maxsize=4)
+def _events(path: Path, size: int, changed: int) -> tuple[dict[str, Any], ...]:
+    """Read once for as long as the file stays as it is: many look on at one run."""
+    found = []
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return tuple(event for event in found if isinstance(event, dict))
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Triangle:

@@ -25,7 +25,12 @@ def main() -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     temporary = tempfile.mkdtemp(prefix="texsyn-app-")
     # Read by gradio when it is imported: nothing leaves this machine, and nothing stays in the machine's own folders.
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=temporary, HF_HUB_OFFLINE="1")
+    os.environ.update(
+        GRADIO_ANALYTICS_ENABLED="False",
+        GRADIO_ANALYTICS_MAX_EVENTS="500",
+        GRADIO_TEMP_DIR=temporary,
+        HF_HUB_OFFLINE="1",
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         serve(options, Path(temporary))
@@ -83,6 +88,7 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
         run_history=False,
         footer_links=[],
         max_file_size="200mb",
+        state_session_capacity=256,  # a quarter of a megabyte each, and one for each call without a session
         app_kwargs=how,
         theme=theme(),
         css=STYLE,

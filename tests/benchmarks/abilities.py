@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,26 +21,13 @@ import onnxruntime
 import torch
 from PIL import Image
 from quality import patch_match
+from report import VIDEOS, learnt, seconds, store, table
 
 import texsyn
-from texsyn import exporting, holes, inference, media, motion, quality, training, writing
-from texsyn.triangle import OBJECTIVES
+from texsyn import exporting, holes, inference, media, motion, quality, writing
 
 HERE = Path(__file__).parent
-VIDEOS = HERE.parent.parent / "videos"
 REPORT = HERE / "ABILITIES.md"
-
-
-def learnt(
-    exemplar: Any, steps: int, objective: str = "triangle", **changes: Any
-) -> tuple[texsyn.Triangle, training.State]:
-    """A model after so many steps of recipe `fast`."""
-    first = training.several(exemplar)[0]
-    how = {} if objective == "triangle" else vars(OBJECTIVES[objective])
-    recipe = texsyn.recipe_for("fast", first.modality, steps=steps, **how, **changes)
-    triangle = texsyn.create(exemplar, recipe)
-    *_, last = texsyn.fit(triangle, exemplar, recipe)
-    return triangle, last.state
 
 
 def child(*command: str) -> tuple[float, float]:
@@ -55,21 +39,6 @@ def child(*command: str) -> tuple[float, float]:
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
     return time.perf_counter() - start, usage.ru_maxrss / 1e6
-
-
-def seconds(call: Callable[[], object], times: int = 3) -> float:
-    """The least of a few."""
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - start)
-    return min(found)
-
-
-def table(names: list[str], rows: list[list[object]]) -> str:
-    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    return "\n".join(lines + [f"| {' | '.join(map(str, row))} |" for row in rows]) + "\n"
 
 
 # ------------------------------------------------------------ large samples
@@ -397,20 +366,12 @@ def main() -> None:
     for name in options.sections or SECTIONS:
         text = SECTIONS[name](options)
         print(text, flush=True)
-        store(name, text, options)
-
-
-def store(name: str, text: str, options: argparse.Namespace) -> None:
-    """Put a section's table in the place of its old one."""
-    command = f"python tests/benchmarks/abilities.py {name}"
-    for option in ("steps", "clip_steps", "pair_steps", "refine"):
-        command += f" --{option.replace('_', '-')} {getattr(options, option)}"
-    when, threads = time.strftime("%Y-%m-%d"), torch.get_num_threads()
-    machine = f"{when}, {platform.machine()}, {threads} thread(s), torch {torch.__version__}"
-    section = f"## {name}\n\n`{command}`, {machine}\n\n{SECTIONS[name].__doc__}\n{text}\n"
-    old = REPORT.read_text() if REPORT.exists() else "# What a fitted model can do, by `abilities.py`\n\n"
-    found = re.compile(rf"## {name}\n.*?(?=## |\Z)", re.S)
-    REPORT.write_text(found.sub(lambda _: section, old) if found.search(old) else old + section)
+        command = f"python tests/benchmarks/abilities.py {name}"
+        for option in ("steps", "clip_steps", "pair_steps", "refine"):
+            command += f" --{option.replace('_', '-')} {getattr(options, option)}"
+        store(
+            REPORT, "What a fitted model can do, by `abilities.py`", name, command, f"{SECTIONS[name].__doc__}\n{text}"
+        )
 
 
 if __name__ == "__main__":

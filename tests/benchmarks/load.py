@@ -7,6 +7,7 @@ answer, and memory and temporary files of the server before and after, and appen
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import socket
@@ -35,6 +36,18 @@ def resident(pid: int) -> float:
 
 def files(folder: Path) -> int:
     return sum(1 for path in folder.rglob("*") if path.is_file())
+
+
+def ask(address: str, run: str) -> None:
+    """One poll as any HTTP client makes it. (Python's own client spends more on it than the server does.)"""
+    call = f"{address}/gradio_api/call/status"
+    asked = urllib.request.Request(call, json.dumps({"data": [run]}).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{call}/{event}", timeout=30) as answer:
+        told = answer.read().decode()
+    if "event: complete" not in told or '"state"' not in told:
+        raise RuntimeError(told)
 
 
 def main() -> None:
@@ -73,28 +86,31 @@ def report(options: argparse.Namespace, server: subprocess.Popen[bytes], address
     first = Client(address, verbose=False)
     exemplar = handle_file(str(ROOT / "videos" / "beans.png"))
     run = first.predict(exemplar=exemplar, minutes=options.minutes + 2, api_name="/fit")
-    clients = [Client(address, verbose=False) for _ in range(options.clients)]
-    for client in clients:
-        client.predict(run=run, api_name="/status")
+    for _ in range(options.clients):
+        ask(address, run)
     before = resident(server.pid), files(runs / run), _temporary(folder)
     taken: list[float] = []
     failed: list[str] = []
     end = time.monotonic() + 60 * options.minutes
 
-    def poll(client: Client) -> None:
+    def poll(delay: float) -> None:
+        time.sleep(delay)  # people do not begin at one moment
         while (start := time.monotonic()) < end:
             try:
-                client.predict(run=run, api_name="/status")
+                ask(address, run)
                 taken.append(time.monotonic() - start)
             except Exception as error:  # whatever it is, it is a failed answer  # noqa: BLE001
                 failed.append(repr(error))
             time.sleep(max(0.0, 1 - (time.monotonic() - start)))
 
-    threads = [threading.Thread(target=poll, args=(client,)) for client in clients]
+    delays = np.random.default_rng(0).uniform(0, 1, options.clients)
+    threads = [threading.Thread(target=poll, args=(delay,)) for delay in delays]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    grown = []
+    while any(thread.is_alive() for thread in threads):
+        grown.append(resident(server.pid))
+        time.sleep(min(60.0, max(1.0, end - time.monotonic())))
     status = first.predict(run=run, api_name="/status")
     after = resident(server.pid), files(runs / run), _temporary(folder)
     middle, late, last = (1000 * float(np.percentile(taken, share)) for share in (50, 95, 100))
@@ -103,7 +119,8 @@ def report(options: argparse.Namespace, server: subprocess.Popen[bytes], address
     text = (
         f"\n## `{command}`, {machine}\n\n"
         f"{len(taken)} answers, {len(failed)} failed; median {middle:.0f} ms, 95th percentile {late:.0f} ms, slowest "
-        f"{last:.0f} ms. The server's memory {before[0]:.0f} -> {after[0]:.0f} MB, its temporary files "
+        f"{last:.0f} ms. The server's memory, at the start, after each minute and at the end: "
+        f"{', '.join(f'{each:.0f}' for each in (*grown, after[0]))} MB; its temporary files "
         f"{before[2]} -> {after[2]}; the run's files {before[1]} -> {after[1]}. The fit went on beside it: "
         f"{status['state']}, {status['step']} steps.\n"
     )

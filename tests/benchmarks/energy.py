@@ -1,0 +1,245 @@
+"""Whether the energy deserves trust, in figures: python tests/benchmarks/energy.py [SECTION...] [--steps N]
+
+Sections: defects, order, best, langevin. Uses the shipped exemplars alone, and writes its tables into ENERGY.md beside
+this file (a section that is run again takes the place of its old one). Models are kept in --keep, if named.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from report import VIDEOS, learnt, store, table
+from torch import Tensor
+
+import texsyn
+from texsyn import quality, stills
+from texsyn.media import Exemplar
+from texsyn.triangle import Triangle
+
+HERE = Path(__file__).parent
+REPORT = HERE / "ENERGY.md"
+STEPS = ((0, 0.02, 0.0), (10, 0.02, 0.0), (30, 0.02, 0.0), (30, 0.05, 0.0), (30, 0.02, 1.0))  # number, size, heat
+DEFECTS = ("another texture", "blur", "colours", "flat", "noise", "scratch", "smear", "turned")
+
+
+def halves(name: str) -> tuple[Exemplar, Tensor]:
+    """The left half of a picture to learn, and the right half that is never learnt."""
+    whole = texsyn.read(VIDEOS / f"{name}.png", side=0)
+    middle = whole.pixels.shape[-1] // 2
+    return Exemplar(whole.pixels[..., :middle].contiguous(), whole.modality), whole.pixels[..., middle:].contiguous()
+
+
+def model(name: str, options: argparse.Namespace) -> tuple[Triangle, Exemplar, Tensor]:
+    """Learnt from the left half of an exemplar, or taken from where it is kept."""
+    seen, unseen = halves(name)
+    folder = options.keep / f"{name}-{options.steps}" if options.keep else None
+    if folder and folder.exists():
+        return texsyn.load(folder), seen, unseen
+    triangle, _ = learnt(seen, options.steps)
+    if folder:
+        texsyn.save(triangle, folder)
+    return triangle, seen, unseen
+
+
+# ------------------------------------------------------------ defects
+
+
+def defects(options: argparse.Namespace) -> str:
+    """Area under the ROC curve, over pixels, of maps that should tell defects in unseen halves from what is sound."""
+    rows: list[list[object]] = []
+    for name in options.stills:
+        triangle, seen, unseen = model(name, options)
+        fresh = texsyn.create(seen, texsyn.recipe_for("fast", seen.modality, seed=1))
+        other = next(each for each in ("leaves", "pebbles", "gravel") if each != name)
+        strange = texsyn.read(VIDEOS / f"{other}.png", side=0).pixels
+        strange = strange[:1] if len(unseen) == 1 else strange.expand(3, -1, -1)
+        areas: dict[str, dict[str, list[float]]] = {}
+        for kind, picture, mask in damaged(unseen, strange, options.each):
+            for method, score in maps(triangle, fresh, seen.pixels, picture).items():
+                areas.setdefault(method, {}).setdefault(kind, []).append(area_under_curve(score, mask))
+        for method, found in areas.items():
+            means = [float(np.mean(found[kind])) for kind in DEFECTS]
+            rows.append([name, method, *(f"{value:.2f}" for value in means), f"{np.mean(means):.3f}"])
+            print(rows[-1], flush=True)
+    said = (
+        f"Models of {options.steps} steps, learnt from the left halves (256 x 512); {options.each} defects of "
+        "each kind, 16 to 32 pixels large, at random places of the right halves. `heatmap` is what `texsyn heatmap` "
+        "shows. 0.5 is chance.\n\n"
+    )
+    return said + table(["exemplar", "map", *DEFECTS, "mean"], rows)
+
+
+def maps(triangle: Triangle, fresh: Triangle, usual: Tensor, picture: Tensor) -> dict[str, np.ndarray]:
+    """Larger where the picture is stranger."""
+    with torch.no_grad():
+        local = [each.float().mean(1, keepdim=True) for each in triangle.energy.local(picture[None])]
+    sizes = tuple(picture.shape[1:])
+    energy = sum(F.interpolate(each, sizes, mode="bilinear") for each in local)[0, 0]
+    return {
+        "heatmap": texsyn.heatmap(triangle, picture, usual)[0].numpy(),
+        "the same, nothing learnt": texsyn.heatmap(fresh, picture, usual)[0].numpy(),
+        "local energy": -energy.numpy(),
+        "nearest patch": nearest_patch(picture, usual),
+    }
+
+
+def nearest_patch(picture: Tensor, usual: Tensor, size: int = 7) -> np.ndarray:
+    """The plain baseline: how far each patch is from the nearest one of the exemplar."""
+    here, there = (each.permute(1, 2, 0).numpy() for each in (picture, usual))
+    queries, rows, columns = stills.patches(here, size, 2)
+    keys, _, _ = stills.patches(there, size, 2)
+    _, distances = stills.nearest(queries, keys)
+    grid = torch.from_numpy(distances.reshape(1, 1, rows, columns).astype(np.float32))
+    return F.interpolate(grid, tuple(picture.shape[1:]), mode="bilinear")[0, 0].numpy()
+
+
+def damaged(sound: Tensor, other: Tensor, each: int) -> Iterator[tuple[str, Tensor, np.ndarray]]:
+    """The kind of a defect, the picture with it, and where it is."""
+    random = np.random.default_rng(0)
+    height, width = sound.shape[1:]
+    for kind in DEFECTS:
+        for _ in range(each):
+            size = int(random.integers(16, 33))
+            y, x = int(random.integers(0, height - size)), int(random.integers(0, width - size))
+            mask = np.zeros((height, width), bool)
+            mask[y : y + size, x : x + size] = True
+            picture = sound.clone()
+            part = picture[:, y : y + size, x : x + size]
+            if kind == "scratch":
+                mask[:] = False
+                slope = random.uniform(-1, 1)
+                for step in range(size):
+                    row = y + int(np.clip(size / 2 + slope * (step - size / 2), 0, size - 2))
+                    mask[row : row + 2, x + step] = True
+                picture[:, mask] = 0.9 if float(sound.mean()) < 0 else -0.9
+                yield kind, picture, mask
+                continue
+            there = [int(random.integers(0, n - size)) for n in other.shape[1:]]
+            pasted = other[:, there[0] : there[0] + size, there[1] : there[1] + size]
+            mean = part.mean((1, 2), keepdim=True)
+            made = {
+                "another texture": lambda pasted=pasted, part=part, mean=mean: (
+                    (pasted - pasted.mean((1, 2), keepdim=True)) / pasted.std().clamp(min=0.01) * part.std() + mean
+                ),
+                "blur": lambda part=part: F.avg_pool2d(F.pad(part[None], (3,) * 4, mode="reflect"), 7, 1)[0],
+                "colours": lambda part=part: part.flip(0) if len(part) == 3 else -part,
+                "flat": lambda part=part, mean=mean: mean.expand_as(part),
+                "noise": lambda part=part: (
+                    part + torch.from_numpy(random.normal(0, 0.3, part.shape).astype(np.float32))
+                ),
+                "smear": lambda part=part: part.mean(2, keepdim=True).expand_as(part),
+                "turned": lambda part=part: part.transpose(1, 2).flip(1),
+            }[kind]()
+            picture[:, y : y + size, x : x + size] = made.clamp(-1, 1).clone()
+            yield kind, picture, mask
+
+
+def area_under_curve(score: np.ndarray, mask: np.ndarray) -> float:
+    """The share of pairs of a pixel inside and one outside that are ordered rightly."""
+    order = np.argsort(score.ravel(), kind="stable")
+    ranks = np.empty(order.size)
+    ranks[order] = np.arange(1, order.size + 1)
+    inside = mask.ravel()
+    count = int(inside.sum())
+    return float((ranks[inside].sum() - count * (count + 1) / 2) / (count * (order.size - count)))
+
+
+# ------------------------------------------------------------ order
+
+
+def order(options: argparse.Namespace) -> str:
+    """The energy, in nats for each value, of what should be ranked high and of what should not."""
+    rows: list[list[object]] = []
+    for name in options.stills:
+        triangle, seen, unseen = model(name, options)
+        size = tuple(seen.pixels.shape[:0:-1])
+        random = torch.Generator().manual_seed(0)
+        noise = torch.randn(unseen.shape, generator=random) * unseen.std() + unseen.mean((1, 2), keepdim=True)
+        other = next(each for each in ("leaves", "pebbles", "gravel") if each != name)
+        strange = texsyn.read(VIDEOS / f"{other}.png", side=0).pixels[..., : unseen.shape[-1]]
+        kinds = {
+            "seen half": seen.pixels,
+            "unseen half": unseen,
+            "a sample": texsyn.sample(triangle, size=size)[0],
+            "unseen, blurred": F.avg_pool2d(unseen[None], 5, 1, 2, count_include_pad=False)[0],
+            "noise of its contrast": noise.clamp(-1, 1),
+            "its mean colour": unseen.mean((1, 2), keepdim=True).expand_as(unseen).contiguous(),
+            "another texture": strange[:1] if len(unseen) == 1 else strange.expand(3, -1, -1).contiguous(),
+        }
+        rows.append([name, *(f"{texsyn.energy(triangle, each):.3f}" for each in kinds.values())])
+        print(rows[-1], flush=True)
+    said = f"Models of {options.steps} steps, learnt from the left halves.\n\n"
+    return said + table(["exemplar", *kinds], rows)
+
+
+# ------------------------------------------------------------ best of many, and steps up the energy
+
+
+def card(samples: list[Tensor], original: Tensor) -> list[str]:
+    found = quality.score_stills([quality.arrays(each) for each in samples], quality.arrays(original))
+    return [f"{found.measures[name]:.3f}" for name in ("ps", "swd", "sharp", "vcf", "diversity")]
+
+
+def best(options: argparse.Namespace) -> str:
+    """Whether samples of more energy are better: cards of the most, the least and the middle third of 18."""
+    rows: list[list[object]] = []
+    for name in options.stills:
+        triangle, seen, _ = model(name, options)
+        size = tuple(seen.pixels.shape[:0:-1])
+        made = [texsyn.sample(triangle, seed=seed, size=size)[0] for seed in range(18)]
+        made.sort(key=lambda each: -texsyn.energy(triangle, each))
+        for title, part in (("most energy", made[:6]), ("middle", made[6:12]), ("least energy", made[12:])):
+            rows.append([name, title, *card(part, seen.pixels)])
+            print(rows[-1], flush=True)
+    return table(["exemplar", "six samples of 18", "PS", "SWD", "sharp", "VCF", "diversity"], rows)
+
+
+def langevin(options: argparse.Namespace) -> str:
+    """What Langevin steps after sampling do to the card: `texsyn sample --langevin N`."""
+    rows: list[list[object]] = []
+    for name in options.stills:
+        triangle, seen, _ = model(name, options)
+        size = tuple(seen.pixels.shape[:0:-1])
+        made = [texsyn.sample(triangle, seed=seed, size=size)[0] for seed in (0, 1, 2)]
+        for steps, each, temperature in (
+            (0, 0.02, 0.0),
+            (10, 0.02, 0.0),
+            (30, 0.02, 0.0),
+            (30, 0.05, 0.0),
+            (30, 0.02, 1.0),
+        ):
+            refined = [
+                texsyn.langevin(triangle, x, steps=steps, size=each, temperature=temperature, seed=seed)
+                for seed, x in enumerate(made)
+            ]
+            energy = float(np.mean([texsyn.energy(triangle, x) for x in refined]))
+            rows.append([name, steps, each, temperature, f"{energy:.3f}", *card(refined, seen.pixels)])
+            print(rows[-1], flush=True)
+    head = ["exemplar", "steps", "size", "temperature", "energy", "PS", "SWD", "sharp", "VCF", "diversity"]
+    return "The command's size is 0.02 and its temperature 0.\n\n" + table(head, rows)
+
+
+SECTIONS = {"defects": defects, "order": order, "best": best, "langevin": langevin}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--steps", type=int, default=2000, help="of each fit")
+    parser.add_argument("--stills", nargs="*", default=["gravel", "brick", "wicker", "leaves"])
+    parser.add_argument("--each", type=int, default=6, help="defects of each kind")
+    parser.add_argument("--keep", type=Path, help="folder for models; those that are there are taken")
+    options = parser.parse_args()
+    for name in options.sections or SECTIONS:
+        text = SECTIONS[name](options)
+        command = f"python tests/benchmarks/energy.py {name} --steps {options.steps} --each {options.each}"
+        store(REPORT, "The energy, by `energy.py`", name, command, f"{SECTIONS[name].__doc__}\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What the benchmarks that write tables have in common."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import texsyn
+from texsyn import training
+from texsyn.media import Exemplar
+from texsyn.triangle import OBJECTIVES
+
+VIDEOS = Path(__file__).parent.parent.parent / "videos"
+
+
+def learnt(
+    exemplar: Exemplar | tuple[Exemplar, ...], steps: int, objective: str = "triangle", **changes: object
+) -> tuple[texsyn.Triangle, training.State]:
+    """A model after so many steps of recipe `fast`."""
+    first = training.several(exemplar)[0]
+    how = {} if objective == "triangle" else vars(OBJECTIVES[objective])
+    recipe = texsyn.recipe_for("fast", first.modality, steps=steps, **{**how, **changes})
+    triangle = texsyn.create(exemplar, recipe)
+    *_, last = texsyn.fit(triangle, exemplar, recipe)
+    return triangle, last.state
+
+
+def table(names: list[str], rows: list[list[object]]) -> str:
+    """In Markdown."""
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    return "\n".join(lines + [f"| {' | '.join(map(str, row))} |" for row in rows]) + "\n"
+
+
+def seconds(call: Callable[[], object], times: int = 3) -> float:
+    """The least of a few."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def machine() -> str:
+    """When and on what."""
+    threads = torch.get_num_threads()
+    return f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {threads} thread(s), torch {torch.__version__}"
+
+
+def store(report: Path, title: str, name: str, command: str, said: str) -> None:
+    """Put a section of a report in the place of its old one."""
+    section = f"## {name}\n\n`{command}`, {machine()}\n\n{said}\n"
+    old = report.read_text() if report.exists() else f"# {title}\n\n"
+    found = re.compile(rf"## {re.escape(name)}\n.*?(?=## |\Z)", re.S)
+    report.write_text(found.sub(lambda _: section, old) if found.search(old) else old + section)
