@@ -6,6 +6,7 @@ Only the standard library is imported here: commands import what they need, so t
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from texsyn.training import State
     from texsyn.triangle import Triangle
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _KINDS = ("still", "clip", "surface", "material")
 _RECIPES = ("fast", "best", "paper")
 _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.OK)
+    except OSError as error:  # what no command had its own words for
+        print(f"texsyn: {Path(str(error.filename or '')).name[:80]}: {error.strerror or error}", file=sys.stderr)
+        return int(Exit.DISK if error.errno in _FULL else Exit.BAD_INPUT)
     except KeyboardInterrupt:
         print("texsyn: interrupted", file=sys.stderr)
         return int(Exit.INTERRUPTED)

@@ -31,8 +31,11 @@ _FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
 def existing(path: Path) -> Path:
-    if not path.exists():
-        raise TexsynError(f"{short(path.name)}: no such file or folder")
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+        said = "no such file or folder" if isinstance(error, FileNotFoundError) else reason(error)
+        raise TexsynError(f"{short(path.name)}: {said}") from error
     return path
 
 
@@ -118,7 +121,9 @@ def read_still(path: Path) -> Picture:
 
 
 def reason(error: Exception) -> str:
-    """The first line of what a decoder said."""
+    """The first line of what a decoder or the system said."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return short(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 

@@ -73,11 +73,10 @@ def _plain(value: Any) -> Any:
 def modality_from(content: dict[str, Any], folder: Path) -> Modality:
     """The kind that a stored JSON describes. Raises TexsynError (exit 3) for values out of range."""
     row = object_in(content, "modality", folder)
-    rank = len(row.get("axes", ()))
-    if tuple(row.get("axes", ())) not in (("y", "x"), ("t", "y", "x")):
+    if row.get("axes") not in (["y", "x"], ["t", "y", "x"]):
         raise damaged(folder, "axes")
-    planes = row.get("planes")
-    if not isinstance(planes, list) or not 1 <= len(planes) <= 8:
+    rank, planes = len(row["axes"]), row.get("planes")
+    if not isinstance(planes, list) or not 1 <= len(planes) <= 8 or not all(isinstance(p, dict) for p in planes):
         raise damaged(folder, "planes")
     return Modality(
         name=_text(row, "name", folder),
@@ -87,9 +86,7 @@ def modality_from(content: dict[str, Any], folder: Path) -> Modality:
         size=_tuple(row, "size", int, rank, 1, 65536, folder),
         side=number_in(row, "side", int, 0, 65536, folder),
         designs={},
-        planes=tuple(
-            Plane(_text(p, "name", folder), number_in(p, "channels", int, 1, 16, folder)) for p in map(dict, planes)
-        ),
+        planes=tuple(Plane(_text(p, "name", folder), number_in(p, "channels", int, 1, 16, folder)) for p in planes),
     )
 
 

@@ -245,6 +245,8 @@ class Run:
         Raises TexsynError, besides those of `fit`: exit 2 when another process is at it.
         """
         with storage.locked(self.path / ".lock"):
+            for folder in (self.path, self.path / "checkpoints"):
+                storage.tidy(folder)
             yield from self._learn(triangle, training.several(exemplar), recipe, warn)
 
     def _learn(
@@ -359,8 +361,11 @@ class Run:
 
     def _event(self, warn: Callable[[str], None], **content: Any) -> None:
         try:
-            with (self.path / "events.jsonl").open("a") as file:
-                file.write(json.dumps({"time": round(time.time(), 2), **content}) + "\n")
+            with (self.path / "events.jsonl").open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, 2)
+                    file.write(b"" if file.read(1) == b"\n" else b"\n")  # a process that was killed left half a line
+                file.write(json.dumps({"time": round(time.time(), 2), **content}).encode() + b"\n")
         except OSError as error:
             warn(f"events.jsonl cannot be written: {error.strerror}")
 

@@ -11,10 +11,11 @@ import json
 import math
 import os
 import shutil
+import signal
 import struct
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,24 +45,38 @@ def store(folder: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any
     from safetensors.torch import save
 
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         temporary.mkdir(parents=True)
+        _reached("begun")
         flat = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         blobs = {_TENSORS: save(flat), _CONTENT: _encode(content)}
         manifest = {name: {"bytes": len(blob), "sha256": _sha256(blob)} for name, blob in blobs.items()}
         for name, blob in (*blobs.items(), (_MANIFEST, _encode(manifest))):
             _write_synced(temporary / name, blob)
+            _reached(name)
         _sync_folder(temporary)
-        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         if folder.exists():
             folder.rename(old)
+            _reached("aside")
         temporary.rename(folder)
+        _reached("renamed")
         _sync_folder(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise TexsynError(f"{folder.name} cannot be stored: {error.strerror or error}", Exit.DISK) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _put_back(old)
+
+
+def _put_back(old: Path) -> None:
+    """What was moved aside for something that never took its place is moved back; otherwise it goes."""
+    place = old.with_name(old.name[1:].rsplit(".", 2)[0])
+    if old.exists() and not place.exists():
+        with suppress(OSError):  # a disk that refuses that, too: `tidy` finds it later
+            old.rename(place)
+    else:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -74,6 +89,20 @@ def replace_text(path: Path, text: str) -> None:
         raise TexsynError(f"{path.name} cannot be written: {error.strerror or error}", Exit.DISK) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def tidy(folder: Path) -> None:
+    """Take away what writers that were killed left half done; for whoever holds the folder's lock."""
+    for left in folder.glob(".*.part"):
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    for left in folder.glob(".*.old"):
+        _put_back(left)
+
+
+def _reached(point: str) -> None:
+    """Where a test may have this process killed: TEXSYN_KILL_AT names a point of `store`. Otherwise nothing."""
+    if os.environ.get("TEXSYN_KILL_AT") == point:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager
@@ -118,6 +147,7 @@ def read_tensors(folder: Path, expected: Mapping[str, Tensor] | None = None) -> 
 
     `expected` may hold tensors of the meta device: only names, shapes and types count. Raises TexsynError (exit 3).
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     shapes = _header(folder)
@@ -126,7 +156,11 @@ def read_tensors(folder: Path, expected: Mapping[str, Tensor] | None = None) -> 
         if shapes != wanted:
             odd = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
             raise TexsynError(f"{folder.name}: the stored tensors do not fit the stored networks ({odd[0]})")
-    return load(_verified(folder, _TENSORS, _MAX_TENSORS))
+    blob = _verified(folder, _TENSORS, _MAX_TENSORS)
+    try:
+        return load(blob)
+    except SafetensorError as error:
+        raise TexsynError(f"{folder.name} is damaged: {_TENSORS}: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
