@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test bench clean
+.PHONY: demo app test trust bench clean
 
 # Fits a shipped still (6 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
 demo: $(VENV)/.demo
@@ -24,6 +24,10 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# Tries what is promised of fits, files and the app many times over, and writes tests/benchmarks/TRUST.md (an hour).
+trust: $(VENV)/.test
+	$(BIN)/python tests/trust.py
 
 bench: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/step.py

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-from test_ui import CHROMIUM, ROOT, Server, Visit
+from server import ROOT, Server
+from test_ui import CHROMIUM, Visit
 
 
 def main(runs: Path) -> None:

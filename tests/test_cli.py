@@ -75,6 +75,18 @@ def test_fit_prints_json_lines(tmp_path, picture, capsys):
     assert events[-1]["event"] == "finished"
 
 
+def test_untrusted_files_are_learnt_the_same(tmp_path, picture, capsys):
+    for name, more in (("plain", []), ("guarded", ["--untrusted"])):
+        how = ["--steps", 2, "--crop", "64x64+0+0", "--seed", 5, *more]
+        assert run(capsys, "fit", picture, "--out", tmp_path / name, *how, *SMALL)[0] == 0
+    one, other = (texsyn.load(tmp_path / name).state_dict() for name in ("plain", "guarded"))
+    assert all((one[key] == other[key]).all() for key in one)
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    code, out, err = run(capsys, "fit", tmp_path / "bad.png", "--out", tmp_path / "bad", "--untrusted", *SMALL)
+    assert (code, out, err.count("\n")) == (3, [], 1)
+    assert not (tmp_path / "bad").exists()
+
+
 def test_fit_names_its_folder_and_resumes_and_goes_further(tmp_path, picture, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = run(capsys, "fit", picture, "--steps", 2, *SMALL)

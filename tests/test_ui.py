@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,12 +17,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from server import ROOT, Server
 
 from texsyn import Run, status
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-ROOT = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium")
 PATIENCE = 120_000  # milliseconds
 
@@ -43,47 +42,6 @@ def missing(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-class Server:
-    """The app on a free port, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    @property
-    def runs(self) -> Path:
-        return self.folder / "runs"
-
-    def start(self) -> None:
-        (self.folder / "temporary").mkdir(exist_ok=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(self.folder / "temporary")}
-        command = [sys.executable, str(ROOT / "ui" / "app.py"), "--port", str(self.port), "--runs", str(self.runs)]
-        self.log = (self.folder / "server.log").open("a")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                urllib.request.urlopen(self.address, timeout=5).close()
-                return
-            except OSError:
-                assert self.process.poll() is None, (self.folder / "server.log").read_text()
-                assert time.monotonic() < deadline, "the app did not start"
-                time.sleep(0.3)
-
-    def stop(self, kill: bool = False) -> None:
-        self.process.kill() if kill else self.process.terminate()
-        self.process.wait(timeout=30)
-        self.log.close()
-
-    def only_run(self) -> Run:
-        (path,) = (path for path in self.runs.iterdir() if (path / "run.json").exists())
-        return Run.open(path)
 
 
 @pytest.fixture(scope="module")

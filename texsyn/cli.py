@@ -110,6 +110,11 @@ def _add_fit(commands: Any) -> None:
     )
     fit.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     fit.add_argument("--prepare", action="store_true", help="lay the run out and learn nothing yet; --resume goes on")
+    fit.add_argument(
+        "--untrusted",
+        action="store_true",
+        help="read the files in a process of its own, with limits on memory and time",
+    )
     fit.add_argument("--wait", action="store_true", help="wait for fits on this device that waited before")
     fit.add_argument("--no-card", action="store_true", help="do not score samples at the end")
     fit.add_argument("--json", action="store_true", help="print progress as JSON Lines on stdout")
@@ -177,13 +182,28 @@ def _print_cards(run: Run, triangle: Triangle, state: State, screen: Screen) -> 
 def _begun(options: argparse.Namespace) -> tuple[Run, Recipe]:
     if not options.exemplar:
         raise TexsynError("name an exemplar, or a run with --resume", Exit.USAGE)
-    from texsyn import media, recipes, runs
+    from texsyn import jobs, media, recipes, runs
 
+    path = options.out or runs.default_path(options.exemplar[0])
+    if options.untrusted:
+        run = jobs.prepare([*options.exemplar], path, _said_again(options))
+        return run, run.recipe
     how = {name: getattr(options, name) for name in ("kind", "frames", "side", "mask", "crop")}
     exemplars = media.read_all(options.exemplar, **how)
     recipe = recipes.recipe_for(options.recipe, exemplars[0].modality, **_changes(options))
-    path = options.out or runs.default_path(options.exemplar[0])
     return runs.Run.create(path, exemplars, recipe, options.recipe), recipe
+
+
+def _said_again(options: argparse.Namespace) -> list[str]:
+    """What was asked of a fit beside its files and its folder, as a command line says it."""
+    said = [f"--set={text}" for text in options.set]
+    for name in ("kind", "frames", "mask", "side", "recipe", "objective", "steps", "minutes", "seed"):
+        value = getattr(options, name)
+        if value is not None:
+            said.append(f"--{name}={value.resolve() if isinstance(value, Path) else value}")
+    if options.crop is not None:
+        said.append("--crop={2}x{3}+{0}+{1}".format(*options.crop))
+    return said
 
 
 def _resumed(options: argparse.Namespace) -> tuple[Run, Recipe]:
