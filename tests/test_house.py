@@ -39,6 +39,7 @@ LEVELS = {
     "options": 6,
     "making": 7,
     "asking": 7,
+    "batches": 7,
     "cli": 8,
     "__main__": 9,
 }

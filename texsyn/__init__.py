@@ -51,6 +51,7 @@ _WHERE = {
     "examine": "jobs",
     "start": "jobs",
     "status": "jobs",
+    "batch": "batches",
     "stop": "jobs",
     "remarks": "media",
     "save": "models",
@@ -59,6 +60,7 @@ _WHERE = {
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
+    from texsyn.batches import batch
     from texsyn.errors import TexsynError
     from texsyn.exporting import export
     from texsyn.inference import complete, reconstruct

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from texsyn import __version__, asking, making
+from texsyn import __version__, asking, batches, making
 from texsyn.errors import Exit, TexsynError
 from texsyn.options import EXIT_CODES, device, window
 from texsyn.screen import Screen
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"texsyn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_fit(commands)
+    batches.add(commands)
     making.add(commands)
     asking.add(commands)
     return parser

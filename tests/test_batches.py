@@ -1,0 +1,84 @@
+"""Many exemplars: each learnt once, broken ones named, what was begun goes on."""
+
+import json
+
+import pytest
+from conftest import draw
+
+import texsyn
+from texsyn import Run, cli
+
+SMALL = ["--set", "width=0.1", "--set", "batch=1", "--no-card"]
+
+
+def batch(capsys, *words: object) -> tuple[int, list[dict], str]:
+    code = cli.main(["batch", *map(str, words), *SMALL, "--json"])
+    out, err = capsys.readouterr()
+    return code, sorted((json.loads(line) for line in out.splitlines()), key=lambda row: row["name"]), err
+
+
+def test_a_folder_is_learnt_once_and_a_broken_file_is_named(tmp_path, capsys):
+    folder, runs = tmp_path / "exemplars", tmp_path / "runs"
+    folder.mkdir()
+    draw(folder / "a.png")
+    draw(folder / "b.png", (80, 64))
+    draw(folder / "b.jpg")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (folder / "notes.txt").write_text("no exemplar")
+    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 2, "--jobs", 2)
+    assert code == 3
+    assert {row["name"]: row["state"] for row in rows} == {
+        "a": "finished",
+        "b-png": "finished",
+        "b-jpg": "finished",
+        "broken": "skipped",
+    }
+    assert [row["steps"] for row in rows] == [2, 2, 2, 0]
+    assert "cannot be read as a PNG picture" in rows[-1]["reason"]
+    assert json.loads((runs / "summary.json").read_text()) == rows
+    page = (runs / "summary.html").read_text()
+    assert page.count("<tr>") == 5
+    assert (runs / "a" / page.split('src="a/')[1].split('"')[0]).exists()
+
+    (folder / "broken.png").unlink()
+    draw(folder / "c.png")
+    stamp = (runs / "a" / "events.jsonl").stat().st_mtime_ns
+    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 2)
+    assert code == 0
+    assert [row["before"] for row in rows] == [True, True, True, False]
+    assert (runs / "a" / "events.jsonl").stat().st_mtime_ns == stamp
+
+    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 3, "--force")
+    assert code == 0
+    assert [row["steps"] for row in rows] == [3, 3, 3, 3]
+
+
+def test_what_was_begun_goes_on_to_the_same_end(tmp_path, capsys):
+    folder, runs = tmp_path / "exemplars", tmp_path / "runs"
+    folder.mkdir()
+    draw(folder / "a.png")
+    assert batch(capsys, folder, "--out", runs, "--steps", 4)[0] == 0
+    began = Run.create(tmp_path / "again" / "a", texsyn.read(folder / "a.png"), Run.open(runs / "a").recipe, "fast")
+    for report in began.learn(began.fresh(), began.exemplars(), began.recipe, print):
+        if report.step == 2:
+            break
+    code, rows, _ = batch(capsys, folder, "--out", tmp_path / "again", "--steps", 4)
+    assert code == 0
+    assert (rows[0]["steps"], rows[0]["before"]) == (4, False)
+    one, other = (texsyn.load(path / "a").state_dict() for path in (runs, tmp_path / "again"))
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nowhere"], 3, "is not a folder"),
+        (["."], 3, "holds no pictures"),
+        ([".", "--jobs", "0"], 2, "--jobs must lie"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, capsys, monkeypatch, words, code, said):
+    monkeypatch.chdir(tmp_path)
+    found, rows, err = batch(capsys, *words)
+    assert (found, rows, err.count("\n")) == (code, [], 1)
+    assert said in err

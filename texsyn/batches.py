@@ -1,0 +1,212 @@
+"""Many exemplars, each a fit of its own by the command line's own path: resumable, and a broken one costs nothing else.
+
+Only the standard library is imported at first, as in the other modules of commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from texsyn import options as shared
+from texsyn.errors import Exit, TexsynError
+
+_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
+    *(".mp4", ".mov", ".webm", ".avi", ".gif"),
+)
+_WORDS = {Exit.INTERRUPTED: "stopped", Exit.TERMINATED: "stopped", Exit.BAD_INPUT: "skipped"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one exemplar."""
+
+    name: str
+    run: str  # its folder
+    state: str  # finished, skipped (it cannot be learnt), stopped or failed
+    exit: int = 0
+    reason: str = ""
+    steps: int = 0
+    seconds: float = 0.0  # of learning
+    before: bool = False  # it had been learnt already
+    card: dict[str, Any] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)  # of the card
+
+    @property
+    def line(self) -> str:
+        if self.state != "finished":
+            return f"{self.name}: {self.state}: {self.reason}"
+        told = ", ".join(self.words)
+        when = "finished before" if self.before else "finished"
+        return f"{self.name}: {when}, {self.steps} steps in {self.seconds / 60:.1f} min{': ' if told else ''}{told}"
+
+
+def batch(
+    folder: str | Path, out: str | Path, how: Sequence[str] = (), *, jobs: int = 1, force: bool = False
+) -> Iterator[Row]:
+    """Fit every exemplar in `folder`, `jobs` at a time, each in a run of its name in `out`; a row as each one ends.
+
+    how: options of `texsyn fit`, such as `["--minutes", "3"]`. An exemplar is a picture, a clip or a folder of frames.
+    What was finished is not learnt again, unless `force`; what was begun goes on. At the end `out` holds summary.json
+    and summary.html. Raises TexsynError: exit 3 where there are no exemplars, exit 5 when the disk refuses.
+    """
+    folder, out = Path(folder), Path(out)
+    named = exemplars(folder)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TexsynError(f"{out.name} cannot be created: {error.strerror}", Exit.DISK) from error
+    rows: list[Row] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(one, path, name, out, how, jobs, force) for name, path in named.items()]
+        for done in as_completed(waiting):
+            rows.append(done.result())
+            summarise(sorted(rows, key=lambda row: row.name), out)
+            yield rows[-1]
+
+
+def exemplars(folder: Path) -> dict[str, Path]:
+    """What can be an exemplar, by the name of its run. Raises TexsynError (exit 3) where there is nothing."""
+    if not folder.is_dir():
+        raise TexsynError(f"{folder.name} is not a folder")
+    found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    found = [path for path in found if path.is_dir() or path.suffix.lower() in _ENDINGS]
+    if not found:
+        raise TexsynError(f"{folder.name} holds no pictures, clips or folders of frames")
+    stems = Counter(path.stem for path in found)
+    return {path.stem if stems[path.stem] == 1 else path.name.replace(".", "-"): path for path in found}
+
+
+def one(path: Path, name: str, out: Path, how: Sequence[str], jobs: int = 1, force: bool = False) -> Row:
+    """Fit one exemplar, in a process of its own, from where its run stands."""
+    from texsyn import jobs as processes
+    from texsyn.runs import Run
+
+    place = out / name
+    begun = (place / "run.json").exists()
+    if begun and not force and processes.status(Run.open(place)).state == "finished":
+        return _learnt(name, place, before=True)
+    budget = [word for option in ("--minutes", "--steps") for word in _after(how, option)]
+    asked = ["--resume", str(place), *budget] if begun else [*how, "--out", str(place), "--", str(path.resolve())]
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    environment = os.environ if jobs == 1 else {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-m", "texsyn", "fit", "--quiet", *asked]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+    if done.returncode == 0:
+        return _learnt(name, place)
+    said = [line.removeprefix("texsyn: ") for line in done.stderr.splitlines() if line.strip()]
+    state = _WORDS.get(Exit(done.returncode) if done.returncode in set(Exit) else Exit.BUG, "failed")
+    return Row(name, str(place), state, done.returncode, said[-1] if said else f"ended with {done.returncode}")
+
+
+def _after(words: Sequence[str], option: str) -> list[str]:
+    """An option and its value, where it is among the words."""
+    return [option, words[words.index(option) + 1]] if option in words else []
+
+
+def _learnt(name: str, place: Path, before: bool = False) -> Row:
+    from texsyn import jobs, quality, storage
+    from texsyn.runs import Run
+
+    run = Run.open(place)
+    status = jobs.status(run)
+    card = storage.read_json(place / "card.json") if (place / "card.json").exists() else {}
+    words = [] if not card else quality.words(quality.Card.from_plain(card))
+    return Row(name, str(place), "finished", 0, "", status.step, status.seconds, before, card, words)
+
+
+def summarise(rows: Sequence[Row], out: Path) -> None:
+    """Write summary.json and summary.html."""
+    from texsyn import storage
+
+    plain = [asdict(row) for row in rows]
+    storage.replace_text(out / "summary.json", json.dumps(plain, indent=2) + "\n")
+    lines = "".join(_cells(row, out) for row in rows)
+    storage.replace_text(out / "summary.html", _PAGE.replace("ROWS", lines).replace("WHEN", time.strftime("%Y-%m-%d")))
+
+
+def _cells(row: Row, out: Path) -> str:
+    sheets = sorted((out / row.name / "sheets").glob("*.png"))
+    picture = f'<img src="{html.escape(row.name)}/sheets/{sheets[-1].name}" alt="">' if sheets else ""
+    told = "<br>".join(html.escape(word) for word in row.words) if row.state == "finished" else html.escape(row.reason)
+    learnt = f"{row.steps:,} steps, {row.seconds / 60:.1f} min" if row.steps else ""
+    cells = (html.escape(row.name), picture, row.state, learnt, told)
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>texsyn batch</title>
+<style>
+body { font: 15px system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }
+td, th { padding: .5rem 1rem .5rem 0; vertical-align: top; text-align: left; }
+img { height: 112px; border-radius: 6px; }
+</style>
+<h1>texsyn batch, WHEN</h1>
+<table><tr><th>exemplar</th><th>exemplar and samples</th><th>state</th><th>learnt</th><th>quality</th></tr>
+ROWS</table>
+</html>
+"""
+
+
+# ---------------------------------------------------------------- the command
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser's."""
+    command = commands.add_parser(
+        "batch",
+        help="learn every exemplar in a folder",
+        description="Learn every picture, clip and folder of frames in a folder, each in a run of its name. What is "
+        "finished is skipped, what was begun goes on; a broken file is skipped, and the exit code is 3 then.",
+        epilog=shared.EXIT_CODES,
+    )
+    command.add_argument("folder", type=Path, metavar="FOLDER")
+    command.add_argument("--out", type=Path, default=Path("runs"), metavar="RUNS", help="(default runs)")
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="fits at a time (default 1)")
+    command.add_argument("--force", action="store_true", help="go on with what is finished, too: with a larger budget")
+    command.add_argument("--json", action="store_true", help="print each row as a JSON line")
+    for name, meaning in (
+        ("recipe", "fast, best or paper"),
+        ("minutes", "time budget of each, in minutes"),
+        ("steps", "steps of each"),
+        ("seed", "(default 0)"),
+        ("side", "reduce the shorter sides to this many pixels"),
+        ("device", "auto, cpu, cuda or cuda:N"),
+    ):
+        command.add_argument(f"--{name}", help=meaning)
+    command.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
+    )
+    command.add_argument("--untrusted", action="store_true", help="read files in processes with limits")
+    command.add_argument("--no-card", action="store_true", help="do not score samples")
+    command.set_defaults(command=_batch)
+
+
+def _batch(options: argparse.Namespace, say: Callable[..., None] = print) -> int:
+    if not 1 <= options.jobs <= 256:
+        raise TexsynError(f"--jobs must lie in 1 to 256, but is {options.jobs}", Exit.USAGE)
+    how: list[str] = []
+    for name in ("recipe", "minutes", "steps", "seed", "side", "device"):
+        if getattr(options, name) is not None:
+            how += [f"--{name}", str(getattr(options, name))]
+    how += [word for text in options.set for word in ("--set", text)]
+    how += [f"--{name}" for name in ("untrusted", "no-card") if getattr(options, name.replace("-", "_"))]
+    worst = Exit.OK
+    for row in batch(options.folder, options.out, how, jobs=options.jobs, force=options.force):
+        say(json.dumps(asdict(row)) if options.json else row.line, flush=True)
+        if row.exit and (worst in (Exit.OK, Exit.BAD_INPUT)):
+            worst = Exit(row.exit) if row.exit in set(Exit) else Exit.BUG
+    print(options.out / "summary.html", file=sys.stderr)
+    return int(worst)
