@@ -1,12 +1,18 @@
 """Many exemplars: each learnt once, broken ones named, what was begun goes on."""
 
 import json
+import threading
+import time
+from pathlib import Path
 
 import pytest
 from conftest import draw
 
 import texsyn
 from texsyn import Run, cli
+from texsyn.batches import Row
+
+ROOT = Path(__file__).parent.parent
 
 SMALL = ["--set", "width=0.1", "--set", "batch=1", "--no-card"]
 
@@ -48,6 +54,14 @@ def test_a_folder_is_learnt_once_and_a_broken_file_is_named(tmp_path, capsys):
     assert [row["before"] for row in rows] == [True, True, True, False]
     assert (runs / "a" / "events.jsonl").stat().st_mtime_ns == stamp
 
+    summary = (runs / "summary.json").read_text()
+    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 2, "--only", "c.png", "b.jpg")
+    assert (code, [row["name"] for row in rows]) == (0, ["b-jpg", "c"])
+    assert (runs / "summary.json").read_text() == summary
+    code, rows, err = batch(capsys, folder, "--out", runs, "--only", "d.png")
+    assert (code, rows) == (3, [])
+    assert "holds no d.png" in err
+
     code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 3, "--force")
     assert code == 0
     assert [row["steps"] for row in rows] == [3, 3, 3, 3]
@@ -67,6 +81,39 @@ def test_what_was_begun_goes_on_to_the_same_end(tmp_path, capsys):
     assert (rows[0]["steps"], rows[0]["before"]) == (4, False)
     one, other = (texsyn.load(path / "a").state_dict() for path in (runs, tmp_path / "again"))
     assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_node_that_dies_loses_no_fit(tmp_path):
+    """A real cluster of a head and two nodes; one is killed in the middle, and its fits go on elsewhere."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    folder, runs = tmp_path / "exemplars", tmp_path / "runs"
+    folder.mkdir()
+    for name in ("a", "b"):
+        draw(folder / f"{name}.png")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        path = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
+        ray.init(address=cluster.address, log_to_driver=False, runtime_env=path)
+        rows: list[Row] = []
+        how = ["--steps", "300", *SMALL, "--set", "checkpoint_every=20"]
+        work = threading.Thread(target=lambda: rows.extend(texsyn.batch(folder, runs, how, executor="ray")))
+        work.start()
+        deadline = time.monotonic() + 240
+        while not all((runs / name / "checkpoints" / "00000020").exists() for name in ("a", "b")):
+            assert time.monotonic() < deadline, "no checkpoint was stored"
+            time.sleep(0.1)
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        work.join(300)
+        assert {row.name: (row.state, row.steps) for row in rows} == dict.fromkeys("ab", ("finished", 300))
+        starts = {name: [e["step"] for e in Run.open(runs / name).events() if e["event"] == "start"] for name in "ab"}
+        assert sorted(map(len, starts.values())) == [1, 2]  # one of them had its node taken away
+        assert all(begun[-1] >= 20 for begun in starts.values() if len(begun) == 2)  # and went on, not anew
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 @pytest.mark.parametrize(

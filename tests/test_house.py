@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import draw
 
 import texsyn
 
@@ -40,6 +41,7 @@ LEVELS = {
     "making": 7,
     "asking": 7,
     "batches": 7,
+    "cluster": 6,
     "cli": 8,
     "__main__": 9,
 }
@@ -93,11 +95,13 @@ def test_the_readmes_python_runs(tmp_path):
 
 def test_the_readmes_commands_run(tmp_path):
     (tmp_path / "videos").symlink_to(ROOT / "videos")
+    (tmp_path / "textures").mkdir()
+    draw(tmp_path / "textures" / "waves.png")
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("texsyn ")]
     assert len(lines) >= 4
     for line in lines:
         words = line.split("#")[0].split()
-        if words[1] == "fit":
+        if words[1] in ("fit", "batch"):
             words = [*(w for w in words if not w.isdigit() and w != "--minutes"), "--steps", "1", "--set", "width=0.1"]
             words += ["--set", "batch=1", "--no-card"]
         done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)

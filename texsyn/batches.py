@@ -9,13 +9,15 @@ import argparse
 import html
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ _ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
     *(".mp4", ".mov", ".webm", ".avi", ".gif"),
 )
+_LARGEST = 500_000_000  # bytes of one exemplar that are sent to a node
 _WORDS = {Exit.INTERRUPTED: "stopped", Exit.TERMINATED: "stopped", Exit.BAD_INPUT: "skipped"}
 
 
@@ -43,6 +46,7 @@ class Row:
     before: bool = False  # it had been learnt already
     card: dict[str, Any] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)  # of the card
+    node: str = ""  # of a cluster, that learnt it
 
     @property
     def line(self) -> str:
@@ -54,27 +58,88 @@ class Row:
 
 
 def batch(
-    folder: str | Path, out: str | Path, how: Sequence[str] = (), *, jobs: int = 1, force: bool = False
+    folder: str | Path,
+    out: str | Path,
+    how: Sequence[str] = (),
+    *,
+    jobs: int = 1,
+    force: bool = False,
+    only: Sequence[str] = (),
+    executor: str = "local",
+    address: str = "",
 ) -> Iterator[Row]:
     """Fit every exemplar in `folder`, `jobs` at a time, each in a run of its name in `out`; a row as each one ends.
 
     how: options of `texsyn fit`, such as `["--minutes", "3"]`. An exemplar is a picture, a clip or a folder of frames.
     What was finished is not learnt again, unless `force`; what was begun goes on. At the end `out` holds summary.json
-    and summary.html. Raises TexsynError: exit 3 where there are no exemplars, exit 5 when the disk refuses.
+    and summary.html. only: names of files to take, without a summary. executor: "local", or "ray" for the cluster at
+    `address`, whose nodes must share the folder `out`.
+    Raises TexsynError: exit 2 where there is no Ray, exit 3 where there are no exemplars, exit 5 when the disk refuses.
     """
     folder, out = Path(folder), Path(out)
-    named = exemplars(folder)
+    named = {name: path for name, path in exemplars(folder).items() if not only or path.name in only}
+    if not named:
+        raise TexsynError(f"{folder.name} holds no {', '.join(only)}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TexsynError(f"{out.name} cannot be created: {error.strerror}", Exit.DISK) from error
+    there = executor == "ray"
+    done = _there(named, out, how, jobs, force, address) if there else _here(named, out, how, jobs, force)
     rows: list[Row] = []
+    for row in done:
+        rows.append(row)
+        if not only:
+            summarise(sorted(rows, key=lambda row: row.name), out)
+        yield row
+
+
+def _here(named: dict[str, Path], out: Path, how: Sequence[str], jobs: int, force: bool) -> Iterator[Row]:
     with ThreadPoolExecutor(jobs) as pool:
         waiting = [pool.submit(one, path, name, out, how, jobs, force) for name, path in named.items()]
-        for done in as_completed(waiting):
-            rows.append(done.result())
-            summarise(sorted(rows, key=lambda row: row.name), out)
-            yield rows[-1]
+        for each in as_completed(waiting):
+            yield each.result()
+
+
+def _there(
+    named: dict[str, Path], out: Path, how: Sequence[str], jobs: int, force: bool, address: str
+) -> Iterator[Row]:
+    """On a cluster; `jobs` fits share one GPU."""
+    from texsyn import cluster
+
+    given = {name: (path.name, _packed(path), name, str(out.resolve()), how, force) for name, path in named.items()}
+    for name, row in cluster.spread(_fit, given, share=1 / jobs, address=address):
+        if isinstance(row, Exception):
+            said = str(row).strip().splitlines()
+            yield Row(name, str(out / name), "failed", int(Exit.BUG), said[-1] if said else "its task failed")
+        elif row.state == "finished" and not (out / name / "run.json").exists():
+            reason = f"it was learnt on {row.node}, but {out} is not a folder that all nodes share"
+            yield replace(row, run=str(out / name), state="failed", exit=int(Exit.DISK), reason=reason)
+        else:
+            yield replace(row, run=str(out / name))
+
+
+def _packed(path: Path) -> dict[str, bytes]:
+    """The files of an exemplar. Raises TexsynError (exit 3) for one that is too large to send."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if sum(file.stat().st_size for file in files) > _LARGEST:
+        raise TexsynError(f"{path.name} is larger than the {_LARGEST / 1e6:.0f} MB that are sent to a node")
+    return {file.name: file.read_bytes() for file in files if file.is_file()}
+
+
+def _fit(file: str, blobs: dict[str, bytes], name: str, out: str, how: Sequence[str], force: bool) -> Row:
+    """What a node does: the files are laid out under their own names, and learnt as a batch learns them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file
+        if len(blobs) == 1 and file in blobs:
+            path.write_bytes(blobs[file])
+        else:
+            path.mkdir()
+            for each, blob in blobs.items():
+                (path / Path(each).name).write_bytes(blob)
+        Path(out).mkdir(parents=True, exist_ok=True)
+        row = one(path, name, Path(out), how, jobs=os.cpu_count() or 1, force=force, bound=True)
+        return replace(row, node=socket.gethostname())
 
 
 def exemplars(folder: Path) -> dict[str, Path]:
@@ -89,8 +154,13 @@ def exemplars(folder: Path) -> dict[str, Path]:
     return {path.stem if stems[path.stem] == 1 else path.name.replace(".", "-"): path for path in found}
 
 
-def one(path: Path, name: str, out: Path, how: Sequence[str], jobs: int = 1, force: bool = False) -> Row:
-    """Fit one exemplar, in a process of its own, from where its run stands."""
+def one(
+    path: Path, name: str, out: Path, how: Sequence[str], jobs: int = 1, force: bool = False, bound: bool = False
+) -> Row:
+    """Fit one exemplar, in a process of its own, from where its run stands.
+
+    jobs: how many share this machine's cores. bound: that process is killed when the thread that waits for it dies.
+    """
     from texsyn import jobs as processes
     from texsyn.runs import Run
 
@@ -103,12 +173,27 @@ def one(path: Path, name: str, out: Path, how: Sequence[str], jobs: int = 1, for
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = os.environ if jobs == 1 else {**os.environ, "OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, "-m", "texsyn", "fit", "--quiet", *asked]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment,
+        check=False,
+        preexec_fn=_die_with_parent if bound and sys.platform == "linux" else None,
+    )
     if done.returncode == 0:
         return _learnt(name, place)
     said = [line.removeprefix("texsyn: ") for line in done.stderr.splitlines() if line.strip()]
     state = _WORDS.get(Exit(done.returncode) if done.returncode in set(Exit) else Exit.BUG, "failed")
     return Row(name, str(place), state, done.returncode, said[-1] if said else f"ended with {done.returncode}")
+
+
+def _die_with_parent() -> None:
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _after(words: Sequence[str], option: str) -> list[str]:
@@ -175,6 +260,9 @@ def add(commands: Any) -> None:
     command.add_argument("folder", type=Path, metavar="FOLDER")
     command.add_argument("--out", type=Path, default=Path("runs"), metavar="RUNS", help="(default runs)")
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="fits at a time (default 1)")
+    command.add_argument("--only", nargs="+", default=[], metavar="FILE", help="take these files of the folder alone")
+    command.add_argument("--executor", choices=("local", "ray"), default="local", help="here, or on a Ray cluster")
+    command.add_argument("--address", default="", help="of the Ray cluster: auto, or HOST:6379 (default: start one)")
     command.add_argument("--force", action="store_true", help="go on with what is finished, too: with a larger budget")
     command.add_argument("--json", action="store_true", help="print each row as a JSON line")
     for name, meaning in (
@@ -204,9 +292,11 @@ def _batch(options: argparse.Namespace, say: Callable[..., None] = print) -> int
     how += [word for text in options.set for word in ("--set", text)]
     how += [f"--{name}" for name in ("untrusted", "no-card") if getattr(options, name.replace("-", "_"))]
     worst = Exit.OK
-    for row in batch(options.folder, options.out, how, jobs=options.jobs, force=options.force):
+    where = {"executor": options.executor, "address": options.address, "only": options.only}
+    for row in batch(options.folder, options.out, how, jobs=options.jobs, force=options.force, **where):
         say(json.dumps(asdict(row)) if options.json else row.line, flush=True)
         if row.exit and (worst in (Exit.OK, Exit.BAD_INPUT)):
             worst = Exit(row.exit) if row.exit in set(Exit) else Exit.BUG
-    print(options.out / "summary.html", file=sys.stderr)
+    if not options.only:
+        print(options.out / "summary.html", file=sys.stderr)
     return int(worst)
