@@ -358,7 +358,7 @@ def bad_steps(tries: int, folder: Path) -> Found:
                 if calls[0] > late and dice.random() < share:
                     if number % 2:
                         raise torch.OutOfMemoryError("no memory")
-                    found.loss.data.mul_(float("nan"))
+                    found.loss.register_hook(lambda gradient: gradient * float("nan"))
                 return found
 
             texsyn.Triangle.losses = losses  # type: ignore[method-assign]

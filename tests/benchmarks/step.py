@@ -42,14 +42,15 @@ class Ours:
 
     context = staticmethod(lambda: torch.enable_grad())
 
-    def __init__(self, modality: Modality, name: str) -> None:
-        recipe = training.resolve(recipes.recipe_for(name, modality), torch.device("cpu"))
+    def __init__(self, modality: Modality, name: str, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        recipe = training.resolve(recipes.recipe_for(name, modality), self.device)
         size = [2 * n if same else n for n, same in zip(modality.window, modality.stationary, strict=True)]
-        self.pixels = torch.rand(modality.channels, *size) * 2 - 1
+        self.pixels = torch.rand(modality.channels, *size).to(self.device) * 2 - 1
         self.recipe = self.change(recipe)
         exemplar = Exemplar(self.pixels, modality)
         with self.context():
-            triangle = training.create(exemplar, self.recipe)
+            triangle = training.create(exemplar, self.recipe).to(self.device)
         self.state = training.begin(triangle, self.recipe, [exemplar])
         self.data = training._Data.of(self.state, [exemplar])
 
@@ -58,10 +59,16 @@ class Ours:
 
     def seconds(self, steps: int) -> float:
         with self.context():
-            start = time.perf_counter()
+            start = self.now()
             for _ in range(steps):
                 training._step(self.state, self.data, self.recipe, 1)
-            return (time.perf_counter() - start) / steps
+            return (self.now() - start) / steps
+
+    def now(self) -> float:
+        """Seconds, when all that was asked of the device is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
 
 class Plain(Ours):
@@ -69,8 +76,8 @@ class Plain(Ours):
 
     context = staticmethod(as_by_default)
 
-    def __init__(self, modality: Modality, name: str) -> None:
-        super().__init__(modality, name)
+    def __init__(self, modality: Modality, name: str, device: str = "cpu") -> None:
+        super().__init__(modality, name, device)
         for name, optimiser in self.state.optimisers.items():
             group = {**optimiser.param_groups[0], "fused": None}
             self.state.optimisers[name] = torch.optim.Adam([{**group, "lr": self.recipe.rate}])
@@ -84,10 +91,10 @@ class Textbook(Plain):
 
     def seconds(self, steps: int) -> float:
         with self.context():
-            start = time.perf_counter()
+            start = self.now()
             for _ in range(steps):
                 self.once()
-            return (time.perf_counter() - start) / steps
+            return (self.now() - start) / steps
 
     def once(self) -> None:
         recipe, state, triangle = self.recipe, self.state, self.state.triangle
@@ -95,7 +102,7 @@ class Textbook(Plain):
         size = triangle.modality.channels * torch.Size(window).numel()
         x = training.crops(self.pixels, window, recipe.batch, torch.Generator().manual_seed(state.step))
         shape = (recipe.batch, *triangle.latent_shape(window))
-        z, noise = torch.randn(shape), torch.randn(shape)
+        z, noise = torch.randn(shape, device=self.device), torch.randn(shape, device=self.device)
         for optimiser in state.optimisers.values():
             optimiser.zero_grad()
         mean, log_variance = triangle.posterior(x)

@@ -1,0 +1,204 @@
+"""How near the machine's limit texsyn works: python tests/benchmarks/speed.py [SECTION...]
+
+Sections: steps, sampling, crossover, quality (a fit of ten minutes to an exemplar that --exemplar names). Writes
+SPEED.md beside this file (a section that is run again takes the place of its old one). Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from quality import patch_match
+from report import VIDEOS, learnt, seconds, store, table
+from step import Ours, Plain, Textbook
+from torch.utils.flop_counter import FlopCounterMode
+
+import texsyn
+from texsyn import media, quality, training
+from texsyn.modality import CLIP, STILL
+
+HERE = Path(__file__).parent
+REPORT = HERE / "SPEED.md"
+
+
+def peak(dtype: torch.dtype, device: str, size: int) -> float:
+    """Arithmetic a second of a large matrix product, in TFLOP."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+
+    def product() -> None:
+        _ = a @ b
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    product()
+    return 2 * size**3 / seconds(product, 8) / 1e12
+
+
+def arithmetic(way: Ours) -> float:
+    """TFLOP of a step, counted; the mean of one with the penalty and one without."""
+    with FlopCounterMode(display=False) as counter:
+        way.seconds(way.recipe.penalty_every)
+    return counter.get_total_flops() / way.recipe.penalty_every / 1e12
+
+
+def steps(options: argparse.Namespace) -> str:
+    """A step of each kind and recipe, against the same step as PyTorch runs it by default, and against the machine."""
+    text = ""
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        size = 2048 if device == "cpu" else 8192
+        full, half = peak(torch.float32, device, size), peak(torch.bfloat16, device, size)
+        rows: list[list[object]] = []
+        for modality in (STILL, CLIP):
+            for name in ("fast", "paper"):
+                ways = [way(modality, name, device) for way in (Textbook, Plain, Ours)]
+                work = arithmetic(ways[-1])
+                times = [[way.seconds(2) for way in ways] for _ in range(options.rounds + 1)][1:]
+                textbook, plain, ours = (statistics.median(column) for column in zip(*times, strict=True))
+                precision = ways[-1].recipe.precision
+                most = half if precision == "bfloat16" else full
+                rows.append(
+                    [
+                        modality.name,
+                        name,
+                        precision,
+                        *(f"{1000 * each:.0f}" for each in (textbook, plain, ours)),
+                        f"{textbook / ours:.2f}",
+                        f"{plain / ours:.2f}",
+                        f"{work:.3f}",
+                        f"{100 * work / ours / most:.0f} %",
+                    ]
+                )
+                print(rows[-1], flush=True)
+        head = [
+            "kind",
+            "recipe",
+            "precision",
+            "textbook, ms",
+            "plain, ms",
+            "ours, ms",
+            "textbook : ours",
+            "plain : ours",
+        ]
+        text += (
+            f"{device}: a product of {size} x {size} matrices runs at {full:.2f} TFLOP/s in float32 and {half:.2f} in "
+            f"bfloat16. Textbook and plain as in STEP.md.\n\n"
+            + table([*head, "TFLOP a step", "of the peak"], rows)
+            + "\n"
+        )
+    return text
+
+
+def child(*command: str, **environment: str) -> tuple[float, float]:
+    """Seconds and peak memory in GB of a command, start-up included."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, env={**os.environ, **environment})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1e6
+
+
+def sampling(options: argparse.Namespace) -> str:
+    """Making textures: what the compute takes, what a command takes, and memory."""
+    rows: list[list[object]] = []
+    still, _ = learnt(texsyn.read(VIDEOS / "beans.png"), 1)
+    clip, _ = learnt(texsyn.read(VIDEOS / "fire.mp4"), 1)
+    for side, times in ((224, 20), (1024, 5), (4096, 1)):
+        taken = seconds(lambda side=side: texsyn.sample(still, size=(side, side)), times)
+        rows.append([f"still, {side} x {side}", f"{1000 * taken:.0f}", f"{side**2 / taken / 1e6:.2f}", ""])
+    for frames, times in ((64, 5), (1000, 1)):
+        taken = seconds(lambda frames=frames: texsyn.sample(clip, frames=frames), times)
+        rows.append(
+            [
+                f"clip, {frames} frames",
+                f"{1000 * taken:.0f}",
+                f"{frames * 4096 / taken / 1e6:.2f}",
+                f"{frames / taken:.0f}",
+            ]
+        )
+    text = table(["in Python", "ms", "megapixels a second", "frames a second"], rows) + "\n"
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        run = str(Path(folder) / "run")
+        exemplar = str(VIDEOS / "beans.png")
+        taken, memory = child("-m", "texsyn", "fit", exemplar, "--out", run, "--steps", "20", "--no-card", "--quiet")
+        rows.append(["`texsyn fit --steps 20`, a still", f"{taken:.1f}", f"{memory:.2f}"])
+        moving = str(VIDEOS / "fire.mp4")
+        taken, memory = child(
+            "-m", "texsyn", "fit", moving, "--out", run + "-clip", "--steps", "20", "--no-card", "--quiet"
+        )
+        rows.append(["`texsyn fit --steps 20`, a clip", f"{taken:.1f}", f"{memory:.2f}"])
+        for words in (["--help"], ["sample", run, "-o", str(Path(folder) / "a.png")]):
+            taken, memory = min(child("-m", "texsyn", *words) for _ in range(3))
+            rows.append(
+                [f"`texsyn {words[0]}`{', 224 x 224' if words[0] == 'sample' else ''}", f"{taken:.2f}", f"{memory:.2f}"]
+            )
+    return text + table(["command, start-up included", "seconds", "peak memory, GB"], rows)
+
+
+def crossover(options: argparse.Namespace) -> str:
+    """After how many samples a model that is paid for once is ahead of a tool that is paid for each time."""
+    still, _ = learnt(texsyn.read(VIDEOS / "beans.png"), 1)
+    exemplar = media.still_for_scoring(VIDEOS / "beans.png")
+    ours = seconds(lambda: texsyn.sample(still, size=(1024, 1024)), 3)
+    if patch_match(exemplar, 0, 1024) is None:
+        return "G'MIC is not installed here.\n"
+    theirs = seconds(lambda: patch_match(exemplar, 0, 1024), 3)
+    said = f"1024 x 1024 pixels: texsyn {ours:.2f} s, G'MIC `syntexturize_matchpatch` {theirs:.2f} s. "
+    if theirs > ours:
+        return said + f"After a fit of ten minutes texsyn is ahead from {600 / (theirs - ours):.0f} samples on.\n"
+    return said + "A sample takes longer than G'MIC's, so texsyn is never ahead in time.\n"
+
+
+def time_to_quality(options: argparse.Namespace) -> str:
+    """How PS falls with the minutes of a fit; three samples, tiling."""
+    if options.exemplar is None:
+        raise SystemExit("name an exemplar with --exemplar")
+    exemplar = texsyn.read(options.exemplar)
+    original = media.still_for_scoring(options.exemplar)
+    recipe = texsyn.recipe_for("fast", exemplar.modality, minutes=options.minutes)
+    triangle, due, rows = texsyn.create(exemplar, recipe), 1.0, []
+    state = training.begin(triangle, recipe, [exemplar])
+    last = 0.0
+    for report in texsyn.fit(triangle, exemplar, recipe, state):
+        last = report.seconds
+        if report.seconds >= 60 * due or report.done:
+            due += 1
+            training.settle(triangle, recipe, state.pixels([exemplar]))
+            samples = [quality.arrays(each) for each in texsyn.sample(triangle, count=3, size=(224, 224))]
+            card = quality.score_stills(samples, original).measures
+            rows.append([f"{last / 60:.1f}", report.step, *(f"{card[name]:.3f}" for name in ("ps", "swd", "sharp"))])
+            print(rows[-1], flush=True)
+    return f"{options.minutes:g} minutes, {options.exemplar.parent.name}.\n\n" + table(
+        ["minutes", "steps", "PS", "SWD", "sharp"], rows
+    )
+
+
+SECTIONS = {"steps": steps, "sampling": sampling, "crossover": crossover, "quality": time_to_quality}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--exemplar", type=Path)
+    parser.add_argument("--minutes", type=float, default=10)
+    options = parser.parse_args()
+    for name in options.sections or ("steps", "sampling", "crossover"):
+        text = SECTIONS[name](options)
+        print(text, flush=True)
+        command = f"python tests/benchmarks/speed.py {name}"
+        store(REPORT, "Speed, by `speed.py`", name, command, f"{SECTIONS[name].__doc__}\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()
