@@ -43,6 +43,8 @@ _WHERE = {
     "langevin": "judging",
     "overlay": "judging",
     "export": "exporting",
+    "Landscape": "basins",
+    "landscape": "basins",
     "Triangle": "triangle",
     "Run": "runs",
     "Status": "jobs",
@@ -60,6 +62,7 @@ _WHERE = {
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
+    from texsyn.basins import Landscape, landscape
     from texsyn.batches import batch
     from texsyn.errors import TexsynError
     from texsyn.exporting import export

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from texsyn.errors import Exit, TexsynError
 def add(commands: Any) -> None:
     """Add the commands to the parser's."""
     _add_rank(commands)
+    _add_landscape(commands)
     _add_info(commands)
     _add_score(commands)
 
@@ -29,6 +31,17 @@ def _add_rank(commands: Any) -> None:
     rank.add_argument("--frames", metavar="A:B", help="frames of clips to take")
     rank.add_argument("--exemplar", metavar="NAME", help="which to be like, of several that the run learnt (the first)")
     rank.add_argument("--json", action="store_true", help="print each as a JSON line")
+
+
+def _add_landscape(commands: Any) -> None:
+    description = "Map the basins of the run's energy: descend from crops and samples, and draw what lies between."
+    land = shared.command(commands, "landscape", "map the basins of the energy", description, _landscape)
+    land.add_argument("--starts", type=int, default=8, metavar="N", help="crops, and samples, of each exemplar (8)")
+    land.add_argument("--steps", type=int, default=100, metavar="N", help="of each descent (100)")
+    land.add_argument("--seed", type=int, default=0, metavar="S", help="(default 0)")
+    land.add_argument("-o", "--out", type=Path, nargs="+", metavar="FILE", help=".png or .svg (default: in the run)")
+    land.add_argument("--force", action="store_true", help="overwrite what is there")
+    land.add_argument("--json", action="store_true", help="print what was found as JSON")
 
 
 def _add_info(commands: Any) -> None:
@@ -62,6 +75,39 @@ def _rank(options: argparse.Namespace) -> int:
     found = [judging.energy(triangle, pixels, exemplar=number) for pixels in given]
     for path, value in sorted(zip(options.images, found, strict=True), key=lambda each: -each[1]):
         print(json.dumps({"file": str(path), "energy": value}) if options.json else f"{value:9.4f}  {path}")
+    return Exit.OK
+
+
+def _landscape(options: argparse.Namespace) -> int:
+    from texsyn import basins, runs
+
+    if not 0 <= options.seed < 2**31:
+        raise TexsynError(f"--seed must be at least 0, but is {options.seed}", Exit.USAGE)
+    run = runs.Run.open(options.run)
+    triangle = run.triangle(shared.device(options.device))
+    exemplars = [each.pixels for each in run.exemplars()]
+    how = {"starts": options.starts, "steps": options.steps, "seed": options.seed}
+    found = basins.landscape(triangle, exemplars, **how)
+    crops = [near for near, kind in zip(found.near, found.kinds, strict=True) if kind.startswith("crop")]
+    said = {
+        "basins": found.basins,
+        "kinds": found.kinds,
+        "before": found.before,
+        "after": found.after,
+        "merges": found.merges,
+        "crops_that_stay_near": sum(crops) / len(crops),
+    }
+    for path in options.out or [run.path / "landscape.png"]:
+        basins.draw(found, path, force=options.force)
+        if not options.json:
+            print(path)
+    if options.json:
+        print(json.dumps(said))
+    else:
+        print(
+            f"{len(found.basins)} basins; {sum(crops)} of {len(crops)} crops stay near where they began",
+            file=sys.stderr,
+        )
     return Exit.OK
 
 

@@ -1,6 +1,6 @@
 """Whether the energy deserves trust, in figures: python tests/benchmarks/energy.py [SECTION...] [--steps N]
 
-Sections: defects, order, best, langevin. Uses the shipped exemplars alone, and writes its tables into ENERGY.md beside
+Sections: defects, order, best, langevin, landscape. Uses the shipped exemplars alone, and writes its tables into ENERGY.md beside
 this file (a section that is run again takes the place of its old one). Models are kept in --keep, if named.
 """
 
@@ -17,7 +17,7 @@ from report import VIDEOS, learnt, store, table
 from torch import Tensor
 
 import texsyn
-from texsyn import quality, stills
+from texsyn import basins, quality, stills
 from texsyn.media import Exemplar
 from texsyn.triangle import Triangle
 
@@ -224,7 +224,33 @@ def langevin(options: argparse.Namespace) -> str:
     return "The command's size is 0.02 and its temperature 0.\n\n" + table(head, rows)
 
 
-SECTIONS = {"defects": defects, "order": order, "best": best, "langevin": langevin}
+# ------------------------------------------------------------ the landscape
+
+
+def landscape(options: argparse.Namespace) -> str:
+    """Where steepest descent ends from crops and samples: depth, whether it stays near, and what lies between."""
+    rows: list[list[object]] = []
+    for name in options.stills:
+        triangle, seen, _ = model(name, options)
+        found = texsyn.landscape(triangle, [seen.pixels], starts=6, steps=60)
+        if options.pictures:
+            basins.draw(found, options.pictures / f"landscape-{name}.png", force=True)
+        for kind in ("crop 0", "sample 0"):
+            chosen = [n for n, each in enumerate(found.kinds) if each == kind]
+            before, after = (float(np.mean([side[n] for n in chosen])) for side in (found.before, found.after))
+            near = sum(found.near[n] for n in chosen)
+            alone = [min(float(found.barriers[n, m]) for m in chosen if m != n) - found.after[n] for n in chosen]
+            row = [name, kind.split()[0], f"{before:.3f}", f"{after:.3f}", f"{near} of {len(chosen)}"]
+            rows.append([*row, f"{np.mean(alone):.3f}", len(found.basins)])
+            print(rows[-1], flush=True)
+    head = ["exemplar", "starts", "U before", "U after", "stay near", "lowest barrier over an end", "basins of 12 ends"]
+    return (
+        "U = -f in nats for each value; 60 steps from 6 crops and 6 samples. Near: nearer to its start than half of what "
+        "lies between starts.\n\n" + table(head, rows)
+    )
+
+
+SECTIONS = {"defects": defects, "order": order, "best": best, "langevin": langevin, "landscape": landscape}
 
 
 def main() -> None:
@@ -233,6 +259,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of each fit")
     parser.add_argument("--stills", nargs="*", default=["gravel", "brick", "wicker", "leaves"])
     parser.add_argument("--each", type=int, default=6, help="defects of each kind")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures")
     parser.add_argument("--keep", type=Path, help="folder for models; those that are there are taken")
     options = parser.parse_args()
     for name in options.sections or SECTIONS:

@@ -1,0 +1,188 @@
+"""The energy's landscape: where steepest descent ends, which barriers lie between, and the graph that shows them.
+
+As in the paper (arXiv 1812.10907, its mapping of the learned energy) and in Hill, Nijkamp and Zhu 2019: U(x) = -f(x) is
+descended from many starts; a barrier is the highest U on the straight line between two ends; ends are joined in the
+order of their barriers (single linkage), which makes the disconnectivity graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from texsyn import decoding, judging, sampling, training, writing
+from texsyn.errors import Exit, TexsynError
+from texsyn.triangle import Triangle
+
+_POINTS = 9  # on a line between two ends, without these
+_FLAT = 0.02  # of the range of energies: a lower barrier is none
+_SIZE = 0.03  # of a step of descent
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What was found; U in nats for each value of a texture."""
+
+    kinds: tuple[str, ...]  # of each start: "crop" or "sample", and of which exemplar
+    starts: Tensor  # `n channels *axes`
+    ends: Tensor  # likewise
+    before: tuple[float, ...]  # U of each start
+    after: tuple[float, ...]  # and of where it ended
+    barriers: Tensor  # `n n`: the highest U between two ends
+
+    @property
+    def near(self) -> tuple[bool, ...]:
+        """Whether each end is nearer to its own start than half of what lies between starts."""
+        flat = self.starts.flatten(1)
+        apart = torch.pdist(flat).mean() if len(flat) > 1 else flat.new_tensor(float("inf"))
+        moved = (self.ends.flatten(1) - flat).norm(dim=1)
+        return tuple(bool(each < 0.5 * apart) for each in moved)
+
+    @property
+    def merges(self) -> list[tuple[int, int, float]]:
+        """Single linkage: pairs of a basin's lowest ends, and the barrier over which the two become one."""
+        count = len(self.after)
+        pairs = [(float(self.barriers[i, j]), i, j) for i in range(count) for j in range(i + 1, count)]
+        root, found = list(range(count)), []
+        for barrier, i, j in sorted(pairs):
+            a, b = _top(root, i), _top(root, j)
+            if a != b:
+                low, high = (a, b) if self.after[a] <= self.after[b] else (b, a)
+                root[high] = low
+                found.append((low, high, barrier))
+        return found
+
+    @property
+    def basins(self) -> list[list[int]]:
+        """Ends that no barrier worth the name divides, the deepest basin first."""
+        flat = _FLAT * max(1e-9, max(self.before) - min(self.after))
+        root = list(range(len(self.after)))
+        for low, high, barrier in self.merges:
+            if barrier - self.after[high] <= flat:
+                root[_top(root, high)] = _top(root, low)
+        groups: dict[int, list[int]] = {}
+        for n in range(len(root)):
+            groups.setdefault(_top(root, n), []).append(n)
+        return sorted(groups.values(), key=lambda group: min(self.after[n] for n in group))
+
+
+def _top(root: list[int], n: int) -> int:
+    while root[n] != n:
+        n = root[n]
+    return n
+
+
+def landscape(
+    triangle: Triangle, exemplars: Sequence[Tensor], *, starts: int = 8, steps: int = 100, seed: int = 0
+) -> Landscape:
+    """Descend from `starts` crops of each exemplar, `channels *axes` in [-1, 1], and from as many samples like it.
+
+    Crops and samples have the size of a training window. Raises TexsynError: exit 2 for a number out of range, exit 3
+    for an exemplar that does not fit the networks.
+    """
+    if not (1 <= starts <= 64 and 1 <= steps <= 10_000):
+        raise TexsynError("--starts must lie in 1 to 64, --steps in 1 to 10000", Exit.USAGE)
+    window, random = triangle.modality.window, torch.Generator().manual_seed(seed)
+    kinds: list[str] = []
+    begun: list[Tensor] = []
+    of: list[int] = []
+    for number, pixels in enumerate(exemplars):
+        triangle.check(pixels)
+        shape = tuple(zip(triangle.modality.axes, window, strict=True))
+        size, frames = (dict(shape)["x"], dict(shape)["y"]), dict(shape).get("t")
+        made = sampling.sample(triangle, count=starts, seed=seed, size=size, frames=frames, exemplar=number)
+        begun += [*training.crops(pixels, window, starts, random), *made]
+        kinds += [f"crop {number}"] * starts + [f"sample {number}"] * starts
+        of += [number] * (2 * starts)
+    alone = [False] * len(window)
+    ends = [
+        judging.langevin(triangle, x, steps=steps, size=_SIZE, wrapped=alone, exemplar=number)
+        for x, number in zip(begun, of, strict=True)
+    ]
+
+    def height(x: Tensor, number: int) -> float:
+        return -judging.energy(triangle, x, exemplar=number)
+
+    barriers = torch.full((len(ends), len(ends)), float("-inf"))
+    for i in range(len(ends)):
+        for j in range(i + 1, len(ends)):
+            line = [torch.lerp(ends[i], ends[j], (k + 1) / (_POINTS + 1)) for k in range(_POINTS)]
+            # Between exemplars each texture is judged as what it is more like.
+            most = max(min(height(x, n) for n in {of[i], of[j]}) for x in (ends[i], *line, ends[j]))
+            barriers[i, j] = barriers[j, i] = most
+    return Landscape(
+        tuple(kinds),
+        torch.stack(begun),
+        torch.stack(ends),
+        tuple(height(x, n) for x, n in zip(begun, of, strict=True)),
+        tuple(height(x, n) for x, n in zip(ends, of, strict=True)),
+        barriers,
+    )
+
+
+def draw(found: Landscape, path: str | Path, *, force: bool = False) -> None:
+    """Write the disconnectivity graph, thumbnails of the ends at its leaves, as PNG or SVG.
+
+    Raises TexsynError: exit 2 where matplotlib is missing, for another ending, or for a file that is there already
+    (unless `force`), exit 5 when the disk refuses.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise TexsynError(f"{decoding.short(path.name)}: a landscape is written to .png or .svg", Exit.USAGE)
+    writing.refuse_overwrite(path, force)
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+    except ImportError as error:
+        raise TexsynError(
+            "a picture of a landscape needs matplotlib: pip install texsyn[landscape]", Exit.USAGE
+        ) from error
+    order = _leaves(found)
+    places = {leaf: float(n) for n, leaf in enumerate(order)}
+    figure: Any = Figure(figsize=(max(6.0, 0.9 * len(order)), 6.5))
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    top = {n: (places[n], found.after[n]) for n in order}
+    root = list(range(len(order)))
+    for low, high, barrier in found.merges:
+        a, b = _top(root, low), _top(root, high)
+        (xa, ya), (xb, yb) = top[a], top[b]
+        axes.plot([xa, xa, xb, xb], [ya, barrier, barrier, yb], color="0.35", linewidth=1.2)
+        root[b] = a
+        top[a] = ((xa + xb) / 2, barrier)
+    for n in order:
+        picture = writing.to_uint8(found.ends[n, :3] if found.ends.shape[1] > 1 else found.ends[n])[0]
+        picture = picture[..., 0] if picture.shape[-1] == 1 else picture
+        image = OffsetImage(picture, zoom=52 / max(picture.shape[:2]), cmap="gray")
+        axes.add_artist(
+            AnnotationBbox(image, (places[n], found.after[n]), xybox=(0, -34), boxcoords="offset points", frameon=False)
+        )
+        axes.annotate(
+            found.kinds[n], (places[n], found.after[n]), (0, -66), textcoords="offset points", ha="center", fontsize=6
+        )
+    least, most = min(found.after), max([*found.after, *(barrier for _, _, barrier in found.merges)])
+    axes.set_ylim(least - 0.35 * max(most - least, 1e-6), most + 0.05 * max(most - least, 1e-6))
+    axes.set_xlim(-0.7, len(order) - 0.3)
+    axes.set_xticks([])
+    axes.set_ylabel("U = -f, nats for each value")
+    for side in ("top", "right", "bottom"):
+        axes.spines[side].set_visible(False)
+    with writing.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight")
+
+
+def _leaves(found: Landscape) -> list[int]:
+    """The ends in an order in which no line of the graph crosses another."""
+    groups = {n: [n] for n in range(len(found.after))}
+    root = list(range(len(found.after)))
+    for low, high, _ in found.merges:
+        a, b = _top(root, low), _top(root, high)
+        groups[a] += groups.pop(b)
+        root[b] = a
+    return [n for group in groups.values() for n in group]
