@@ -30,6 +30,7 @@ LEVELS = {
     "inference": 3,
     "exporting": 3,
     "judging": 3,
+    "albums": 3,
     "basins": 5,
     "training": 4,
     "sampling": 3,

@@ -2,7 +2,7 @@
 
 >>> import texsyn
 >>> sorted(texsyn.MODALITIES)
-['clip', 'material', 'still', 'surface']
+['clip', 'material', 'objects28', 'objects32', 'objects64', 'still', 'surface']
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _WHERE = {
     "Exemplar": "media",
     "read": "media",
     "read_all": "media",
+    "read_collection": "albums",
     "read_like": "media",
     "together": "media",
     "write": "writing",
@@ -62,6 +63,7 @@ _WHERE = {
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
+    from texsyn.albums import read_collection
     from texsyn.basins import Landscape, landscape
     from texsyn.batches import batch
     from texsyn.errors import TexsynError

@@ -92,11 +92,12 @@ def landscape(
     begun: list[Tensor] = []
     of: list[int] = []
     for number, pixels in enumerate(exemplars):
-        triangle.check(pixels)
+        if not triangle.modality.collection:
+            triangle.check(pixels)
         shape = tuple(zip(triangle.modality.axes, window, strict=True))
         size, frames = (dict(shape)["x"], dict(shape)["y"]), dict(shape).get("t")
         made = sampling.sample(triangle, count=starts, seed=seed, size=size, frames=frames, exemplar=number)
-        begun += [*training.crops(pixels, window, starts, random), *made]
+        begun += [*training.crops(pixels, window, starts, random, triangle.modality.raster), *made]
         kinds += [f"crop {number}"] * starts + [f"sample {number}"] * starts
         of += [number] * (2 * starts)
     alone = [False] * len(window)

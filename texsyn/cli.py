@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from texsyn.triangle import Triangle
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-_KINDS = ("still", "clip", "surface", "material")
+_KINDS = ("still", "clip", "surface", "material", "objects")
 _RECIPES = ("fast", "best", "paper")
 _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
 
@@ -83,7 +83,10 @@ def _add_fit(commands: Any) -> None:
         epilog=EXIT_CODES,
     )
     fit.add_argument(
-        "exemplar", nargs="*", type=Path, help="picture, clip, folder of frames, colour and normal map; or several"
+        "exemplar",
+        nargs="*",
+        type=Path,
+        help="picture, clip, folder of frames, colour and normal map; or several; or many pictures (--kind objects)",
     )
     fit.add_argument("--out", type=Path, metavar="RUN", help="run folder (default runs/NAME-N)")
     fit.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run")
@@ -168,6 +171,13 @@ def _learn(options: argparse.Namespace, screen: Screen, run: Run, recipe: Recipe
 def _print_cards(run: Run, triangle: Triangle, state: State, screen: Screen) -> None:
     from texsyn import quality
 
+    if triangle.modality.collection:
+        seen, held = run.reconstructed(triangle)
+        screen.say(
+            f"squared error of a reconstruction, for each value in [0, 1]: {seen:.5f} learnt, {held:.5f} held out"
+        )
+        return
+
     names = run.names()
     for number, name in enumerate(names):
         if len(names) > 1:
@@ -190,9 +200,24 @@ def _begun(options: argparse.Namespace) -> tuple[Run, Recipe]:
         run = jobs.prepare([*options.exemplar], path, _said_again(options))
         return run, run.recipe
     how = {name: getattr(options, name) for name in ("kind", "frames", "side", "mask", "crop")}
-    exemplars = media.read_all(options.exemplar, **how)
+    many = options.kind == "objects"
+    exemplars = (_collection(options),) if many else media.read_all(options.exemplar, **how)
     recipe = recipes.recipe_for(options.recipe, exemplars[0].modality, **_changes(options))
     return runs.Run.create(path, exemplars, recipe, options.recipe), recipe
+
+
+def _collection(options: argparse.Namespace) -> Exemplar:
+    from texsyn import albums
+
+    for name in ("frames", "mask", "crop"):
+        if getattr(options, name) is not None:
+            raise TexsynError(f"--{name} does not go with --kind objects", Exit.USAGE)
+    found = albums.read_collection(*options.exemplar, side=options.side, seed=options.seed or 0)
+    for line in found.facts["skipped"]:
+        print(f"texsyn: warning: {line}: left out", file=sys.stderr)
+    if found.facts["skipped_count"]:
+        print(f"texsyn: warning: {found.facts['skipped_count']} pictures were left out", file=sys.stderr)
+    return found
 
 
 def _said_again(options: argparse.Namespace) -> list[str]:
@@ -272,6 +297,10 @@ def _what(run: Run, exemplars: Sequence[Exemplar], device: torch.device) -> Iter
     """A line for each exemplar: what it is, and on what scale it is learnt."""
     for each in exemplars:
         facts = each.facts
+        if each.modality.collection:
+            told = f"{facts['pictures']} pictures of {facts['width']} x {facts['height']}, {facts['held']} held out"
+            yield f"{run.path}: {each.modality.name}, {told}, on {device}"
+            continue
         read = f"{facts['width']} x {facts['height']}" + (f" x {facts['frames']} frames" if "frames" in facts else "")
         name = f" {each.name}" if len(exemplars) > 1 else ""
         missing = "" if each.hidden is None else f", {100 * float(each.hidden.mean()):.1f} % missing"

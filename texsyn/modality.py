@@ -100,6 +100,12 @@ class Modality:
     side: int  # an exemplar's shorter side is reduced to this many pixels
     designs: dict[str, Design] = field(repr=False)
     planes: tuple[Plane, ...] = (Plane("colour"),)
+    collection: bool = False  # an exemplar is many pictures, a sheet of windows; what they show has a place in each
+
+    @property
+    def raster(self) -> list[int]:
+        """Per axis: of what a window begins at a multiple. Where things have a place, windows lie side by side."""
+        return [1 if same else size for same, size in zip(self.stationary, self.window, strict=True)]
 
     @property
     def channels(self) -> int:
@@ -193,6 +199,38 @@ def _clip_local() -> Design:
     )
 
 
+def _objects(side: int, latent: int) -> Design:
+    """The paper's object networks for 32 pixels; a layer more for 64, and for 28 one less below 7."""
+    doubled = _square(4), _square(2)
+    first = _square(7 if side == 28 else 4)  # what one latent position makes at once
+    widths = {28: (512, 256), 32: (512, 256, 128), 64: (512, 256, 128, 64)}[side]
+    down = {28: (64, 128), 32: (64, 128, 256, 512), 64: (64, 128, 256, 512, 512)}[side]
+    last = _square(7 if side == 28 else 2)  # what is left then
+    return Design(
+        latents=(latent,),
+        generator=(Layer(512, first, first), *_stack(widths, *doubled), Layer(0, _square(3), _square(1))),
+        posterior=_stack(down, *doubled),
+        heads=Layer(0, last, last),
+        energy=(*_stack((*down[:-1], min(256, down[-1])), *doubled), Layer(1, last, last, padded=False)),
+        edges=True,
+    )
+
+
+def _object_row(side: int, latent: int, channels: int) -> Modality:
+    design = _objects(side, latent)
+    return Modality(
+        f"objects{side}",
+        axes=("y", "x"),
+        stationary=(False, False),
+        window=_square(side),
+        size=_square(side),
+        side=side,
+        designs={"paper": design, "local": design},
+        planes=(Plane("colour", channels),),
+        collection=True,
+    )
+
+
 STILL = Modality(
     "still",
     axes=("y", "x"),
@@ -221,4 +259,6 @@ SURFACE = replace(
 )
 MATERIAL = replace(STILL, name="material", planes=(Plane("colour"), Plane("normal")))
 
-MODALITIES = {row.name: row for row in (STILL, CLIP, SURFACE, MATERIAL)}
+OBJECTS = (_object_row(28, 100, 1), _object_row(32, 100, 3), _object_row(64, 100, 3))
+
+MODALITIES = {row.name: row for row in (STILL, CLIP, SURFACE, MATERIAL, *OBJECTS)}

@@ -86,6 +86,7 @@ def modality_from(content: dict[str, Any], folder: Path) -> Modality:
         size=_tuple(row, "size", int, rank, 1, 65536, folder),
         side=number_in(row, "side", int, 0, 65536, folder),
         designs={},
+        collection=bool(row.get("collection", False)),
         planes=tuple(Plane(_text(p, "name", folder), number_in(p, "channels", int, 1, 16, folder)) for p in planes),
     )
 

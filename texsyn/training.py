@@ -237,7 +237,7 @@ def _correct(modality: Modality, correction: Any, made: Tensor, pixels: Tensor, 
         correction.tone.offset.copy_(offset)
         made = correction.toned(made)
     if correction.equaliser is not None:
-        real = crops(pixels, modality.window, 12, random(recipe.seed, "settle", 0))
+        real = crops(pixels, modality.window, 12, random(recipe.seed, "settle", 0), modality.raster)
         kernel = correction.equaliser.kernel
         kernel.copy_(spectrum.equaliser(made, real, modality.axes, tuple(kernel.shape), recipe.equalise))
         made = correction.equalised(made, modality.stationary)
@@ -328,20 +328,36 @@ class _Data:
 Place = tuple[int, tuple[slice, ...]]  # an exemplar's number, and a window of `channels *axes`
 
 
-def places(sizes: Sequence[Sequence[int]], window: Sequence[int], first: int, count: int, random: Any) -> list[Place]:
-    """`count` windows at uniformly random places of exemplars of these sizes, taken in turn from number `first` on."""
+def places(
+    sizes: Sequence[Sequence[int]],
+    window: Sequence[int],
+    first: int,
+    count: int,
+    random: Any,
+    raster: Sequence[int] | None = None,
+) -> list[Place]:
+    """`count` windows at uniformly random places of exemplars of these sizes, taken in turn from number `first` on.
+
+    raster: per axis, of what a window begins at a multiple; everywhere, where there is none.
+    """
+    raster = raster or [1] * len(window)
     found: list[Place] = []
     for index in range(first, first + count):
         size = sizes[index % len(sizes)]
-        starts = [int(torch.randint(n - w + 1, (), generator=random)) for n, w in zip(size, window, strict=True)]
+        starts = [
+            step * int(torch.randint((n - w) // step + 1, (), generator=random))
+            for n, w, step in zip(size, window, raster, strict=True)
+        ]
         cut = (slice(None), *(slice(s, s + w) for s, w in zip(starts, window, strict=True)))
         found.append((index % len(sizes), cut))
     return found
 
 
-def crops(pixels: Tensor, window: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
+def crops(
+    pixels: Tensor, window: tuple[int, ...], count: int, generator: torch.Generator, raster: Sequence[int] | None = None
+) -> Tensor:
     """`c *axes` -> `count c *window`, at uniformly random places."""
-    return torch.stack([pixels[place] for _, place in places([pixels.shape[1:]], window, 0, count, generator)])
+    return torch.stack([pixels[place] for _, place in places([pixels.shape[1:]], window, 0, count, generator, raster)])
 
 
 def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
@@ -350,7 +366,8 @@ def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[s
     layout = layers.memory_format(len(window))
     size = math.prod(window) * triangle.modality.channels  # brings gradients to order one: nats per value
     sizes = [each.shape[1:] for each in data.pixels]
-    chosen = places(sizes, window, state.step * recipe.batch, recipe.batch, random(recipe.seed, "crop", state.step))
+    drawn = random(recipe.seed, "crop", state.step)
+    chosen = places(sizes, window, state.step * recipe.batch, recipe.batch, drawn, triangle.modality.raster)
     x = torch.stack([data.pixels[exemplar][place] for exemplar, place in chosen]).contiguous(memory_format=layout)
     visible, labels = data.visible(chosen), triangle.labels([exemplar for exemplar, _ in chosen])
     z = _noise(triangle, recipe.batch, recipe.seed, "prior", state.step)

@@ -1,0 +1,161 @@
+"""Collections of small pictures: read from folders and standard files, learnt as whole windows, reconstructed."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import texsyn
+from texsyn import Run, TexsynError, albums, cli, training
+from texsyn.modality import OBJECTS
+
+SMALL = ["--set", "width=0.1", "--set", "batch=2", "--steps", "2"]
+
+
+def digits(count: int, side: int = 28) -> np.ndarray:
+    """`count side side`, uint8: discs of different sizes and places."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side]
+    middle, radius = random.uniform(8, side - 8, (count, 2)), random.uniform(3, 7, count)
+    inside = (y - middle[:, :1, None]) ** 2 + (x - middle[:, 1:, None]) ** 2 < radius[:, None, None] ** 2
+    return (inside * 220 + 10).astype(np.uint8)
+
+
+def idx(pictures: np.ndarray) -> bytes:
+    return b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in pictures.shape) + pictures.tobytes()
+
+
+def cifar(count: int) -> bytes:
+    random = np.random.default_rng(1)
+    return random.integers(0, 256, (count, 3073), dtype=np.uint8).tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    place = tmp_path / "discs"
+    place.mkdir()
+    for number, picture in enumerate(digits(24)):
+        Image.fromarray(picture).save(place / f"{number:02}.png")
+    return place
+
+
+def test_a_folder_is_a_sheet_and_a_tenth_is_held_out(folder):
+    found = texsyn.read_collection(folder)
+    assert (found.modality.name, found.modality.channels) == ("objects28", 1)
+    assert (found.facts["pictures"], found.facts["held"]) == (24, 2)
+    learnt, held = (albums.pictures_of(sheet, 28) for sheet in (found.pixels, found.held))
+    assert len(held) == 2
+    given = {picture.tobytes() for picture in digits(24)}
+    back = [((each[0] + 1) * 127.5).round().to(torch.uint8).numpy().tobytes() for each in (*learnt, *held)]
+    assert set(back) == given
+    assert not {each.numpy().tobytes() for each in held} & {each.numpy().tobytes() for each in learnt}
+    again = texsyn.read_collection(folder, seed=1)
+    assert not torch.equal(again.held, found.held)
+
+
+def test_standard_files_are_read(tmp_path):
+    pictures = digits(30)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(pictures))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(pictures)))
+    plain, packed = (texsyn.read_collection(path) for path in sorted(tmp_path.iterdir()))
+    assert torch.equal(plain.pixels, packed.pixels)
+    assert plain.modality.name == "objects28"
+    for number in (1, 2):
+        (tmp_path / f"data_batch_{number}.bin").write_bytes(cifar(20))
+    colour = texsyn.read_collection(tmp_path / "data_batch_1.bin", tmp_path / "data_batch_2.bin")
+    assert (colour.modality.name, colour.modality.channels, colour.facts["pictures"]) == ("objects32", 3, 40)
+    red = np.frombuffer(cifar(20), np.uint8).reshape(20, 3073)[:, 1:1025]
+    pieces = albums.pictures_of(torch.cat((colour.pixels,), -1), 32)
+    assert {(((p[0] + 1) * 127.5).round().to(torch.uint8).numpy()).tobytes() for p in pieces} <= {
+        r.tobytes() for r in red
+    }
+
+
+def test_a_broken_picture_is_named_and_left_out(folder, capsys, tmp_path):
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    code = cli.main(["fit", str(folder), "--kind", "objects", "--out", str(tmp_path / "run"), "--quiet", *SMALL])
+    out, err = capsys.readouterr()
+    assert (code, out.strip()) == (0, str(tmp_path / "run"))
+    assert "broken.png cannot be read" in err
+    assert "1 pictures were left out" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "blob", "said"),
+    [
+        ("images-idx3-ubyte", idx(digits(30))[:-5], "is damaged"),
+        ("images-idx3-ubyte", b"\0\0\x08\x03" + b"\xff" * 12, "too many, or none"),
+        ("labels-idx1-ubyte", b"\0\0\x08\x01" + bytes(40), "holds classes"),
+        ("data_batch_1.bin", cifar(25)[:-1], "no multiple of 3073"),
+        ("data_batch_1.bin", b"", "no multiple of 3073"),
+        ("images.gz", gzip.compress(idx(digits(30)))[:-20], "cannot be read"),
+        ("notes.txt", b"hello", "is neither a folder, nor"),
+        ("few", idx(digits(5)), "has at least 20 pictures"),
+    ],
+)
+def test_bad_files_are_one_line(tmp_path, capsys, name, blob, said):
+    (tmp_path / name).write_bytes(blob)
+    code = cli.main(["fit", str(tmp_path / name), "--kind", "objects", "--out", str(tmp_path / "run"), "--quiet"])
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert said in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_folder_is_one_line(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["fit", str(tmp_path / "empty"), "--kind", "objects"]) == 3
+    assert "holds no pictures" in capsys.readouterr().err
+    assert cli.main(["fit", str(tmp_path / "empty"), "--kind", "objects", "--frames", "0:4"]) == 2
+
+
+def test_windows_are_whole_pictures(folder):
+    found = texsyn.read_collection(folder)
+    whole = {each.numpy().tobytes() for each in albums.pictures_of(found.pixels, 28)}
+    row = found.modality
+    seen = training.crops(found.pixels, row.window, 40, torch.Generator().manual_seed(0), row.raster)
+    assert {each.numpy().tobytes() for each in seen} <= whole
+    assert len({each.numpy().tobytes() for each in seen}) > 10
+
+
+@pytest.mark.parametrize("row", OBJECTS, ids=lambda row: row.name)
+def test_every_size_learns_samples_and_reconstructs(row):
+    random = torch.Generator().manual_seed(0)
+    sheet = torch.rand(row.channels, 4 * row.side, 4 * row.side, generator=random) * 2 - 1
+    exemplar = texsyn.Exemplar(sheet, row, held=sheet[:, : row.side, : row.side])
+    recipe = texsyn.recipe_for("fast", row, steps=2, batch=2, width=0.1, precision="float32")
+    triangle = texsyn.create(exemplar, recipe)
+    *_, last = texsyn.fit(triangle, exemplar, recipe)
+    assert set(last.terms) == set(training.TERMS)
+    assert texsyn.sample(triangle, count=3).shape == (3, row.channels, row.side, row.side)
+    assert triangle.latent_shape(row.window) == (100, 1, 1)
+    between = texsyn.between(triangle, texsyn.End(0), texsyn.End(1), 0.5)
+    assert between.shape == (row.channels, row.side, row.side)
+    with pytest.raises(TexsynError, match="are fixed"):
+        texsyn.sample(triangle, size=(2 * row.side, row.side))
+
+
+def test_the_command_line_from_folder_to_landscape(folder, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert cli.main(["fit", str(folder), "--kind", "objects", "--out", str(run), *SMALL]) == 0
+    err = capsys.readouterr().err
+    assert "24 pictures of 28 x 28, 2 held out" in err
+    assert "squared error of a reconstruction" in err
+    (told,) = (event for event in Run.open(run).events() if event["event"] == "reconstruction")
+    assert 0 < told["held"] < 1
+    with Image.open(next((run / "sheets").glob("*.png"))) as sheet:
+        assert sheet.size == (8 * 28, 4 * 28)
+    one = str(folder / "03.png")
+    assert cli.main(["sample", str(run), "--count", "2", "-o", str(tmp_path / "made")]) == 0
+    assert cli.main(["reconstruct", str(run), one, "-o", str(tmp_path / "again.png")]) == 0
+    assert cli.main(["rank", str(run), one]) == 0
+    assert (
+        cli.main(["morph", str(run), "--from", "0", "--to", "1", "--frames", "4", "-o", str(tmp_path / "m.gif")]) == 0
+    )
+    capsys.readouterr()
+    assert cli.main(["landscape", str(run), "--starts", "2", "--steps", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kinds"] == ["crop 0", "crop 0", "sample 0", "sample 0"]
