@@ -34,7 +34,7 @@ class Studio:
         for draft in self.drafts.iterdir():
             if time.time() - draft.stat().st_mtime > _DRAFT_AGE:
                 shutil.rmtree(draft, ignore_errors=True)
-        self.triangle = lru_cache(maxsize=4)(self._load)
+        self.triangle = lru_cache(maxsize=2)(self._load)
         self.covers = lru_cache(maxsize=256)(self._cover)
         self.picture = lru_cache(maxsize=256)(self._sample)
 

@@ -1,7 +1,8 @@
 """Whether the energy deserves trust, in figures: python tests/benchmarks/energy.py [SECTION...] [--steps N]
 
-Sections: defects, order, best, langevin, landscape, objects. Uses the shipped exemplars alone, and writes its tables into
-ENERGY.md beside this file (a section that is run again takes the place of its old one). Models are kept in --keep.
+Sections: defects, order, best, langevin, landscape, objects. Uses shipped exemplars and what scikit-learn and
+scikit-image bring along, and writes its tables into ENERGY.md beside this file (a section that is run again takes the
+place of its old one). Models are kept in --keep.
 """
 
 from __future__ import annotations
@@ -316,8 +317,8 @@ def purity(triangle: Triangle, exemplar: Exemplar, pictures: list[Any], classes:
         basins.draw(found, options.pictures / "landscape-digits.png", force=True)
     near = sum(found.near[:count])
     return (
-        f"Landscape of the digits: 60 steps from {count} digits and as many samples; {near} of {count} digits stay near, "
-        f"{len(found.basins)} basins of {2 * count} ends. Cut into ten, {len(groups)} parts hold digits, and "
+        f"Landscape of the digits: 60 steps from {count} digits and as many samples; {near} of {count} digits stay "
+        f"near, {len(found.basins)} basins of {2 * count} ends. Cut into ten, {len(groups)} parts hold digits, and "
         f"{100 * right / count:.0f} % of them are of their part's most frequent class (all in one part would be "
         f"{100 * alone:.0f} %).\n"
     )
