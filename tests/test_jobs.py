@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -147,3 +148,14 @@ def test_runs_are_renamed_measured_and_discarded(tmp_path):
     assert run.bytes > 10_000
     run.discard()
     assert not run.path.exists()
+
+
+def test_what_reads_uploads_has_no_network():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code = f"import socket; socket.create_connection(('127.0.0.1', {port}), 5)"
+        alone = subprocess.run([sys.executable, "-c", code], capture_output=True, preexec_fn=jobs._limit, check=False)
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+    if alone.returncode == 0:
+        pytest.skip("this system lets no process have a network of its own")
+    assert b"unreachable" in alone.stderr.lower() or b"errno" in alone.stderr.lower()
