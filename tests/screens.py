@@ -20,7 +20,7 @@ def main(runs: Path) -> None:
             visit = Visit(browser, server)
             visit.tab("Watch")
             visit.page.wait_for_selector("#compare img")
-            visit.until("#card", "sharpness")
+            visit.page.wait_for_selector("#card table")
             shoot(visit, "watch")
             visit.tab("Sample")
             visit.page.locator("#make").click()

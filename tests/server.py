@@ -46,8 +46,9 @@ class Server:
             except urllib.error.HTTPError:
                 return  # it answers, if only that a login is needed
             except OSError:
-                assert self.process.poll() is None, (self.folder / "server.log").read_text()
-                assert time.monotonic() < deadline, "the app did not start"
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.process.kill()
+                    raise RuntimeError(f"the app did not start: {(self.folder / 'server.log').read_text()}") from None
                 time.sleep(0.3)
 
     def stop(self, kill: bool = False) -> None:

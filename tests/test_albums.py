@@ -143,7 +143,7 @@ def test_the_command_line_from_folder_to_landscape(folder, tmp_path, capsys):
     run = tmp_path / "run"
     assert cli.main(["fit", str(folder), "--kind", "objects", "--out", str(run), *SMALL]) == 0
     err = capsys.readouterr().err
-    assert "24 pictures of 28 x 28, 2 held out" in err
+    assert "24 pictures of 28 pixels, 2 held out" in err
     assert "squared error of a reconstruction" in err
     (told,) = (event for event in Run.open(run).events() if event["event"] == "reconstruction")
     assert 0 < told["held"] < 1

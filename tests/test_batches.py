@@ -129,3 +129,34 @@ def test_bad_input_is_one_line(tmp_path, capsys, monkeypatch, words, code, said)
     found, rows, err = batch(capsys, *words)
     assert (found, rows, err.count("\n")) == (code, [], 1)
     assert said in err
+
+
+def test_a_damaged_run_costs_nothing_else(tmp_path, capsys):
+    folder, runs = tmp_path / "exemplars", tmp_path / "runs"
+    folder.mkdir()
+    for name in ("a", "b"):
+        draw(folder / f"{name}.png")
+    assert batch(capsys, folder, "--out", runs, "--steps", 1)[0] == 0
+    (runs / "a" / "run.json").write_text("{")
+    (runs / "b" / "card.json").write_text('{"measures": 3}')
+    code, rows, err = batch(capsys, folder, "--out", runs, "--steps", 1)
+    assert code == 3
+    assert [row["state"] for row in rows] == ["failed", "failed"]
+    assert "run.json is damaged" in rows[0]["reason"]
+    assert "Traceback" not in err
+
+
+def test_names_that_would_be_one_are_refused(tmp_path, capsys):
+    for name in ("a.png", "a.jpg", "a-png.png"):
+        draw(tmp_path / name)
+    code, rows, err = batch(capsys, tmp_path, "--out", tmp_path / "runs")
+    assert (code, rows, err.count("\n")) == (3, [], 1)
+    assert "would both be called a-png" in err
+
+
+def test_a_name_like_an_option_is_a_name(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "-x.png")
+    for _ in range(2):
+        code, rows, _ = batch(capsys, ".", "--out", ".", "--steps", 1)
+        assert (code, [row["name"] for row in rows]) == (0, ["-x"])

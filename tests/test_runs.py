@@ -307,3 +307,14 @@ def test_runs_of_every_released_format_are_read(folder, tmp_path):
     with Image.open(folder / "seed-3.png") as picture:
         was = torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1) / 127.5 - 1
     torch.testing.assert_close(made, was, atol=2 / 127.5, rtol=0)
+
+
+def test_a_run_half_laid_out_is_laid_out_anew(tmp_path, exemplar, recipe):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "exemplar").mkdir()
+    run = Run.create(tmp_path / "run", exemplar, recipe)
+    assert torch.equal(run.exemplars()[0].pixels, exemplar.pixels)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "letter.txt").write_text("mine")
+    with pytest.raises(TexsynError, match="names another folder"):
+        Run.create(tmp_path / "used", exemplar, recipe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from texsyn.decoding import existing, opaque, read_still, short
-from texsyn.errors import TexsynError
+from texsyn.decoding import existing, opaque, read_still
+from texsyn.errors import Exit, TexsynError, short
 from texsyn.media import Exemplar
 from texsyn.modality import OBJECTS, Modality
 
@@ -33,6 +34,8 @@ def read_collection(*paths: str | Path, side: int | None = None, seed: int = 0) 
     first picture is nearest to. A tenth of them, chosen by `seed`, is `held`. Pictures that cannot be read are left
     out and named in facts["skipped"]. Raises TexsynError (exit 3) where nothing, or too little, can be read.
     """
+    if not 0 <= seed < 2**31:
+        raise TexsynError(f"--seed must lie in 0 to {2**31 - 1}, but is {seed}", Exit.USAGE)
     files = [existing(Path(path)) for path in paths]
     if not files:
         raise TexsynError("no collection named")
@@ -147,7 +150,7 @@ def _unpacked(file: Path) -> bytes:
             packed = raw.read(2) == b"\x1f\x8b"
         with gzip.open(file) if packed else file.open("rb") as data:
             blob = data.read(_BYTES + 1)
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TexsynError(f"{short(file.name)} cannot be read: {error}") from error
     if len(blob) > _BYTES:
         raise TexsynError(f"{short(file.name)} is larger than the {_BYTES / 1e9:.0f} GB allowed")

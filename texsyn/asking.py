@@ -84,6 +84,8 @@ def _landscape(options: argparse.Namespace) -> int:
     if not 0 <= options.seed < 2**31:
         raise TexsynError(f"--seed must be at least 0, but is {options.seed}", Exit.USAGE)
     run = runs.Run.open(options.run)
+    for path in options.out or []:
+        basins.check(path, options.force)
     triangle = run.triangle(shared.device(options.device))
     exemplars = [each.pixels for each in run.exemplars()]
     how = {"starts": options.starts, "steps": options.steps, "seed": options.seed}
@@ -98,7 +100,7 @@ def _landscape(options: argparse.Namespace) -> int:
         "crops_that_stay_near": sum(crops) / len(crops),
     }
     for path in options.out or [run.path / "landscape.png"]:
-        basins.draw(found, path, force=options.force)
+        basins.draw(found, path, force=options.force or not options.out)  # the run's own is the newest
         if not options.json:
             print(path)
     if options.json:

@@ -7,6 +7,7 @@ order of their barriers (single linkage), which makes the disconnectivity graph.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texsyn import decoding, judging, sampling, training, writing
-from texsyn.errors import Exit, TexsynError
+from texsyn import judging, sampling, training, writing
+from texsyn.errors import Exit, TexsynError, short
 from texsyn.triangle import Triangle
 
 _POINTS = 9  # on a line between two ends, without these
@@ -133,17 +134,11 @@ def draw(found: Landscape, path: str | Path, *, force: bool = False) -> None:
     (unless `force`), exit 5 when the disk refuses.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise TexsynError(f"{decoding.short(path.name)}: a landscape is written to .png or .svg", Exit.USAGE)
-    writing.refuse_overwrite(path, force)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-    except ImportError as error:
-        raise TexsynError(
-            "a picture of a landscape needs matplotlib: pip install texsyn[landscape]", Exit.USAGE
-        ) from error
+    check(path, force)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
     order = _leaves(found)
     places = {leaf: float(n) for n, leaf in enumerate(order)}
     figure: Any = Figure(figsize=(max(6.0, 0.9 * len(order)), 6.5))
@@ -176,6 +171,15 @@ def draw(found: Landscape, path: str | Path, *, force: bool = False) -> None:
         axes.spines[side].set_visible(False)
     with writing.replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, bbox_inches="tight")
+
+
+def check(path: Path, force: bool = False) -> None:
+    """Raise what `draw` raises before it draws."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise TexsynError(f"{short(path.name)}: a landscape is written to .png or .svg", Exit.USAGE)
+    writing.refuse_overwrite(path, force)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise TexsynError("a picture of a landscape needs matplotlib: pip install texsyn[landscape]", Exit.USAGE)
 
 
 def _leaves(found: Landscape) -> list[int]:

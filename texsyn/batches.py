@@ -15,14 +15,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from texsyn import options as shared
-from texsyn.errors import Exit, TexsynError
+from texsyn.errors import Exit, TexsynError, reason, short
 
 _ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
@@ -50,11 +51,12 @@ class Row:
 
     @property
     def line(self) -> str:
+        name = short(self.name)
         if self.state != "finished":
-            return f"{self.name}: {self.state}: {self.reason}"
+            return f"{name}: {self.state}: {self.reason}"
         told = ", ".join(self.words)
         when = "finished before" if self.before else "finished"
-        return f"{self.name}: {when}, {self.steps} steps in {self.seconds / 60:.1f} min{': ' if told else ''}{told}"
+        return f"{name}: {when}, {self.steps} steps in {self.seconds / 60:.1f} min{': ' if told else ''}{told}"
 
 
 def batch(
@@ -95,10 +97,13 @@ def batch(
 
 
 def _here(named: dict[str, Path], out: Path, how: Sequence[str], jobs: int, force: bool) -> Iterator[Row]:
-    with ThreadPoolExecutor(jobs) as pool:
+    pool = ThreadPoolExecutor(jobs)
+    try:
         waiting = [pool.submit(one, path, name, out, how, jobs, force) for name, path in named.items()]
         for each in as_completed(waiting):
             yield each.result()
+    finally:  # whoever leaves the loop waits for the fits that are at it, and begins no others
+        pool.shutdown(cancel_futures=True)
 
 
 def _there(
@@ -107,14 +112,19 @@ def _there(
     """On a cluster; `jobs` fits share one GPU."""
     from texsyn import cluster
 
-    given = {name: (path.name, _packed(path), name, str(out.resolve()), how, force) for name, path in named.items()}
+    given: dict[str, tuple[Any, ...]] = {}
+    for name, path in named.items():
+        try:
+            given[name] = (path.name, _packed(path), name, str(out.resolve()), how, force)
+        except (OSError, TexsynError) as error:
+            yield Row(name, str(out / name), "skipped", int(Exit.BAD_INPUT), reason(error))
     for name, row in cluster.spread(_fit, given, share=1 / jobs, address=address):
         if isinstance(row, Exception):
             said = str(row).strip().splitlines()
             yield Row(name, str(out / name), "failed", int(Exit.BUG), said[-1] if said else "its task failed")
         elif row.state == "finished" and not (out / name / "run.json").exists():
-            reason = f"it was learnt on {row.node}, but {out} is not a folder that all nodes share"
-            yield replace(row, run=str(out / name), state="failed", exit=int(Exit.DISK), reason=reason)
+            nobody = f"it was learnt on {row.node}, but {out} is not a folder that all nodes share"
+            yield replace(row, run=str(out / name), state="failed", exit=int(Exit.DISK), reason=nobody)
         else:
             yield replace(row, run=str(out / name))
 
@@ -147,11 +157,20 @@ def exemplars(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise TexsynError(f"{folder.name} is not a folder")
     found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    found = [path for path in found if path.is_dir() or path.suffix.lower() in _ENDINGS]
+    found = [path for path in found if _frames(path) and (path.is_dir() or path.suffix.lower() in _ENDINGS)]
     if not found:
         raise TexsynError(f"{folder.name} holds no pictures, clips or folders of frames")
     stems = Counter(path.stem for path in found)
-    return {path.stem if stems[path.stem] == 1 else path.name.replace(".", "-"): path for path in found}
+    named = [(path.stem if stems[path.stem] == 1 else path.name.replace(".", "-"), path) for path in found]
+    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
+    if twice:
+        raise TexsynError(f"two exemplars in {short(folder.name)} would both be called {twice[0]}: rename one")
+    return dict(named)
+
+
+def _frames(path: Path) -> bool:
+    """Whether a folder may be one of frames: it is no run, and holds no runs."""
+    return not path.is_dir() or not ((path / "run.json").exists() or (path / "summary.json").exists())
 
 
 def one(
@@ -164,15 +183,18 @@ def one(
     from texsyn import jobs as processes
     from texsyn.runs import Run
 
-    place = out / name
+    place = out.resolve() / name
     begun = (place / "run.json").exists()
-    if begun and not force and processes.status(Run.open(place)).state == "finished":
-        return _learnt(name, place, before=True)
-    budget = [word for option in ("--minutes", "--steps") for word in _after(how, option)]
-    asked = ["--resume", str(place), *budget] if begun else [*how, "--out", str(place), "--", str(path.resolve())]
+    try:
+        if begun and not force and processes.status(Run.open(place)).state == "finished":
+            return _learnt(name, place, before=True)
+    except TexsynError as error:
+        return Row(name, str(place), "failed", int(error.exit), str(error))
+    again = [word for option in ("--minutes", "--steps", "--device", "--no-card") for word in _said(how, option)]
+    asked = [f"--resume={place}", *again] if begun else [*how, f"--out={place}", "--", str(path.absolute())]
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    environment = os.environ if jobs == 1 else {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-m", "texsyn", "fit", "--quiet", *asked]
+    environment = processes.environment() | ({} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)})
+    command = [*processes.COMMAND, "fit", "--quiet", *asked]
     done = subprocess.run(
         command,
         capture_output=True,
@@ -182,8 +204,11 @@ def one(
         check=False,
         preexec_fn=_die_with_parent if bound and sys.platform == "linux" else None,
     )
-    if done.returncode == 0:
-        return _learnt(name, place)
+    try:
+        if done.returncode == 0:
+            return _learnt(name, place)
+    except TexsynError as error:
+        return Row(name, str(place), "failed", int(error.exit), str(error))
     said = [line.removeprefix("texsyn: ") for line in done.stderr.splitlines() if line.strip()]
     state = _WORDS.get(Exit(done.returncode) if done.returncode in set(Exit) else Exit.BUG, "failed")
     return Row(name, str(place), state, done.returncode, said[-1] if said else f"ended with {done.returncode}")
@@ -196,9 +221,15 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _after(words: Sequence[str], option: str) -> list[str]:
-    """An option and its value, where it is among the words."""
-    return [option, words[words.index(option) + 1]] if option in words else []
+def _said(words: Sequence[str], option: str) -> list[str]:
+    """An option, with its value if it has one, where it is among the words; the last, if it is said twice."""
+    found: list[str] = []
+    for index, word in enumerate(words):
+        if word == option:
+            found = [word] if option == "--no-card" else list(words[index : index + 2])
+        elif word.startswith(f"{option}="):
+            found = [word]
+    return found
 
 
 def _learnt(name: str, place: Path, before: bool = False) -> Row:
@@ -208,7 +239,10 @@ def _learnt(name: str, place: Path, before: bool = False) -> Row:
     run = Run.open(place)
     status = jobs.status(run)
     card = storage.read_json(place / "card.json") if (place / "card.json").exists() else {}
-    words = [] if not card else quality.words(quality.Card.from_plain(card))
+    try:
+        words = [] if not card else quality.words(quality.Card.from_plain(card))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TexsynError(f"{name}: card.json is damaged") from error
     return Row(name, str(place), "finished", 0, "", status.step, status.seconds, before, card, words)
 
 
@@ -224,10 +258,10 @@ def summarise(rows: Sequence[Row], out: Path) -> None:
 
 def _cells(row: Row, out: Path) -> str:
     sheets = sorted((out / row.name / "sheets").glob("*.png"))
-    picture = f'<img src="{html.escape(row.name)}/sheets/{sheets[-1].name}" alt="">' if sheets else ""
+    picture = f'<img src="{quote(os.fsencode(row.name))}/sheets/{sheets[-1].name}" alt="">' if sheets else ""
     told = "<br>".join(html.escape(word) for word in row.words) if row.state == "finished" else html.escape(row.reason)
     learnt = f"{row.steps:,} steps, {row.seconds / 60:.1f} min" if row.steps else ""
-    cells = (html.escape(row.name), picture, row.state, learnt, told)
+    cells = (html.escape(short(row.name)), picture, row.state, learnt, told)
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
 
 
@@ -282,7 +316,7 @@ def add(commands: Any) -> None:
     command.set_defaults(command=_batch)
 
 
-def _batch(options: argparse.Namespace, say: Callable[..., None] = print) -> int:
+def _batch(options: argparse.Namespace) -> int:
     if not 1 <= options.jobs <= 256:
         raise TexsynError(f"--jobs must lie in 1 to 256, but is {options.jobs}", Exit.USAGE)
     how: list[str] = []
@@ -294,7 +328,7 @@ def _batch(options: argparse.Namespace, say: Callable[..., None] = print) -> int
     worst = Exit.OK
     where = {"executor": options.executor, "address": options.address, "only": options.only}
     for row in batch(options.folder, options.out, how, jobs=options.jobs, force=options.force, **where):
-        say(json.dumps(asdict(row)) if options.json else row.line, flush=True)
+        print(json.dumps(asdict(row)) if options.json else row.line, flush=True)
         if row.exit and (worst in (Exit.OK, Exit.BAD_INPUT)):
             worst = Exit(row.exit) if row.exit in set(Exit) else Exit.BUG
     if not options.only:

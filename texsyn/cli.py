@@ -50,11 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("texsyn: not enough memory", file=sys.stderr)
         return int(Exit.OUT_OF_MEMORY)
+    except RuntimeError as error:  # what torch raises on the CPU, and as OutOfMemoryError on a GPU
+        if not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
+            raise
+        print("texsyn: not enough memory", file=sys.stderr)
+        return int(Exit.OUT_OF_MEMORY)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.OK)
     except OSError as error:  # what no command had its own words for
-        print(f"texsyn: {Path(str(error.filename or '')).name[:80]}: {error.strerror or error}", file=sys.stderr)
+        name = "".join(c if c.isprintable() else "?" for c in Path(str(error.filename or "")).name[:80])
+        print(f"texsyn: {name + ': ' if name else ''}{error.strerror or error}", file=sys.stderr)
         return int(Exit.DISK if error.errno in _FULL else Exit.BAD_INPUT)
     except KeyboardInterrupt:
         print("texsyn: interrupted", file=sys.stderr)
@@ -196,6 +202,7 @@ def _begun(options: argparse.Namespace) -> tuple[Run, Recipe]:
     from texsyn import jobs, media, recipes, runs
 
     path = options.out or runs.default_path(options.exemplar[0])
+    runs.refuse_used(path)
     if options.untrusted:
         run = jobs.prepare([*options.exemplar], path, _said_again(options))
         return run, run.recipe
@@ -298,10 +305,13 @@ def _what(run: Run, exemplars: Sequence[Exemplar], device: torch.device) -> Iter
     for each in exemplars:
         facts = each.facts
         if each.modality.collection:
-            told = f"{facts['pictures']} pictures of {facts['width']} x {facts['height']}, {facts['held']} held out"
+            told = (
+                f"{facts.get('pictures', '?')} pictures of {each.modality.side} pixels, {facts.get('held', 0)} held out"
+            )
             yield f"{run.path}: {each.modality.name}, {told}, on {device}"
             continue
-        read = f"{facts['width']} x {facts['height']}" + (f" x {facts['frames']} frames" if "frames" in facts else "")
+        read = f"{facts.get('width', each.size[-1])} x {facts.get('height', each.size[-2])}"
+        read += f" x {facts['frames']} frames" if "frames" in facts else ""
         name = f" {each.name}" if len(exemplars) > 1 else ""
         missing = "" if each.hidden is None else f", {100 * float(each.hidden.mean()):.1f} % missing"
         learnt = " x ".join(str(n) for n in each.size[::-1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from texsyn.errors import TexsynError
+from texsyn.errors import TexsynError, reason, short
 
 MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
@@ -37,12 +37,6 @@ def existing(path: Path) -> Path:
         said = "no such file or folder" if isinstance(error, FileNotFoundError) else reason(error)
         raise TexsynError(f"{short(path.name)}: {said}") from error
     return path
-
-
-def short(name: str) -> str:
-    """A name as a message may show it: printable, at most 80 characters."""
-    printable = "".join(c if c.isprintable() else "?" for c in name)
-    return printable if len(printable) <= 80 else printable[:77] + "..."
 
 
 def size_of(picture: np.ndarray) -> str:
@@ -118,13 +112,6 @@ def read_still(path: Path) -> Picture:
         raise
     except Exception as error:  # decoders raise dozens of kinds for a broken file
         raise TexsynError(f"{short(path.name)} cannot be read as a {kind.upper()} picture: {reason(error)}") from error
-
-
-def reason(error: Exception) -> str:
-    """The first line of what a decoder or the system said."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return short(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
 def _sixteen_bit_colour(path: Path, kind: str, image: Any) -> bool:

@@ -25,3 +25,16 @@ class TexsynError(Exception):
     def __init__(self, message: str, exit: Exit = Exit.BAD_INPUT) -> None:
         super().__init__(" ".join(message.split()))
         self.exit = exit
+
+
+def short(name: str) -> str:
+    """A name as a message may show it: printable, at most 80 characters."""
+    printable = "".join(c if c.isprintable() else "?" for c in name)
+    return printable if len(printable) <= 80 else printable[:77] + "..."
+
+
+def reason(error: Exception) -> str:
+    """The first line of what a decoder or the system said."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return short(str(error).splitlines()[0] if str(error) else type(error).__name__)

@@ -31,6 +31,7 @@ _SECONDS, _MEMORY = 60, 8_000_000_000  # that reading an upload may take, and by
 _NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000  # Linux' namespaces
 _LOG = "log.txt"
 WORKING = ("queued", "running")
+COMMAND = (sys.executable, "-P", "-m", "texsyn")  # -P: nothing is imported from the folder that somebody works in
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Status:
     @property
     def working(self) -> bool:
         return self.state in WORKING
+
+
+def environment() -> dict[str, str]:
+    """In which `COMMAND` finds this package, installed or not."""
+    paths = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def prepare(files: Sequence[Path], out: Path, options: Sequence[str] = ()) -> Run:
@@ -76,20 +83,20 @@ def examine(run: Run, file: Path, out: Path) -> float:
 
 def _absolute(files: Sequence[Path]) -> list[str]:
     """Paths that no command takes for options."""
-    return [str(Path(file).resolve()) for file in files]
+    return [str(Path(file).absolute()) for file in files]
 
 
 def _limited(*arguments: str) -> str:
     """What a command of texsyn prints, run with limits on memory and time."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "texsyn", *arguments],
+            [*COMMAND, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=_SECONDS,
             preexec_fn=_limit if os.name == "posix" else None,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**environment(), "OMP_NUM_THREADS": "1"},
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -124,10 +131,12 @@ def start(run: Run, minutes: float | None = None, device: str = "auto") -> None:
         raise TexsynError(f"{run.path.name} is being learnt already", Exit.USAGE)
     # Behind whatever a person waits for, such as the server's next answer.
     command = ["nice", "-n", "5"] if shutil.which("nice") else []
-    command += [sys.executable, "-m", "texsyn", "fit", "--resume", str(run.path.resolve()), "--quiet", "--wait"]
+    command += [*COMMAND, "fit", "--resume", str(run.path.resolve()), "--quiet", "--wait"]
     command += ["--device", device, *([] if minutes is None else ["--minutes", str(minutes)])]
     with (run.path / _LOG).open("w") as log:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment()
+        )
     threading.Thread(target=child.wait, daemon=True).start()  # or it would stay behind as a zombie
     deadline = time.monotonic() + 20
     while _ticket_of(run) is None and not _said(run) and time.monotonic() < deadline:

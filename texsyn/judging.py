@@ -27,7 +27,6 @@ def energy(triangle: Triangle, x: Tensor, *, exemplar: int = 0) -> float:
     channels or a size that the networks cannot take.
     """
     _check(triangle, x)
-    triangle.eval()
     return float(triangle.energy(x[None].to(triangle.device), triangle.labels([exemplar]))) / x.numel()
 
 
@@ -42,7 +41,6 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
     """
     for each in (typical, x):
         _check(triangle, each)
-    triangle.eval()
     labels, layer = triangle.labels([exemplar]), triangle.design.energy[0]
     maps = [layers.full(triangle.energy.first(each[None].to(triangle.device), labels)) for each in (typical, x)]
     near = [max(1, min(_NEAR, *(n // 2 for n in sizes))) for sizes in zip(*(m.shape[2:] for m in maps), strict=True)]
@@ -99,7 +97,6 @@ def langevin(
     if not (0 <= steps <= 10_000 and 0 < size <= 1 and 0 <= temperature <= 1):
         raise TexsynError("steps must lie in 0 to 10000, their size in 0 to 1, the temperature in 0 to 1", Exit.USAGE)
     _check(triangle, x)
-    triangle.eval()
     wrapped = triangle.modality.stationary if wrapped is None else wrapped
     random, labels = torch.Generator().manual_seed(seed), triangle.labels([exemplar])
     made = x.to(triangle.device)

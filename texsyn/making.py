@@ -140,7 +140,8 @@ def _sample(options: argparse.Namespace) -> int:
 
     kept, count = _best_of(options)
     if not 1 <= count <= 100_000 or not 0 <= options.seed < 2**31:
-        raise TexsynError("--count must be at least 1 and --seed at least 0", Exit.USAGE)
+        flag = f"--best is of at most 100000, not {count}," if kept else "--count must be at least 1"
+        raise TexsynError(f"{flag} and --seed at least 0", Exit.USAGE)
     run = runs.Run.open(options.run)
     triangle = run.triangle(shared.device(options.device))
     seeds: Sequence[int] = range(options.seed, options.seed + count)
@@ -156,10 +157,12 @@ def _sample(options: argparse.Namespace) -> int:
         return judging.langevin(triangle, made, **how) if options.langevin else made
 
     energies: dict[int, float] = {}
+    names = [f"seed-{seed}" for seed in seeds][: kept or None]
+    writer = _Writer(options, run, triangle, goal, names, seeds[: kept or None])
     if kept:
         energies = {seed: judging.energy(triangle, whole(seed), exemplar=number) for seed in seeds}
         seeds = sorted(seeds, key=lambda seed: -energies[seed])[:kept]
-    writer = _Writer(options, run, triangle, goal, [f"seed-{seed}" for seed in seeds], seeds)
+        writer = _Writer(options, run, triangle, goal, [f"seed-{seed}" for seed in seeds], seeds)
     _say_resampled(triangle, goal)
     for index, seed in enumerate(seeds):
         made_by = {"seed": seed, **_plain(asked), **({"exemplar": number} if options.exemplar else {})}
@@ -177,7 +180,7 @@ def _best_of(options: argparse.Namespace) -> tuple[int, int]:
     if options.best is None:
         return 0, options.count
     kept, of, count = options.best
-    if of != "of" or not (kept.isdigit() and count.isdigit()) or not 1 <= int(kept) <= int(count):
+    if of != "of" or not (kept.isdecimal() and count.isdecimal()) or not 1 <= int(kept) <= int(count):
         raise TexsynError(f"--best is K of N, such as 3 of 20, not {' '.join(options.best)!r}", Exit.USAGE)
     if options.count != 1:
         raise TexsynError("--best says how many there are, so --count does not go with it", Exit.USAGE)
@@ -271,6 +274,9 @@ def _opened(options: argparse.Namespace) -> tuple[Run, Triangle, int, Exemplar]:
     run = runs.Run.open(options.run)
     number = run.number(options.exemplar)
     exemplar = run.exemplars()[number]
+    if exemplar.modality.collection and (options.command is _heatmap or not options.image):
+        said = "has no heat map of a picture" if options.command is _heatmap else "works on a picture that is named"
+        raise TexsynError(f"this run learnt a collection of pictures, which {said}")
     mask = getattr(options, "mask", None)
     if not options.image and mask is not None:
         raise TexsynError("--mask goes with an IMAGE", Exit.USAGE)

@@ -26,11 +26,10 @@ from texsyn.decoding import (
     read_clip,
     read_mask,
     read_still,
-    short,
     size_of,
     sniff,
 )
-from texsyn.errors import TexsynError
+from texsyn.errors import TexsynError, short
 from texsyn.modality import MODALITIES, Modality, Plane
 
 SMALLEST = 64  # pixels a still must have on both sides
@@ -140,7 +139,9 @@ def read_like(
         pixels, missing = _centre_square(pixels), None if missing is None else _centre_square(missing)
         side = modality.window[-1]
     else:
-        learnt = min(first.size[-2:]) / min(first.facts["width"], first.facts["height"])
+        # An exemplar that no file was read for was learnt as it is.
+        height, width = first.size[-2:]
+        learnt = min(height, width) / min(first.facts.get("width", width), first.facts.get("height", height))
         side = max(1, round(min(pixels.shape[1:3]) * learnt))
     if missing is not None:
         pixels = _without(pixels, missing)

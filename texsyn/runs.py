@@ -27,13 +27,14 @@ import torch
 from torch import Tensor
 
 from texsyn import __version__, albums, inference, models, quality, recipes, sampling, storage, training, writing
-from texsyn.errors import Exit, TexsynError
+from texsyn.errors import Exit, TexsynError, short
 from texsyn.media import Exemplar
 from texsyn.recipes import Recipe
 from texsyn.training import Exemplars, Report, State
 from texsyn.triangle import Triangle
 
 _PARTS = ("pixels", "held", "hidden")  # of an exemplar that are stored
+_COUNTS = ("width", "height", "frames", "used_frames", "pictures")  # among the facts of an exemplar
 _KEEP = 2  # checkpoints
 _FIRST_SHEETS = (10.0, 30.0)  # seconds
 _SHEET_EVERY = 60.0  # seconds
@@ -51,7 +52,7 @@ class Run:
         path, exemplars = Path(path), training.several(exemplar)
         modality = exemplars[0].modality
         training.check(exemplars, recipe)
-        writing.refuse_overwrite(path, force=False)
+        refuse_used(path)
         try:
             for part in ("checkpoints", "sheets"):
                 (path / part).mkdir(parents=True, exist_ok=True)
@@ -113,6 +114,12 @@ class Run:
         found = self.content.get("exemplars")
         if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
             raise models.damaged(self.path, "list of exemplars")
+        for each in found:
+            for name in _COUNTS:
+                if name in each:
+                    models.number_in(each, name, int, 1, 10**9, self.path)
+            if not isinstance(each.get("name", ""), str):
+                raise models.damaged(self.path, "list of exemplars")
         return found
 
     @property
@@ -187,7 +194,7 @@ class Run:
         name, colon, seed = text.rpartition(":")
         if text in self.names():
             return sampling.End(0, self.number(text))
-        if not (seed.isdigit() and int(seed) < 2**31):
+        if not (seed.isdecimal() and int(seed) < 2**31):
             raise TexsynError(f"{text!r} is no seed and none of {', '.join(self.names())}", Exit.USAGE)
         return sampling.End(int(seed), self.number(name) if colon else 0)
 
@@ -319,8 +326,9 @@ class Run:
 
         It is kept as an event.
         """
-        (exemplar,) = self.exemplars()
-        assert exemplar.held is not None
+        exemplar = self.exemplars()[0]
+        if exemplar.held is None:
+            raise models.damaged(self.path, "exemplar")
         side = triangle.modality.window[0]
         seen, held = (
             inference.reconstruction_error(triangle, albums.pictures_of(sheet, side)[:500])
@@ -347,8 +355,7 @@ class Run:
         return _events(path, facts.st_size, facts.st_mtime_ns)
 
     def _card_name(self, exemplar: int) -> str:
-        names = self.names()
-        return "card.json" if len(names) == 1 else f"card-{names[exemplar]}.json"
+        return "card.json" if len(self.names()) == 1 else f"card-{exemplar}.json"
 
     def card_words(self) -> list[str]:
         """The card that was kept, as a person reads it; nothing where there is none."""
@@ -408,6 +415,14 @@ class _Sheets:
             return False
         self.last = seconds
         return True
+
+
+def refuse_used(path: Path) -> None:
+    """Raise TexsynError (exit 2) for a path that is taken: by more than an empty folder, or a run half laid out."""
+    known = {"checkpoints", "sheets", "exemplar"}
+    half = path.is_dir() and all(p.name in known or p.name.endswith((".part", ".old")) for p in path.iterdir())
+    if path.exists() and not half:
+        raise TexsynError(f"{short(str(path))} exists already: --out names another folder", Exit.USAGE)
 
 
 @lru_cache(maxsize=4)

@@ -47,6 +47,7 @@ def store(folder: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process that had this one's number, and was killed
         temporary.mkdir(parents=True)
         _reached("begun")
         flat = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}

@@ -26,7 +26,7 @@ from einops import rearrange
 from torch import Tensor
 
 from texsyn import decoding
-from texsyn.errors import Exit, TexsynError
+from texsyn.errors import Exit, TexsynError, reason, short
 from texsyn.modality import Plane
 
 _STILL_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -57,9 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise TexsynError(
-            f"{decoding.short(path.name)} cannot be written: {error.strerror or error}", Exit.DISK
-        ) from error
+        raise TexsynError(f"{short(path.name)} cannot be written: {error.strerror or error}", Exit.DISK) from error
 
 
 def formats(moving: bool) -> tuple[str, ...]:
@@ -73,7 +71,7 @@ def format_for(path: Path, moving: bool) -> str:
     allowed = _CLIP_SUFFIXES if moving else _STILL_SUFFIXES
     if suffix not in allowed:
         raise TexsynError(
-            f"{decoding.short(path.name)}: a {'clip' if moving else 'still'} is written to {', '.join(allowed)}",
+            f"{short(path.name)}: a {'clip' if moving else 'still'} is written to {', '.join(allowed)}",
             Exit.USAGE,
         )
     return {".jpeg": "jpg"}.get(suffix, suffix[1:])
@@ -153,7 +151,7 @@ def written_as(path: Path, format: str) -> tuple[Path, ...]:
 def refuse_overwrite(path: Path, force: bool) -> None:
     """Raise TexsynError (exit 2) when `path` exists, unless `force`."""
     if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
-        raise TexsynError(f"{decoding.short(str(path))} exists already: --force overwrites it", Exit.USAGE)
+        raise TexsynError(f"{short(str(path))} exists already: --force overwrites it", Exit.USAGE)
 
 
 def refuse_full(path: Path, format: str, values: int) -> None:
@@ -350,7 +348,7 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     comment = _video_comment(path) if decoding.format_of(path) == "video" else _picture_comment(path)
     try:
         content = json.loads(comment or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     found = content.get(_COMMENT) if isinstance(content, dict) else None
     return found if isinstance(found, dict) else None
@@ -363,7 +361,7 @@ def _video_comment(path: Path) -> str | None:
         with av.open(str(path.absolute()), container_options=decoding.CONTAINER, timeout=20.0) as container:
             return container.metadata.get("comment")
     except (av.FFmpegError, ValueError) as error:
-        raise TexsynError(f"{decoding.short(path.name)} cannot be read as a clip: {decoding.reason(error)}") from error
+        raise TexsynError(f"{short(path.name)} cannot be read as a clip: {reason(error)}") from error
 
 
 def _picture_comment(path: Path) -> str | None:
@@ -372,8 +370,6 @@ def _picture_comment(path: Path) -> str | None:
     try:
         with Image.open(path, formats=[decoding.format_of(path)]) as image:
             found = image.info.get("Comment") or image.info.get("comment") or image.getexif().get(0x010E)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise TexsynError(
-            f"{decoding.short(path.name)} cannot be read as a picture: {decoding.reason(error)}"
-        ) from error
-    return found.decode("utf-8", "replace") if isinstance(found, bytes) else found
+    except Exception as error:  # decoders raise dozens of kinds for a broken file
+        raise TexsynError(f"{short(path.name)} cannot be read as a picture: {reason(error)}") from error
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else found if isinstance(found, str) else None

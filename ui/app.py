@@ -77,13 +77,14 @@ def _is_loopback(host: str) -> bool:
 
 def serve(options: argparse.Namespace, temporary: Path) -> None:
     """Build the app and serve it until the process is told to end."""
-    from guard import Guard, limit_pictures
+    from guard import Guard, fetch_nothing, limit_pictures
     from pages import build
     from starlette.middleware import Middleware
     from studio import Studio
     from wiring import HEAD, STYLE, theme
 
     limit_pictures()
+    fetch_nothing()
     local = _is_loopback(options.host)
     hosts = frozenset({"127.0.0.1", "localhost", "::1", options.host.lower()} if local else ())
     app = build(Studio(options.runs.resolve(), temporary, options.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,6 +11,7 @@ Scope = dict[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
 
 _PIXELS = 40_000_000
+_FETCHES = re.compile(r"(file|proxy)[=/]+(\w+:|//)|/proxy=")
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -21,6 +23,10 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] in ("http", "websocket") and (reason := self.refuses(scope)):
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1008, "reason": reason})
+                return
             await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
             await send({"type": "http.response.body", "body": reason.encode()})
             return
@@ -36,10 +42,10 @@ class Guard:
             if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 return "requests from other sites are refused"
             origin = headers.get("origin")
-            if origin and (origin == "null" or urlsplit(origin).netloc.lower() != headers.get("host", "").lower()):
+            if origin and (origin == "null" or _place(origin) != headers.get("host", "").lower()):
                 return "requests from other sites are refused"
         path = unquote(unquote(scope.get("path", ""))).lower()
-        if any(f"{name}=http" in path or f"{name}=//" in path for name in ("file", "proxy")) or "/proxy=" in path:
+        if _FETCHES.search(path):
             return "nothing is fetched from elsewhere"
         return ""
 
@@ -52,6 +58,26 @@ def limit_pictures() -> None:
     Image.MAX_IMAGE_PIXELS = _PIXELS // 2  # Pillow warns there, and refuses twice as many
     for name in set(Image.OPEN) - {"PNG", "JPEG", "WEBP"}:
         del Image.OPEN[name]
+
+
+def fetch_nothing() -> None:
+    """Gradio downloads what a call names by an address; here nothing is fetched from elsewhere."""
+    import safehttpx
+    from gradio import processing_utils
+
+    async def refused(*_: Any, **__: Any) -> Any:
+        raise ValueError("nothing is fetched from elsewhere")
+
+    processing_utils.async_ssrf_protected_download = refused
+    safehttpx.async_validate_url = refused
+
+
+def _place(origin: str) -> str:
+    """The host and port of an Origin header; nothing where it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

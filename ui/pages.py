@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -76,7 +75,7 @@ def _endpoints(studio: Studio) -> None:
     def fit(exemplar: gr.FileData, minutes: float = 3.0, seed: int = 0) -> str:
         """Begin to learn an uploaded exemplar; returns the run's id."""
         path = exemplar["path"] if isinstance(exemplar, dict) else exemplar.path
-        run = studio.prepare([Path(path)], seed=int(seed))
+        run = studio.prepare([studio.uploaded(path)], seed=int(seed))
         return studio.begin(run, float(minutes)).path.name
 
     @said

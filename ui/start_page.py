@@ -146,7 +146,7 @@ def _thumbnail(studio: Studio, path: Path) -> Path:
     """A small picture of a shipped exemplar; clips show a frame."""
     exemplar = texsyn.read(path, side=64)
     frame = exemplar.pixels[:, 0] if exemplar.modality.moving else exemplar.pixels
-    return studio.shown(frame, False, 0)
+    return studio.shown(frame, False, 0, lasting=True)
 
 
 def _mask_file(studio: Studio, draft: texsyn.Run, painted: dict[str, Any] | None) -> Path:

@@ -21,6 +21,7 @@ from texsyn import End, Run, Status, TexsynError, Triangle
 SHIPPED = Path(__file__).resolve().parent.parent / "videos"
 FORMATS = {False: ("png", "jpg", "webp"), True: ("mp4", "gif", "webp", "frames", "sheet")}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_KEPT = 128  # files that were made to be shown or downloaded
 _DRAFT_AGE = 24 * 3600  # seconds after which a run that was prepared and never begun is thrown away
 
 
@@ -74,17 +75,31 @@ class Studio:
         texsyn.start(run, minutes, self.device)
         return run
 
+    def uploaded(self, path: object) -> Path:
+        """A file that somebody sent. Raises TexsynError for any other path: a call may name whatever it likes."""
+        try:
+            found = Path(str(path)).resolve(strict=True)
+        except (OSError, ValueError):
+            raise TexsynError("this file was not sent") from None
+        if self.temporary.resolve() not in found.parents or not found.is_file():
+            raise TexsynError("this file was not sent")
+        return found
+
     # ------------------------------------------------------------ files to show
 
-    def file(self, suffix: str) -> Path:
-        """A new name for a file that is shown or downloaded."""
-        folder = self.temporary / "made" / secrets.token_hex(12)
+    def file(self, suffix: str, lasting: bool = False) -> Path:
+        """A new name for a file that is shown or downloaded; the oldest are deleted, but for those that last."""
+        made = self.temporary / ("lasting" if lasting else "made")
+        folder = made / secrets.token_hex(12)
         folder.mkdir(parents=True)
+        if not lasting:
+            for old in sorted(made.iterdir(), key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
         return folder / f"texture{suffix}"
 
-    def shown(self, texture: torch.Tensor, moving: bool, fps: float) -> Path:
+    def shown(self, texture: torch.Tensor, moving: bool, fps: float, lasting: bool = False) -> Path:
         """A texture as a file that a browser shows."""
-        path = self.file(".mp4" if moving else ".png")
+        path = self.file(".mp4" if moving else ".png", lasting)
         colour = texture[:3] if len(texture) != 1 else texture
         texsyn.write(colour, path, fps=fps or 25.0)
         return path
@@ -110,14 +125,20 @@ class Studio:
         height = sheet.shape[0] // rows
         if moving(run):
             return sheet[:height], sheet[height : 2 * height]
-        width = sheet.shape[1] // 4
+        width = sheet.shape[1] // (2 if run.content["modality"].get("collection") else 4)
         return sheet[:height, :width], sheet[:height, width : 2 * width]
 
     def cover(self, name: str) -> Path | None:
         """A sample of a run for the shelf, as a file that may be shown; None where there is none yet."""
         run = self.run(name)
         sheet = self.sheet(run)
-        return self.covers(name, sheet.name) if sheet else None
+        if sheet is None:
+            return None
+        path = self.covers(name, sheet.name)
+        if not path.exists():
+            self.covers.cache_clear()
+            path = self.covers(name, sheet.name)
+        return path
 
     def _cover(self, name: str, sheet: str) -> Path:
         pictures = self.compared(self.run(name))
@@ -150,7 +171,12 @@ class Studio:
     def sample(self, run: Run, seed: int, near: int = -1, closeness: float = 0.7, **asked: Any) -> Path:
         """A texture of a seed, or one like that of the seed `near`."""
         how = tuple(sorted((k, v) for k, v in asked.items() if v is not None))
-        return self.picture(run.path.name, _stamp(run), seed, near, closeness, how)
+        asked_for = (run.path.name, _stamp(run), seed, near, closeness, how)
+        path = self.picture(*asked_for)
+        if not path.exists():  # so many were made since
+            self.picture.cache_clear()
+            path = self.picture(*asked_for)
+        return path
 
     def download(self, run: Run, seed: int, format: str, **asked: Any) -> Path:
         """A texture in a format, with what made it inside; frames come as a zip file."""

@@ -96,7 +96,7 @@ def nearest_patch(picture: Tensor, usual: Tensor, size: int = 7) -> np.ndarray:
     """The plain baseline: how far each patch is from the nearest one of the exemplar."""
     here, there = (each.permute(1, 2, 0).numpy() for each in (picture, usual))
     queries, rows, columns = stills.patches(here, size, 2)
-    keys, _, _ = stills.patches(there, size, 2)
+    keys, _, _ = stills.patches(there, size, 4)
     _, distances = stills.nearest(queries, keys)
     grid = torch.from_numpy(distances.reshape(1, 1, rows, columns).astype(np.float32))
     return F.interpolate(grid, tuple(picture.shape[1:]), mode="bilinear")[0, 0].numpy()

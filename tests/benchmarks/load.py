@@ -75,7 +75,9 @@ def measure(server: Server, clients: int, minutes: float) -> Load:
 
     exemplar = handle_file(str(ROOT / "videos" / "beans.png"))
     run = Client(server.address, verbose=False).predict(exemplar=exemplar, minutes=minutes + 2, api_name="/fit")
-    while call(server.address, "status", run)["step"] < 105:  # the first checkpoint
+    while (begun := call(server.address, "status", run))["step"] < 105:  # the first checkpoint
+        if begun["state"] not in ("queued", "running"):
+            raise RuntimeError(f"the fit ended: {begun}")
         time.sleep(1)
     found = Load()
     for seed in range(3):  # the model is read, and what is kept of samples is there
