@@ -346,7 +346,8 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.sections or SECTIONS:
         text = SECTIONS[name](options)
-        command = f"python tests/benchmarks/energy.py {name} --steps {options.steps} --each {options.each}"
+        budget = f"--object-steps {options.object_steps}" if name == "objects" else f"--steps {options.steps}"
+        command = f"python tests/benchmarks/energy.py {name} {budget} --each {options.each}"
         store(REPORT, "The energy, by `energy.py`", name, command, f"{SECTIONS[name].__doc__}\n\n{text}")
 
 
