@@ -15,12 +15,11 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from texsyn.decoding import existing, opaque, read_still
+from texsyn.decoding import STILL_ENDINGS, existing, opaque, read_still
 from texsyn.errors import Exit, TexsynError, short
 from texsyn.media import Exemplar
 from texsyn.modality import OBJECTS, Modality
 
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _MOST = 200_000  # pictures
 _BYTES = 2_000_000_000  # of a data file, unpacked
 _FEWEST = 20
@@ -103,7 +102,7 @@ def _brought(picture: np.ndarray, side: int) -> np.ndarray:
 
 def _folder(folder: Path, skipped: list[str]) -> list[np.ndarray]:
     """`h w 3` each, uint8, of the pictures in a folder and its own folders."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in STILL_ENDINGS)
     if not files:
         raise TexsynError(f"{short(folder.name)} holds no pictures (PNG, JPEG, WebP or TIFF)")
     if len(files) > _MOST:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +149,10 @@ def _score(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _show(content: dict[str, Any], indent: str = "", write: Callable[[str], None] = print) -> None:
+def _show(content: dict[str, Any], indent: str = "") -> None:
     for name, value in content.items():
         if isinstance(value, dict):
-            write(f"{indent}{name}")
-            _show(value, indent + "  ", write)
+            print(f"{indent}{name}")
+            _show(value, indent + "  ")
         else:
-            write(f"{indent}{name:<18} {json.dumps(value) if isinstance(value, list) else value}")
+            print(f"{indent}{name:<18} {json.dumps(value) if isinstance(value, list) else value}")

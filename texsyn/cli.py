@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from texsyn import __version__, asking, batches, making
-from texsyn.errors import Exit, TexsynError
+from texsyn.errors import Exit, TexsynError, short
 from texsyn.options import EXIT_CODES, device, window
 from texsyn.screen import Screen
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.OK)
     except OSError as error:  # what no command had its own words for
-        name = "".join(c if c.isprintable() else "?" for c in Path(str(error.filename or "")).name[:80])
+        name = short(Path(str(error.filename or "")).name)
         print(f"texsyn: {name + ': ' if name else ''}{error.strerror or error}", file=sys.stderr)
         return int(Exit.DISK if error.errno in _FULL else Exit.BAD_INPUT)
     except KeyboardInterrupt:

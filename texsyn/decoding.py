@@ -27,7 +27,7 @@ CONTAINER = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,png_pipe,tiff_pipe",
     "protocol_whitelist": "file",
 }
-_FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+STILL_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
 def existing(path: Path) -> Path:
@@ -205,7 +205,7 @@ def _read_folder(path: Path) -> Picture:
     def natural(file: Path) -> list[int | str]:
         return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)]
 
-    files = sorted((f for f in path.iterdir() if f.suffix.lower() in _FRAME_SUFFIXES), key=natural)
+    files = sorted((f for f in path.iterdir() if f.suffix.lower() in STILL_ENDINGS), key=natural)
     if not files:
         raise TexsynError(f"{short(path.name)} holds no frames (PNG, JPEG, WebP or TIFF)")
     if len(files) > MAX_FRAMES:

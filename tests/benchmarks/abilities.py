@@ -7,11 +7,7 @@ its tables into ABILITIES.md beside this file (a section that is run again takes
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,24 +17,13 @@ import onnxruntime
 import torch
 from PIL import Image
 from quality import patch_match
-from report import VIDEOS, learnt, seconds, store, table
+from report import VIDEOS, child, learnt, seconds, store, table
 
 import texsyn
 from texsyn import exporting, holes, inference, media, motion, quality, writing
 
 HERE = Path(__file__).parent
 REPORT = HERE / "ABILITIES.md"
-
-
-def child(*command: str) -> tuple[float, float]:
-    """Seconds and peak memory in GB of a command, start-up included."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "texsyn", *command], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command} ended with {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1e6
 
 
 # ------------------------------------------------------------ large samples

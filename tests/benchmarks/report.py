@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +47,17 @@ def seconds(call: Callable[[], object], times: int = 3) -> float:
         call()
         found.append(time.perf_counter() - start)
     return min(found)
+
+
+def child(*command: str) -> tuple[float, float]:
+    """Seconds and peak memory in GB of a command, start-up included."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "texsyn", *command], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1e6
 
 
 def machine() -> str:

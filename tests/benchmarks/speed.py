@@ -7,17 +7,13 @@ SPEED.md beside this file (a section that is run again takes the place of its ol
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 from quality import patch_match
-from report import VIDEOS, learnt, seconds, store, table
+from report import VIDEOS, child, learnt, seconds, store, table
 from step import Ours, Plain, Textbook
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -96,17 +92,6 @@ def steps(options: argparse.Namespace) -> str:
     return text
 
 
-def child(*command: str, **environment: str) -> tuple[float, float]:
-    """Seconds and peak memory in GB of a command, start-up included."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, env={**os.environ, **environment})
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command} ended with {process.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1e6
-
-
 def sampling(options: argparse.Namespace) -> str:
     """Making textures: what the compute takes, what a command takes, and memory."""
     rows: list[list[object]] = []
@@ -130,15 +115,13 @@ def sampling(options: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "run")
         exemplar = str(VIDEOS / "beans.png")
-        taken, memory = child("-m", "texsyn", "fit", exemplar, "--out", run, "--steps", "20", "--no-card", "--quiet")
+        taken, memory = child("fit", exemplar, "--out", run, "--steps", "20", "--no-card", "--quiet")
         rows.append(["`texsyn fit --steps 20`, a still", f"{taken:.1f}", f"{memory:.2f}"])
         moving = str(VIDEOS / "fire.mp4")
-        taken, memory = child(
-            "-m", "texsyn", "fit", moving, "--out", run + "-clip", "--steps", "20", "--no-card", "--quiet"
-        )
+        taken, memory = child("fit", moving, "--out", run + "-clip", "--steps", "20", "--no-card", "--quiet")
         rows.append(["`texsyn fit --steps 20`, a clip", f"{taken:.1f}", f"{memory:.2f}"])
         for words in (["--help"], ["sample", run, "-o", str(Path(folder) / "a.png")]):
-            taken, memory = min(child("-m", "texsyn", *words) for _ in range(3))
+            taken, memory = min(child(*words) for _ in range(3))
             rows.append(
                 [f"`texsyn {words[0]}`{', 224 x 224' if words[0] == 'sample' else ''}", f"{taken:.2f}", f"{memory:.2f}"]
             )
