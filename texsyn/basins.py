@@ -46,7 +46,10 @@ class Landscape:
 
     @property
     def merges(self) -> list[tuple[int, int, float]]:
-        """Single linkage: pairs of a basin's lowest ends, and the barrier over which the two become one."""
+        """Single linkage: pairs of a basin's lowest ends, and the barrier over which the two become one.
+
+        From then on the first of the two, which is the lower, stands for both.
+        """
         count = len(self.after)
         pairs = [(float(self.barriers[i, j]), i, j) for i in range(count) for j in range(i + 1, count)]
         root, found = list(range(count)), []
@@ -145,13 +148,10 @@ def draw(found: Landscape, path: str | Path, *, force: bool = False) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     top = {n: (places[n], found.after[n]) for n in order}
-    root = list(range(len(order)))
     for low, high, barrier in found.merges:
-        a, b = _top(root, low), _top(root, high)
-        (xa, ya), (xb, yb) = top[a], top[b]
+        (xa, ya), (xb, yb) = top[low], top[high]
         axes.plot([xa, xa, xb, xb], [ya, barrier, barrier, yb], color="0.35", linewidth=1.2)
-        root[b] = a
-        top[a] = ((xa + xb) / 2, barrier)
+        top[low] = ((xa + xb) / 2, barrier)
     for n in order:
         picture = writing.to_uint8(found.ends[n, :3] if found.ends.shape[1] > 1 else found.ends[n])[0]
         picture = picture[..., 0] if picture.shape[-1] == 1 else picture
@@ -185,9 +185,6 @@ def check(path: Path, force: bool = False) -> None:
 def _leaves(found: Landscape) -> list[int]:
     """The ends in an order in which no line of the graph crosses another."""
     groups = {n: [n] for n in range(len(found.after))}
-    root = list(range(len(found.after)))
     for low, high, _ in found.merges:
-        a, b = _top(root, low), _top(root, high)
-        groups[a] += groups.pop(b)
-        root[b] = a
+        groups[low] += groups.pop(high)
     return [n for group in groups.values() for n in group]
