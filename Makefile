@@ -30,7 +30,7 @@ trust: $(VENV)/.test
 	$(BIN)/python tests/trust.py
 
 bench: $(VENV)/.test
-	$(BIN)/python tests/benchmarks/step.py
+	$(BIN)/python tests/benchmarks/speed.py
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info

@@ -30,8 +30,10 @@ def test_single_linkage_joins_over_the_lowest_barriers():
     assert found.near == (True, True, False)
 
 
-def test_descent_goes_down_and_barriers_lie_above_their_ends(triangle, exemplar):
-    found = texsyn.landscape(triangle, [exemplar.pixels], starts=2, steps=4)
+@pytest.mark.parametrize("latent", [False, True])
+def test_descent_goes_down_and_barriers_lie_above_their_ends(triangle, exemplar, latent):
+    found = texsyn.landscape(triangle, [exemplar.pixels], starts=2, steps=4, latent=latent)
+    assert all(each.requires_grad for each in triangle.energy.parameters())
     assert found.kinds == ("crop 0", "crop 0", "sample 0", "sample 0")
     assert all(after < before for before, after in zip(found.before, found.after, strict=True))
     assert found.ends.shape == (4, triangle.modality.channels, *triangle.modality.window)
@@ -77,5 +79,7 @@ def test_a_command_maps_two_exemplars(tmp_path, capsys):
     assert said["kinds"] == ["crop 0", "sample 0", "crop 1", "sample 1"]
     assert 0 <= said["crops_that_stay_near"] <= 1
     assert (tmp_path / "run" / "landscape.png").exists()
+    assert cli.main(["landscape", run, "--starts", "1", "--steps", "2", "--latent", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["before"] != said["before"]
     assert cli.main(["landscape", run, "--starts", "99"]) == 2
     assert "--starts must lie" in capsys.readouterr().err

@@ -37,6 +37,7 @@ def _add_landscape(commands: Any) -> None:
     land = shared.command(commands, "landscape", "map the basins of the energy", description, _landscape)
     land.add_argument("--starts", type=int, default=8, metavar="N", help="crops, and samples, of each exemplar (8)")
     land.add_argument("--steps", type=int, default=100, metavar="N", help="of each descent (100)")
+    land.add_argument("--latent", action="store_true", help="descend the latent field instead of the texture")
     land.add_argument("--seed", type=int, default=0, metavar="S", help="(default 0)")
     land.add_argument("-o", "--out", type=Path, nargs="+", metavar="FILE", help=".png or .svg (default: in the run)")
     land.add_argument("--force", action="store_true", help="overwrite what is there")
@@ -87,7 +88,7 @@ def _landscape(options: argparse.Namespace) -> int:
         basins.check(path, options.force)
     triangle = run.triangle(shared.device(options.device))
     exemplars = [each.pixels for each in run.exemplars()]
-    how = {"starts": options.starts, "steps": options.steps, "seed": options.seed}
+    how = {"starts": options.starts, "steps": options.steps, "seed": options.seed, "latent": options.latent}
     found = basins.landscape(triangle, exemplars, **how)
     crops = [near for near, kind in zip(found.near, found.kinds, strict=True) if kind.startswith("crop")]
     said = {

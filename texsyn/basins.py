@@ -2,12 +2,14 @@
 
 As in the paper (arXiv 1812.10907, its mapping of the learned energy) and in Hill, Nijkamp and Zhu 2019: U(x) = -f(x) is
 descended from many starts; a barrier is the highest U on the straight line between two ends; ends are joined in the
-order of their barriers (single linkage), which makes the disconnectivity graph.
+order of their barriers (single linkage), which makes the disconnectivity graph. Points are textures, or the latent
+fields that make them: then U(z) = -f(g(z)) + |z|^2 / 2, and what lies on a line is a texture, no mixture of two.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,8 @@ from texsyn.triangle import Triangle
 
 _POINTS = 9  # on a line between two ends, without these
 _FLAT = 0.02  # of the range of energies: a lower barrier is none
-_SIZE = 0.03  # of a step of descent
+_SIZE = 0.03  # of a step of descent on textures
+_RATE = 0.02  # of Adam over latent fields
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Landscape:
 
     kinds: tuple[str, ...]  # of each start: "crop" or "sample", and of which exemplar
     starts: Tensor  # `n channels *axes`
-    ends: Tensor  # likewise
+    ends: Tensor  # likewise; of a latent field, what the generator makes of it
     before: tuple[float, ...]  # U of each start
     after: tuple[float, ...]  # and of where it ended
     barriers: Tensor  # `n n`: the highest U between two ends
@@ -81,53 +84,116 @@ def _top(root: list[int], n: int) -> int:
     return n
 
 
+@torch.no_grad()
 def landscape(
-    triangle: Triangle, exemplars: Sequence[Tensor], *, starts: int = 8, steps: int = 100, seed: int = 0
+    triangle: Triangle,
+    exemplars: Sequence[Tensor],
+    *,
+    starts: int = 8,
+    steps: int = 100,
+    seed: int = 0,
+    latent: bool = False,
 ) -> Landscape:
     """Descend from `starts` crops of each exemplar, `channels *axes` in [-1, 1], and from as many samples like it.
 
-    Crops and samples have the size of a training window. Raises TexsynError: exit 2 for a number out of range, exit 3
+    Crops and samples have the size of a training window. latent: descend and draw lines in the latent field instead of
+    in the texture; a crop starts as the posterior's mean. Raises TexsynError: exit 2 for a number out of range, exit 3
     for an exemplar that does not fit the networks.
     """
     if not (1 <= starts <= 64 and 1 <= steps <= 10_000):
         raise TexsynError("--starts must lie in 1 to 64, --steps in 1 to 10000", Exit.USAGE)
+    surface = (_Latents if latent else _Textures)(triangle)
     window, random = triangle.modality.window, torch.Generator().manual_seed(seed)
     kinds: list[str] = []
     begun: list[Tensor] = []
+    points: list[Tensor] = []
     of: list[int] = []
     for number, pixels in enumerate(exemplars):
         if not triangle.modality.collection:
             triangle.check(pixels)
-        shape = tuple(zip(triangle.modality.axes, window, strict=True))
-        size, frames = (dict(shape)["x"], dict(shape)["y"]), dict(shape).get("t")
-        made = sampling.sample(triangle, count=starts, seed=seed, size=size, frames=frames, exemplar=number)
-        begun += [*training.crops(pixels, window, starts, random, triangle.modality.raster), *made]
+        crops = training.crops(pixels, window, starts, random, triangle.modality.raster)
+        textures, places = surface.begin(crops, seed, number)
+        begun += textures
+        points += places
         kinds += [f"crop {number}"] * starts + [f"sample {number}"] * starts
         of += [number] * (2 * starts)
-    alone = [False] * len(window)
-    ends = [
-        judging.langevin(triangle, x, steps=steps, size=_SIZE, wrapped=alone, exemplar=number)
-        for x, number in zip(begun, of, strict=True)
-    ]
-
-    def height(x: Tensor, number: int) -> float:
-        return -judging.energy(triangle, x, exemplar=number)
-
+    ends = [surface.descend(point, steps, number) for point, number in zip(points, of, strict=True)]
     barriers = torch.full((len(ends), len(ends)), float("-inf"))
     for i in range(len(ends)):
         for j in range(i + 1, len(ends)):
-            line = [torch.lerp(ends[i], ends[j], (k + 1) / (_POINTS + 1)) for k in range(_POINTS)]
+            line = torch.stack([torch.lerp(ends[i], ends[j], k / (_POINTS + 1)) for k in range(_POINTS + 2)])
             # Between exemplars each texture is judged as what it is more like.
-            most = max(min(height(x, n) for n in {of[i], of[j]}) for x in (ends[i], *line, ends[j]))
-            barriers[i, j] = barriers[j, i] = most
+            heights = torch.stack([surface.height(line, n) for n in {of[i], of[j]}]).amin(0)
+            barriers[i, j] = barriers[j, i] = heights.max()
     return Landscape(
         tuple(kinds),
         torch.stack(begun),
-        torch.stack(ends),
-        tuple(height(x, n) for x, n in zip(begun, of, strict=True)),
-        tuple(height(x, n) for x, n in zip(ends, of, strict=True)),
+        torch.stack([surface.texture(x[None], n)[0] for x, n in zip(ends, of, strict=True)]).cpu(),
+        tuple(float(surface.height(x[None], n)) for x, n in zip(points, of, strict=True)),
+        tuple(float(surface.height(x[None], n)) for x, n in zip(ends, of, strict=True)),
         barriers,
     )
+
+
+class _Textures:
+    """U(x) = -f(x): a point is a texture."""
+
+    def __init__(self, triangle: Triangle) -> None:
+        self.triangle = triangle
+        self.values = triangle.modality.channels * math.prod(triangle.modality.window)
+
+    def begin(self, crops: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Crops and as many samples, and the points that they are."""
+        shape = dict(zip(self.triangle.modality.axes, self.triangle.modality.window, strict=True))
+        size, frames = (shape["x"], shape["y"]), shape.get("t")
+        made = sampling.sample(self.triangle, count=len(crops), seed=seed, size=size, frames=frames, exemplar=exemplar)
+        return [*crops, *made], [*crops, *made]
+
+    def texture(self, points: Tensor, exemplar: int) -> Tensor:
+        """`n channels *window`"""
+        return points
+
+    def height(self, points: Tensor, exemplar: int) -> Tensor:
+        """`n`: U in nats for each value."""
+        points = points.to(self.triangle.device)
+        labels = self.triangle.labels([exemplar] * len(points))
+        energies: Tensor = self.triangle.energy(self.texture(points, exemplar), labels)
+        return -energies.cpu() / self.values
+
+    def descend(self, point: Tensor, steps: int, exemplar: int) -> Tensor:
+        """Where steepest descent ends."""
+        alone = [False] * len(self.triangle.modality.axes)
+        with torch.enable_grad():
+            return judging.langevin(self.triangle, point, steps=steps, size=_SIZE, wrapped=alone, exemplar=exemplar)
+
+
+class _Latents(_Textures):
+    """U(z) = -f(g(z)) + |z|^2 / 2: a point is a latent field, `latent_channels *latent_grid`."""
+
+    def begin(self, crops: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
+        inferred, _variance = self.triangle.posterior(crops.to(self.triangle.device))
+        drawn = torch.randn(inferred.shape, generator=torch.Generator().manual_seed(seed)).to(inferred)
+        return [*crops, *self.texture(drawn, exemplar).cpu()], [*inferred, *drawn]
+
+    def texture(self, points: Tensor, exemplar: int) -> Tensor:
+        labels = self.triangle.labels([exemplar] * len(points))
+        alone = [False] * len(self.triangle.modality.axes)
+        self.triangle.average.eval()
+        return self.triangle.texture(self.triangle.labelled(points, labels), alone)
+
+    def height(self, points: Tensor, exemplar: int) -> Tensor:
+        prior = points.square().flatten(1).sum(1).cpu() / 2
+        return super().height(points, exemplar) + prior / self.values
+
+    def descend(self, point: Tensor, steps: int, exemplar: int) -> Tensor:
+        z = point.clone().requires_grad_(True)
+        optimiser = torch.optim.Adam([z], lr=_RATE)
+        for _ in range(steps):
+            with torch.enable_grad():
+                height = self.height(z[None], exemplar).sum()
+            (z.grad,) = torch.autograd.grad(height, z)
+            optimiser.step()
+        return z.detach()
 
 
 def draw(found: Landscape, path: str | Path, *, force: bool = False) -> None:

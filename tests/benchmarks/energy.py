@@ -296,32 +296,50 @@ def objects(options: argparse.Namespace) -> str:
 
 
 def purity(triangle: Triangle, exemplar: Exemplar, pictures: list[Any], classes: np.ndarray, options: Any) -> str:
-    """Whether ends that low barriers join are of one class: single linkage, cut into ten parts."""
-    count = 32
-    found = texsyn.landscape(triangle, [exemplar.pixels], starts=count, steps=60)
+    """Whether low barriers join digits of one class, for descent in pixels and in the latent field."""
+    count, rows = 64, []
     known = {
         np.asarray(each.resize((28, 28), Image.Resampling.BICUBIC)).tobytes(): int(label)
         for each, label in zip(pictures, classes, strict=True)
     }
-    starts = ((found.starts[:count, 0] + 1) * 127.5).round().to(torch.uint8).numpy()
-    labels = [known[each.tobytes()] for each in starts]
-    root = list(range(2 * count))
-    for low, high, _ in found.merges[: len(found.merges) - 9]:
-        root = [root[low] if each == root[high] else each for each in root]
-    groups: dict[int, list[int]] = {}
-    for n in range(count):
-        groups.setdefault(root[n], []).append(labels[n])
-    right = sum(max(group.count(label) for label in set(group)) for group in groups.values())
-    alone = max(labels.count(label) for label in set(labels)) / count
-    if options.pictures:
-        basins.draw(found, options.pictures / "landscape-digits.png", force=True)
-    near = sum(found.near[:count])
+    for name, latent in (("pixels", False), ("latent", True)):
+        found = texsyn.landscape(triangle, [exemplar.pixels], starts=count, steps=60, latent=latent)
+        starts = ((found.starts[:count, 0] + 1) * 127.5).round().to(torch.uint8).numpy()
+        labels = np.array([known[each.tobytes()] for each in starts])
+        if options.pictures:
+            basins.draw(found, options.pictures / f"landscape-digits-{name}.png", force=True)
+        after = np.array(found.after[:count])
+        barriers = found.barriers[:count, :count].numpy() - np.maximum.outer(after, after)
+        flat = found.starts[:count].flatten(1)
+        groups = [[labels[n] for n in basin if n < count] for basin in found.basins]
+        shared = [group for group in groups if len(group) > 1]
+        pure = sum(int(np.bincount(group).max()) for group in shared)
+        within = f"{pure} of {sum(map(len, shared))}" if shared else "none shared"
+        rows.append(
+            [
+                name,
+                f"{sum(found.near[:count])} of {count}",
+                len(found.basins),
+                within,
+                f"{100 * _alike(barriers, labels):.0f} %",
+                f"{100 * _alike(torch.cdist(flat, flat).numpy(), labels):.0f} %",
+            ]
+        )
+        print(rows[-1], flush=True)
+    chance = sum(int(n) * (int(n) - 1) for n in np.bincount(labels)) / (count * (count - 1))
+    head = ["descent in", "stay near", f"basins of {2 * count} ends", "of their basin's class"]
     return (
-        f"Landscape of the digits: 60 steps from {count} digits and as many samples; {near} of {count} digits stay "
-        f"near, {len(found.basins)} basins of {2 * count} ends. Cut into ten, {len(groups)} parts hold digits, and "
-        f"{100 * right / count:.0f} % of them are of their part's most frequent class (all in one part would be "
-        f"{100 * alone:.0f} %).\n"
+        f"Landscape of the digits: 60 steps from {count} digits and as many samples. Of their basin's class: digits of "
+        "its most frequent one, of those that share a basin with another digit. Lowest barrier, nearest pixels: the "
+        "digits whose neighbour over the lowest barrier (nearest in pixels) has their class; by chance "
+        f"{100 * chance:.0f} %.\n\n" + table([*head, "lowest barrier", "nearest pixels"], rows)
     )
+
+
+def _alike(apart: np.ndarray, labels: np.ndarray) -> float:
+    """The share of points whose nearest other is of their class."""
+    apart = np.where(np.eye(len(apart), dtype=bool), np.inf, apart)
+    return float((labels[apart.argmin(1)] == labels).mean())
 
 
 SECTIONS = {

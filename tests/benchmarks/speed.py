@@ -1,21 +1,26 @@
 """How near the machine's limit texsyn works: python tests/benchmarks/speed.py [SECTION...]
 
-Sections: steps, sampling, crossover, quality (a fit of ten minutes to an exemplar that --exemplar names). Writes
-SPEED.md beside this file (a section that is run again takes the place of its old one). Run it on a quiet machine.
+Sections: steps, sampling, crossover, batch, fleet (what 10,000 exemplars would take, from what is measured here), and
+quality (a fit of ten minutes to an exemplar that --exemplar names). Writes SPEED.md beside this file (a section that is
+run again takes the place of its old one). Run it on a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import heapq
+import shutil
 import statistics
 import tempfile
+from collections import deque
 from pathlib import Path
 
+import numpy as np
 import torch
 from quality import patch_match
 from report import VIDEOS, child, learnt, seconds, store, table
-from step import Ours, Plain, Textbook
 from torch.utils.flop_counter import FlopCounterMode
+from ways import Ours, Plain, Textbook
 
 import texsyn
 from texsyn import media, quality, training
@@ -85,7 +90,9 @@ def steps(options: argparse.Namespace) -> str:
         ]
         text += (
             f"{device}: a product of {size} x {size} matrices runs at {full:.2f} TFLOP/s in float32 and {half:.2f} in "
-            f"bfloat16. Textbook and plain as in STEP.md.\n\n"
+            "bfloat16. Textbook: each network called once for each term, autograd asked twice for the penalty, "
+            "float32, contiguous, Adam as it comes. Plain: our step with these settings. A step is 2 textures of data "
+            "and 2 made ones; all are timed in turn, and the ratios are those of medians.\n\n"
             + table([*head, "TFLOP a step", "of the peak"], rows)
             + "\n"
         )
@@ -142,6 +149,89 @@ def crossover(options: argparse.Namespace) -> str:
     return said + "A sample takes longer than G'MIC's, so texsyn is never ahead in time.\n"
 
 
+def batch(options: argparse.Namespace) -> str:
+    """`texsyn batch` over four stills: one after another with all cores, and two at a time with half of them each."""
+    rows: list[list[object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        exemplars = Path(folder) / "exemplars"
+        exemplars.mkdir()
+        for name in ("beans", "brick", "leaves", "pebbles"):
+            shutil.copy(VIDEOS / f"{name}.png", exemplars)
+        for jobs in (1, 2):
+            words = ["batch", str(exemplars), "--out", f"{folder}/{jobs}", "--jobs", str(jobs), "--steps", "150"]
+            taken, _ = child(*words, "--no-card", "--set", "checkpoint_every=1000")
+            rows.append([jobs, f"{taken:.0f}", f"{4 * 3600 / taken:.0f}"])
+            print(rows[-1], flush=True)
+    return "150 steps each, start-up included.\n\n" + table(["--jobs", "seconds", "such fits an hour"], rows)
+
+
+COUNT, MINUTES, LIFE, CORES = 10_000, 10, 24.0, 2  # exemplars, of each fit, hours between a node's deaths, of a node
+
+
+def fleet(options: argparse.Namespace) -> str:
+    """10,000 stills on paper: list scheduling of fits of ten minutes over nodes that die and are not equally fast.
+
+    Each node takes the next exemplar when it is free; a fit that loses its node goes on from its newest checkpoint on
+    the next free one. Nodes die at random, once in 24 hours each in the mean, and are replaced at once; their speeds
+    are log-normal with a deviation of 10 %.
+    """
+    exemplar, runs = str(VIDEOS / "beans.png"), []
+    with tempfile.TemporaryDirectory() as folder:
+        for steps, more in ((1, ["--no-card"]), (101, ["--no-card"]), (101, [])):
+            run = Path(folder) / f"{steps}{len(more)}"
+            taken, _ = child("fit", exemplar, "--out", str(run), "--steps", str(steps), "--quiet", *more)
+            runs.append(taken)
+        step = (runs[1] - runs[0]) / 100
+        card, start = runs[2] - runs[1], runs[0]
+        kept = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
+        states = [file.stat().st_size / 1e6 for file in run.glob("checkpoints/*/*.safetensors")]
+    lost = 100 * step  # at most: what lies between two checkpoints
+    rows: list[list[object]] = []
+    for nodes in (1, 10, 100, 1000, 10_000):
+        makespan, busy, deaths = schedule(nodes, 60 * MINUTES + start + card, start, lost)
+        rows.append(
+            [
+                nodes,
+                f"{makespan / 3600:.1f}",
+                f"{busy * CORES / 3600:.0f}",
+                f"{100 * busy / (makespan * nodes):.0f} %",
+                deaths,
+                f"{nodes * states[0] / lost:.0f}",
+            ]
+        )
+    said = (
+        f"Measured here, {torch.get_num_threads()} thread(s): start-up to the first step's end {start:.1f} s, a step "
+        f"{1000 * step:.0f} ms, the card {card:.1f} s, a checkpoint {states[0]:.0f} MB every 100 steps, a finished run "
+        f"{kept:.0f} MB: {COUNT * kept / 1e6:.2f} TB for all, of which {COUNT * sum(states) / 1e6:.2f} TB are the "
+        "checkpoints that a run keeps to go on from.\n\n"
+    )
+    head = ["nodes of 2 cores", "hours", "core hours", "at work", "nodes that died", "MB a second to shared storage"]
+    return said + table(head, rows)
+
+
+def schedule(nodes: int, fit: float, start: float, lost: float) -> tuple[float, float, int]:
+    """Seconds until the last fit ends, seconds that nodes were at work, and how many died meanwhile."""
+    random = np.random.default_rng(0)
+    speeds = np.exp(random.normal(0, 0.1, nodes))
+    free = [(0.0, node) for node in range(nodes)]
+    waiting = deque([(fit, 0.0)] * COUNT)  # what is left of each, and since when it waits
+    ends, busy, deaths = 0.0, 0.0, 0
+    while waiting:
+        now, node = heapq.heappop(free)
+        left, since = waiting.popleft()
+        now = max(now, since)
+        takes, dies = left / speeds[node], random.exponential(3600 * LIFE)
+        if dies < takes:
+            deaths += 1
+            takes = dies
+            done = max(0.0, dies * speeds[node] - random.uniform(0, lost))
+            waiting.append((min(fit, left - done + start), now + takes))
+        busy += takes
+        ends = max(ends, now + takes)
+        heapq.heappush(free, (now + takes, node))
+    return ends, busy, deaths
+
+
 def time_to_quality(options: argparse.Namespace) -> str:
     """How PS falls with the minutes of a fit; three samples, tiling."""
     if options.exemplar is None:
@@ -166,7 +256,14 @@ def time_to_quality(options: argparse.Namespace) -> str:
     )
 
 
-SECTIONS = {"steps": steps, "sampling": sampling, "crossover": crossover, "quality": time_to_quality}
+SECTIONS = {
+    "steps": steps,
+    "sampling": sampling,
+    "crossover": crossover,
+    "batch": batch,
+    "fleet": fleet,
+    "quality": time_to_quality,
+}
 
 
 def main() -> None:
@@ -176,7 +273,7 @@ def main() -> None:
     parser.add_argument("--exemplar", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
-    for name in options.sections or ("steps", "sampling", "crossover"):
+    for name in options.sections or [each for each in SECTIONS if each != "quality"]:
         text = SECTIONS[name](options)
         print(text, flush=True)
         command = f"python tests/benchmarks/speed.py {name}"

@@ -1,18 +1,12 @@
-"""How much faster a step of the fit is than the same networks and terms as PyTorch runs them by default.
-
-    python tests/benchmarks/step.py [--rounds N]
+"""A step of the fit as it is, and two ways to write the same step down: what `speed.py` compares.
 
 Textbook is the step as one writes it down: each network is called once for each term, f's gradient penalty is asked of
 autograd twice, in float32 and contiguous layout, with Adam as it comes. Plain is the step of our fit with these
-settings. All are timed in turn, round by round, in one process; the ratios are those of medians. Run it on a quiet
-machine.
+settings.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +17,7 @@ import torch
 from texsyn import layers, recipes, training
 from texsyn import triangle as terms
 from texsyn.media import Exemplar
-from texsyn.modality import CLIP, STILL, Modality
+from texsyn.modality import Modality
 
 
 @contextmanager
@@ -126,23 +120,3 @@ class Textbook(Plain):
         loss.backward()
         state.step += 1
         training._update(state, recipe)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.processor() or platform.machine()}")
-    print("| kind | recipe | precision | textbook, ms | plain, ms | ours, ms | textbook : ours | plain : ours |")
-    print("|---|---|---|---|---|---|---|---|")
-    for modality in (STILL, CLIP):
-        for name in ("fast", "paper"):
-            ways = [way(modality, name) for way in (Textbook, Plain, Ours)]
-            times = [[way.seconds(2) for way in ways] for _ in range(rounds + 1)][1:]
-            textbook, plain, ours = (1000 * statistics.median(column) for column in zip(*times, strict=True))
-            row = [modality.name, name, ways[-1].recipe.precision, f"{textbook:.0f}", f"{plain:.0f}", f"{ours:.0f}"]
-            print(f"| {' | '.join([*row, f'{textbook / ours:.2f}', f'{plain / ours:.2f}'])} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
