@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from conftest import draw
+from PIL import Image
 
 import texsyn
-from texsyn import Run, cli
+from texsyn import Run, cli, storage
 from texsyn.batches import Row
 
 ROOT = Path(__file__).parent.parent
@@ -161,3 +162,38 @@ def test_a_name_like_an_option_is_a_name(tmp_path, capsys, monkeypatch):
     for _ in range(2):
         code, rows, _ = batch(capsys, ".", "--out", ".", "--steps", 1)
         assert (code, [row["name"] for row in rows]) == (0, ["-x"])
+
+
+def test_a_map_of_normals_goes_with_its_picture(tmp_path, capsys):
+    folder, runs = tmp_path / "exemplars", tmp_path / "runs"
+    folder.mkdir()
+    draw(folder / "wall.png")
+    Image.new("RGB", (64, 64), (128, 128, 255)).save(folder / "wall-normal.png")
+    Image.new("RGB", (64, 64), (128, 128, 255)).save(folder / "lone-normal.png")
+    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 1)
+    assert (code, [row["name"] for row in rows]) == (0, ["lone-normal", "wall"])
+    assert [Run.open(runs / name).exemplars()[0].modality.name for name in ("lone-normal", "wall")] == [
+        "still",
+        "material",
+    ]
+
+
+def test_a_run_that_is_being_learnt_is_waited_for(tmp_path, capsys):
+    folder, runs = tmp_path / "exemplars", tmp_path / "runs"
+    folder.mkdir()
+    draw(folder / "a.png")
+    begun = Run.create(
+        runs / "a",
+        texsyn.read(folder / "a.png"),
+        texsyn.recipe_for("fast", texsyn.read(folder / "a.png").modality, steps=2, width=0.1, batch=1),
+        "fast",
+    )
+    with storage.locked(begun.path / ".lock"):  # as a fit holds it
+        found: list[Row] = []
+        work = threading.Thread(target=lambda: found.extend(texsyn.batch(folder, runs, ["--no-card"])))
+        work.start()
+        time.sleep(2)
+        assert not found
+        assert work.is_alive()
+    work.join(120)
+    assert [(row.state, row.steps) for row in found] == [("finished", 2)]

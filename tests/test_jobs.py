@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -159,3 +160,31 @@ def test_what_reads_uploads_has_no_network():
     if alone.returncode == 0:
         pytest.skip("this system lets no process have a network of its own")
     assert b"unreachable" in alone.stderr.lower() or b"errno" in alone.stderr.lower()
+
+
+def test_of_two_that_start_a_fit_at_once_one_is_refused(tmp_path):
+    run = make(tmp_path, "run")
+    refused: list[TexsynError] = []
+
+    def press() -> None:
+        try:
+            jobs.start(run)
+        except TexsynError as error:
+            refused.append(error)
+
+    clicks = [threading.Thread(target=press) for _ in range(2)]
+    for click in clicks:
+        click.start()
+    for click in clicks:
+        click.join()
+    until(run, "running")
+    jobs.stop(run)
+    assert [error.exit for error in refused] == [2]
+    assert [event["event"] for event in run.events()].count("start") == 1
+
+
+def test_tickets_are_not_left_where_a_link_leads(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "temporary" / f"texsyn-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TexsynError, match="not a folder of this user's"):
+        jobs.status(make(tmp_path, "run"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -367,3 +368,19 @@ def test_others_need_a_login():
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "needs --auth" in done.stderr
+
+
+def test_a_folder_or_a_port_that_cannot_be_had_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for words, said in (
+            (["--runs", str(tmp_path / "file")], "is no folder"),
+            (["--runs", str(tmp_path / "runs"), "--port", port], f"port {port}"),
+        ):
+            command = [sys.executable, str(ROOT / "ui" / "app.py"), *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+            assert said in done.stderr

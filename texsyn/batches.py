@@ -25,12 +25,14 @@ from urllib.parse import quote
 from texsyn import options as shared
 from texsyn.errors import Exit, TexsynError, reason, short
 
-_ENDINGS = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
-    *(".mp4", ".mov", ".webm", ".avi", ".gif"),
-)
+_STILLS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+_ENDINGS = (*_STILLS, ".mp4", ".mov", ".webm", ".avi", ".gif")
+_NORMALS = ("-normal", "_normal")  # at the end of the name of a picture's map of normals
+_POLL = 1.0  # seconds between two looks at whether a run is free
 _LARGEST = 500_000_000  # bytes of one exemplar that are sent to a node
 _WORDS = {Exit.INTERRUPTED: "stopped", Exit.TERMINATED: "stopped", Exit.BAD_INPUT: "skipped"}
+
+Files = tuple[Path, ...]  # of one exemplar
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,15 @@ def batch(
 ) -> Iterator[Row]:
     """Fit every exemplar in `folder`, `jobs` at a time, each in a run of its name in `out`; a row as each one ends.
 
-    how: options of `texsyn fit`, such as `["--minutes", "3"]`. An exemplar is a picture, a clip or a folder of frames.
+    how: options of `texsyn fit`, such as `["--minutes", "3"]`. An exemplar is a picture, a clip or a folder of frames;
+    with a picture NAME-normal or NAME_normal beside it, NAME is a material.
     What was finished is not learnt again, unless `force`; what was begun goes on. At the end `out` holds summary.json
     and summary.html. only: names of files to take, without a summary. executor: "local", or "ray" for the cluster at
     `address`, whose nodes must share the folder `out`.
     Raises TexsynError: exit 2 where there is no Ray, exit 3 where there are no exemplars, exit 5 when the disk refuses.
     """
     folder, out = Path(folder), Path(out)
-    named = {name: path for name, path in exemplars(folder).items() if not only or path.name in only}
+    named = {name: files for name, files in exemplars(folder).items() if not only or files[0].name in only}
     if not named:
         raise TexsynError(f"{folder.name} holds no {', '.join(only)}")
     try:
@@ -96,10 +99,10 @@ def batch(
         yield row
 
 
-def _here(named: dict[str, Path], out: Path, how: Sequence[str], jobs: int, force: bool) -> Iterator[Row]:
+def _here(named: dict[str, Files], out: Path, how: Sequence[str], jobs: int, force: bool) -> Iterator[Row]:
     pool = ThreadPoolExecutor(jobs)
     try:
-        waiting = [pool.submit(one, path, name, out, how, jobs, force) for name, path in named.items()]
+        waiting = [pool.submit(one, files, name, out, how, jobs, force) for name, files in named.items()]
         for each in as_completed(waiting):
             yield each.result()
     finally:  # whoever leaves the loop waits for the fits that are at it, and begins no others
@@ -107,15 +110,15 @@ def _here(named: dict[str, Path], out: Path, how: Sequence[str], jobs: int, forc
 
 
 def _there(
-    named: dict[str, Path], out: Path, how: Sequence[str], jobs: int, force: bool, address: str
+    named: dict[str, Files], out: Path, how: Sequence[str], jobs: int, force: bool, address: str
 ) -> Iterator[Row]:
     """On a cluster; `jobs` fits share one GPU."""
     from texsyn import cluster
 
     given: dict[str, tuple[Any, ...]] = {}
-    for name, path in named.items():
+    for name, files in named.items():
         try:
-            given[name] = (path.name, _packed(path), name, str(out.resolve()), how, force)
+            given[name] = (files[0].name, _packed(files), name, str(out.resolve()), how, force)
         except (OSError, TexsynError) as error:
             yield Row(name, str(out / name), "skipped", int(Exit.BAD_INPUT), reason(error))
     for name, row in cluster.spread(_fit, given, share=1 / jobs, address=address):
@@ -129,39 +132,51 @@ def _there(
             yield replace(row, run=str(out / name))
 
 
-def _packed(path: Path) -> dict[str, bytes]:
+def _packed(exemplar: Files) -> dict[str, bytes]:
     """The files of an exemplar. Raises TexsynError (exit 3) for one that is too large to send."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    first = exemplar[0]
+    files = sorted(first.iterdir()) if first.is_dir() else exemplar
     if sum(file.stat().st_size for file in files) > _LARGEST:
-        raise TexsynError(f"{path.name} is larger than the {_LARGEST / 1e6:.0f} MB that are sent to a node")
+        raise TexsynError(f"{first.name} is larger than the {_LARGEST / 1e6:.0f} MB that are sent to a node")
     return {file.name: file.read_bytes() for file in files if file.is_file()}
 
 
 def _fit(file: str, blobs: dict[str, bytes], name: str, out: str, how: Sequence[str], force: bool) -> Row:
     """What a node does: the files are laid out under their own names, and learnt as a batch learns them."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / file
-        if len(blobs) == 1 and file in blobs:
-            path.write_bytes(blobs[file])
-        else:
-            path.mkdir()
-            for each, blob in blobs.items():
-                (path / Path(each).name).write_bytes(blob)
+        alone = file in blobs  # or a folder of frames
+        place = Path(folder) if alone else Path(folder) / file
+        place.mkdir(exist_ok=True)
+        for each, blob in blobs.items():
+            (place / Path(each).name).write_bytes(blob)
         Path(out).mkdir(parents=True, exist_ok=True)
-        row = one(path, name, Path(out), how, jobs=os.cpu_count() or 1, force=force, bound=True)
+        files = tuple(place / Path(each).name for each in blobs) if alone else (place,)
+        row = one(files, name, Path(out), how, jobs=os.cpu_count() or 1, force=force, bound=True)
         return replace(row, node=socket.gethostname())
 
 
-def exemplars(folder: Path) -> dict[str, Path]:
-    """What can be an exemplar, by the name of its run. Raises TexsynError (exit 3) where there is nothing."""
+def exemplars(folder: Path) -> dict[str, Files]:
+    """What can be an exemplar, by the name of its run; a map of normals goes with its picture.
+
+    Raises TexsynError (exit 3) where there is nothing.
+    """
     if not folder.is_dir():
         raise TexsynError(f"{folder.name} is not a folder")
     found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     found = [path for path in found if _frames(path) and (path.is_dir() or path.suffix.lower() in _ENDINGS)]
     if not found:
         raise TexsynError(f"{folder.name} holds no pictures, clips or folders of frames")
+    stills = {path.stem: path for path in found if path.suffix.lower() in _STILLS}
+    maps = {stem: path for stem in stills for tail in _NORMALS if (path := stills.get(f"{stem}{tail}")) is not None}
+    found = [path for path in found if path not in maps.values()]
     stems = Counter(path.stem for path in found)
-    named = [(path.stem if stems[path.stem] == 1 else path.name.replace(".", "-"), path) for path in found]
+    named = [
+        (
+            path.stem if stems[path.stem] == 1 else path.name.replace(".", "-"),
+            (path, maps[path.stem]) if path.stem in maps and path.suffix.lower() in _STILLS else (path,),
+        )
+        for path in found
+    ]
     twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
     if twice:
         raise TexsynError(f"two exemplars in {short(folder.name)} would both be called {twice[0]}: rename one")
@@ -174,9 +189,9 @@ def _frames(path: Path) -> bool:
 
 
 def one(
-    path: Path, name: str, out: Path, how: Sequence[str], jobs: int = 1, force: bool = False, bound: bool = False
+    files: Files, name: str, out: Path, how: Sequence[str], jobs: int = 1, force: bool = False, bound: bool = False
 ) -> Row:
-    """Fit one exemplar, in a process of its own, from where its run stands.
+    """Fit one exemplar, in a process of its own, from where its run stands; whoever learns it already ends first.
 
     jobs: how many share this machine's cores. bound: that process is killed when the thread that waits for it dies.
     """
@@ -186,12 +201,18 @@ def one(
     place = out.resolve() / name
     begun = (place / "run.json").exists()
     try:
+        while begun and processes.status(Run.open(place)).working:
+            time.sleep(_POLL)
         if begun and not force and processes.status(Run.open(place)).state == "finished":
             return _learnt(name, place, before=True)
     except TexsynError as error:
         return Row(name, str(place), "failed", int(error.exit), str(error))
     again = [word for option in ("--minutes", "--steps", "--device", "--no-card") for word in _said(how, option)]
-    asked = [f"--resume={place}", *again] if begun else [*how, f"--out={place}", "--", str(path.absolute())]
+    asked = (
+        [f"--resume={place}", *again]
+        if begun
+        else [*how, f"--out={place}", "--", *(str(file.absolute()) for file in files)]
+    )
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = processes.environment() | ({} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)})
     command = [*processes.COMMAND, "fit", "--quiet", *asked]

@@ -108,10 +108,8 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument(
         "--side", type=int, metavar="PIXELS", help="reduce the shorter side to this; 0 keeps a still's size"
     )
-    fit.add_argument("--recipe", choices=_RECIPES, default="fast", help="(default fast)")
-    fit.add_argument(
-        "--objective", choices=_OBJECTIVES, default="triangle", help="the triangle or a special case of it"
-    )
+    fit.add_argument("--recipe", choices=_RECIPES, help="(default fast)")
+    fit.add_argument("--objective", choices=_OBJECTIVES, help="the triangle (default) or a special case of it")
     fit.add_argument("--steps", type=int, metavar="N", help="steps in all (default: the recipe's)")
     fit.add_argument("--minutes", type=float, metavar="M", help="time budget in all, in minutes")
     fit.add_argument("--seed", type=int, help="(default 0)")
@@ -209,8 +207,9 @@ def _begun(options: argparse.Namespace) -> tuple[Run, Recipe]:
     how = {name: getattr(options, name) for name in ("kind", "frames", "side", "mask", "crop")}
     many = options.kind == "objects"
     exemplars = (_collection(options),) if many else media.read_all(options.exemplar, **how)
-    recipe = recipes.recipe_for(options.recipe, exemplars[0].modality, **_changes(options))
-    return runs.Run.create(path, exemplars, recipe, options.recipe), recipe
+    name = options.recipe or "fast"
+    recipe = recipes.recipe_for(name, exemplars[0].modality, **_changes(options))
+    return runs.Run.create(path, exemplars, recipe, name), recipe
 
 
 def _collection(options: argparse.Namespace) -> Exemplar:
@@ -244,9 +243,12 @@ def _resumed(options: argparse.Namespace) -> tuple[Run, Recipe]:
 
     from texsyn import recipes, runs
 
-    if options.exemplar or options.out or options.set or options.mask or options.seed is not None:
+    settled = ("out", "kind", "frames", "mask", "crop", "side", "recipe", "objective", "seed", "set")
+    given = [f"--{name}" for name in settled if getattr(options, name) not in (None, [])]
+    if options.exemplar or given:
         raise TexsynError(
-            "--resume takes its exemplar and its settings from the run; only --steps or --minutes go with it",
+            "--resume takes its exemplar and its settings from the run; only --steps or --minutes go with it, not "
+            f"{given[0] if given else short(options.exemplar[0].name)}",
             Exit.USAGE,
         )
     run = runs.Run.open(options.resume)
@@ -265,7 +267,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     from texsyn.recipes import Recipe
     from texsyn.triangle import OBJECTIVES
 
-    changes: dict[str, Any] = asdict(OBJECTIVES[options.objective]) if options.objective != "triangle" else {}
+    changes: dict[str, Any] = asdict(OBJECTIVES[options.objective]) if options.objective else {}
     defaults = {f.name: f.default for f in fields(Recipe)}
     for text in options.set:
         name, equals, value = text.partition("=")

@@ -11,13 +11,14 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,20 +128,21 @@ def start(run: Run, minutes: float | None = None, device: str = "auto") -> None:
 
     minutes: a budget of time in all, instead of the run's own. Raises TexsynError (exit 2) when one is at it already.
     """
-    if status(run).working:
-        raise TexsynError(f"{run.path.name} is being learnt already", Exit.USAGE)
-    # Behind whatever a person waits for, such as the server's next answer.
-    command = ["nice", "-n", "5"] if shutil.which("nice") else []
-    command += [*COMMAND, "fit", "--resume", str(run.path.resolve()), "--quiet", "--wait"]
-    command += ["--device", device, *([] if minutes is None else ["--minutes", str(minutes)])]
-    with (run.path / _LOG).open("w") as log:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment()
-        )
-    threading.Thread(target=child.wait, daemon=True).start()  # or it would stay behind as a zombie
-    deadline = time.monotonic() + 20
-    while _ticket_of(run) is None and not _said(run) and time.monotonic() < deadline:
-        time.sleep(0.02)  # until it holds its ticket, so that it is seen as queued from now on
+    with storage.locked(run.path / ".start"):  # of two that ask at once, one is refused
+        if status(run).working:
+            raise TexsynError(f"{run.path.name} is being learnt already", Exit.USAGE)
+        # Behind whatever a person waits for, such as the server's next answer.
+        command = ["nice", "-n", "5"] if shutil.which("nice") else []
+        command += [*COMMAND, "fit", "--resume", str(run.path.resolve()), "--quiet", "--wait"]
+        command += ["--device", device, *([] if minutes is None else ["--minutes", str(minutes)])]
+        with (run.path / _LOG).open("w") as log:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment()
+            )
+        threading.Thread(target=child.wait, daemon=True).start()  # or it would stay behind as a zombie
+        deadline = time.monotonic() + 20
+        while _ticket_of(run) is None and not _said(run) and time.monotonic() < deadline:
+            time.sleep(0.02)  # until it holds its ticket, so that it is seen as queued from now on
 
 
 def stop(run: Run, patience: float = 30.0) -> None:
@@ -224,9 +226,11 @@ def _office() -> Path:
     """Where the tickets of this user's fits lie. Raises TexsynError (exit 5) when it is somebody else's."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"texsyn-{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if hasattr(os, "getuid") and folder.stat().st_uid != user:
-        raise TexsynError(f"{folder} belongs to another user", Exit.DISK)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()  # not where a link leads that somebody left there
+    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != user):
+        raise TexsynError(f"{folder} is not a folder of this user's", Exit.DISK)
     return folder
 
 

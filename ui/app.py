@@ -12,11 +12,12 @@ import ipaddress
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -24,7 +25,11 @@ sys.path.insert(0, str(HERE))
 
 def main() -> None:
     options = _options()
-    options.runs.mkdir(parents=True, exist_ok=True)
+    try:
+        options.runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _refuse(f"--runs {options.runs} is no folder and cannot become one: {error.strerror}")
+    _check_port(options)
     temporary = tempfile.mkdtemp(prefix="texsyn-app-")
     # Read by gradio when it is imported: nothing leaves this machine, and nothing stays in the machine's own folders.
     os.environ.update(
@@ -39,6 +44,22 @@ def main() -> None:
         serve(options, Path(temporary))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_port(options: argparse.Namespace) -> None:
+    try:
+        found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
+        with socket.socket(found[0][0], socket.SOCK_STREAM) as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind(found[0][4])
+    except (OSError, OverflowError) as error:
+        said = getattr(error, "strerror", None) or error
+        _refuse(f"cannot listen on {options.host}, port {options.port}: {said}")
+
+
+def _refuse(reason: str) -> NoReturn:
+    print(f"texsyn: {reason}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _give_back() -> None:

@@ -1,6 +1,6 @@
 """Whether the energy deserves trust, in figures: python tests/benchmarks/energy.py [SECTION...] [--steps N]
 
-Sections: defects, order, best, langevin, landscape, objects. Uses shipped exemplars and what scikit-learn and
+Sections: defects, order, best, langevin, landscape, pair, objects. Uses shipped exemplars and what scikit-learn and
 scikit-image bring along, and writes its tables into ENERGY.md beside this file (a section that is run again takes the
 place of its old one). Models are kept in --keep.
 """
@@ -254,6 +254,30 @@ def landscape(options: argparse.Namespace) -> str:
     )
 
 
+def pair(options: argparse.Namespace) -> str:
+    """Barriers within each of two textures that one model has learnt, and between them."""
+    names = ("beans", "pebbles")
+    both = texsyn.together(*(texsyn.read(VIDEOS / f"{name}.png") for name in names))
+    triangle, _ = learnt(both, options.steps)
+    rows: list[list[object]] = []
+    for space, latent in (("pixels", False), ("latent", True)):
+        found = texsyn.landscape(triangle, [each.pixels for each in both], starts=4, steps=60, latent=latent)
+        after = np.array(found.after)
+        rise = found.barriers.numpy() - np.maximum.outer(after, after)  # over the higher end
+        of = [[n for n, kind in enumerate(found.kinds) if kind.endswith(str(each))] for each in (0, 1)]
+        within = [rise[np.ix_(each, each)][np.triu_indices(len(each), 1)] for each in of]
+        between = rise[np.ix_(*of)]
+        rows.append([space, *(f"{np.median(each):.3f}, {each.min():.3f}" for each in (*within, between))])
+        if options.pictures:
+            basins.draw(found, options.pictures / f"landscape-pair-{space}.png", force=True)
+        print(rows[-1], flush=True)
+    head = ["descent in", *(f"within {name}" for name in names), "between them"]
+    return (
+        f"One model of both, {options.steps} steps; 4 crops and 4 samples of each, 60 steps of descent. Barriers over "
+        "the higher of two ends, in nats for each value: median, lowest.\n\n" + table(head, rows)
+    )
+
+
 # ------------------------------------------------------------ collections of objects
 
 
@@ -348,6 +372,7 @@ SECTIONS = {
     "best": best,
     "langevin": langevin,
     "landscape": landscape,
+    "pair": pair,
     "objects": objects,
 }
 
