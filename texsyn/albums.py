@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,14 +42,19 @@ def read_collection(*paths: str | Path, side: int | None = None, seed: int = 0) 
     if side not in (None, *(row.side for row in OBJECTS)):
         raise TexsynError(f"objects are learnt at {', '.join(str(row.side) for row in OBJECTS)} pixels, not {side}")
     skipped: list[str] = []
-    found: list[np.ndarray] = []
+    rows: dict[bool, Modality] = {}  # for colour, and for grey: which it is, only the last picture tells
+    found: dict[int, list[np.ndarray]] = {}  # at the size of each of these, since large pictures fill the memory
+    grey, count = True, 0
     for file in files:
-        found += _folder(file, skipped) if file.is_dir() else _data(file)
-    if len(found) < _FEWEST:
-        raise TexsynError(f"a collection has at least {_FEWEST} pictures, but {short(files[0].name)} has {len(found)}")
-    grey = all(bool((each == each[..., :1]).all()) for each in found)
-    modality = _row(found[0], grey, side)
-    pictures = np.stack([_brought(each, modality.side) for each in found])
+        for picture in _folder(file, skipped) if file.is_dir() else _data(file):
+            rows = rows or {each: _row(picture, each, side) for each in (False, True)}
+            grey, count = grey and bool((picture == picture[..., :1]).all()), count + 1
+            for size in {row.side for row in rows.values()}:
+                found.setdefault(size, []).append(_brought(picture, size))
+    if count < _FEWEST:
+        raise TexsynError(f"a collection has at least {_FEWEST} pictures, but {short(files[0].name)} has {count}")
+    modality = rows[grey]
+    pictures = np.stack(found.pop(modality.side))
     pictures = pictures[..., :1] if grey else pictures
     if pictures.shape[-1] > modality.channels:
         raise TexsynError(f"objects of {modality.side} pixels are grey, but {short(files[0].name)} is in colour")
@@ -100,23 +106,21 @@ def _brought(picture: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(square if least == side else square.resize((side, side), Image.Resampling.LANCZOS))
 
 
-def _folder(folder: Path, skipped: list[str]) -> list[np.ndarray]:
+def _folder(folder: Path, skipped: list[str]) -> Iterator[np.ndarray]:
     """`h w 3` each, uint8, of the pictures in a folder and its own folders."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in STILL_ENDINGS)
     if not files:
         raise TexsynError(f"{short(folder.name)} holds no pictures (PNG, JPEG, WebP or TIFF)")
     if len(files) > _MOST:
         raise TexsynError(f"{short(folder.name)} holds {len(files)} pictures, more than the {_MOST} allowed")
-    found = []
     for file in files:
         try:
-            found.append((opaque(read_still(file), file) * 255).round().astype(np.uint8))
+            yield (opaque(read_still(file), file) * 255).round().astype(np.uint8)
         except TexsynError as error:
             skipped.append(str(error))
-    return found
 
 
-def _data(file: Path) -> list[np.ndarray]:
+def _data(file: Path) -> Iterator[np.ndarray]:
     """`h w 3` each, uint8, of MNIST's or CIFAR-10's standard files."""
     blob = _unpacked(file)
     if blob[:4] == b"\0\0\x08\x03":
@@ -126,16 +130,19 @@ def _data(file: Path) -> list[np.ndarray]:
             told = f"{count} pictures of {width} x {height} need {16 + count * height * width}"
             raise TexsynError(f"{short(file.name)} is damaged: it has {len(blob)} bytes, but {told}")
         grey = np.frombuffer(blob, np.uint8, offset=16).reshape(count, height, width)
-        return list(np.repeat(grey[..., None], 3, -1))
-    if blob[:4] == b"\0\0\x08\x01":
+        yield from (np.repeat(each[..., None], 3, -1) for each in grey)
+    elif blob[:4] == b"\0\0\x08\x01":
         raise TexsynError(f"{short(file.name)} holds classes, not pictures: name the file of pictures")
-    if file.suffix == ".bin":
+    elif file.suffix == ".bin":
         if not blob or len(blob) % _CIFAR:
             raise TexsynError(f"{short(file.name)} is damaged: its {len(blob)} bytes are no multiple of {_CIFAR}")
         rows = np.frombuffer(blob, np.uint8).reshape(-1, _CIFAR)
         _check(file, len(rows), 32, 32)
-        return list(rearrange(rows[:, 1:], "n (c h w) -> n h w c", c=3, h=32))
-    raise TexsynError(f"{short(file.name)} is neither a folder, nor a file of MNIST's (IDX) or of CIFAR-10's (.bin)")
+        yield from rearrange(rows[:, 1:], "n (c h w) -> n h w c", c=3, h=32)
+    else:
+        raise TexsynError(
+            f"{short(file.name)} is neither a folder, nor a file of MNIST's (IDX) or of CIFAR-10's (.bin)"
+        )
 
 
 def _check(file: Path, count: int, height: int, width: int) -> None:
