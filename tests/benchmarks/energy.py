@@ -331,7 +331,8 @@ def purity(triangle: Triangle, exemplar: Exemplar, pictures: list[Any], classes:
         starts = ((found.starts[:count, 0] + 1) * 127.5).round().to(torch.uint8).numpy()
         labels = np.array([known[each.tobytes()] for each in starts])
         if options.pictures:
-            basins.draw(found, options.pictures / f"landscape-digits-{name}.png", force=True)
+            few = texsyn.landscape(triangle, [exemplar.pixels], starts=10, steps=60, latent=latent)
+            basins.draw(few, options.pictures / f"landscape-digits-{name}.png", force=True)
         after = np.array(found.after[:count])
         barriers = found.barriers[:count, :count].numpy() - np.maximum.outer(after, after)
         flat = found.starts[:count].flatten(1)
