@@ -128,7 +128,7 @@ def landscape(
     return Landscape(
         tuple(kinds),
         torch.stack(begun),
-        torch.stack([surface.texture(x[None], n)[0] for x, n in zip(ends, of, strict=True)]).cpu(),
+        torch.cat([surface.texture(x[None]) for x in ends]).cpu(),
         tuple(float(surface.height(x[None], n)) for x, n in zip(points, of, strict=True)),
         tuple(float(surface.height(x[None], n)) for x, n in zip(ends, of, strict=True)),
         barriers,
@@ -149,7 +149,7 @@ class _Textures:
         made = sampling.sample(self.triangle, count=len(crops), seed=seed, size=size, frames=frames, exemplar=exemplar)
         return [*crops, *made], [*crops, *made]
 
-    def texture(self, points: Tensor, exemplar: int) -> Tensor:
+    def texture(self, points: Tensor) -> Tensor:
         """`n channels *window`"""
         return points
 
@@ -157,7 +157,7 @@ class _Textures:
         """`n`: U in nats for each value."""
         points = points.to(self.triangle.device)
         labels = self.triangle.labels([exemplar] * len(points))
-        energies: Tensor = self.triangle.energy(self.texture(points, exemplar), labels)
+        energies: Tensor = self.triangle.energy(self.texture(points), labels)
         return -energies.cpu() / self.values
 
     def descend(self, point: Tensor, steps: int, exemplar: int) -> Tensor:
@@ -168,32 +168,36 @@ class _Textures:
 
 
 class _Latents(_Textures):
-    """U(z) = -f(g(z)) + |z|^2 / 2: a point is a latent field, `latent_channels *latent_grid`."""
+    """U(z) = -f(g(z)) + |z|^2 / 2: a point is a latent field with its labels, `latent_channels+labels *latent_grid`.
+
+    Labels change along lines, and rest in a descent.
+    """
 
     def begin(self, crops: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
         inferred, _variance = self.triangle.posterior(crops.to(self.triangle.device))
         drawn = torch.randn(inferred.shape, generator=torch.Generator().manual_seed(seed)).to(inferred)
-        return [*crops, *self.texture(drawn, exemplar).cpu()], [*inferred, *drawn]
+        labels = self.triangle.labels([exemplar] * len(crops))
+        begun, new = (self.triangle.labelled(z, labels) for z in (inferred, drawn))
+        return [*crops, *self.texture(new).cpu()], [*begun, *new]
 
-    def texture(self, points: Tensor, exemplar: int) -> Tensor:
-        labels = self.triangle.labels([exemplar] * len(points))
+    def texture(self, points: Tensor) -> Tensor:
         alone = [False] * len(self.triangle.modality.axes)
         self.triangle.average.eval()
-        return self.triangle.texture(self.triangle.labelled(points, labels), alone)
+        return self.triangle.texture(points, alone)
 
     def height(self, points: Tensor, exemplar: int) -> Tensor:
-        prior = points.square().flatten(1).sum(1).cpu() / 2
+        prior = points[:, : self.triangle.design.latent_channels].square().flatten(1).sum(1).cpu() / 2
         return super().height(points, exemplar) + prior / self.values
 
     def descend(self, point: Tensor, steps: int, exemplar: int) -> Tensor:
-        z = point.clone().requires_grad_(True)
-        optimiser = torch.optim.Adam([z], lr=_RATE)
+        z, labels = (each.clone() for each in point.tensor_split([self.triangle.design.latent_channels]))
+        optimiser = torch.optim.Adam([z.requires_grad_(True)], lr=_RATE)
         for _ in range(steps):
             with torch.enable_grad():
-                height = self.height(z[None], exemplar).sum()
+                height = self.height(torch.cat((z, labels))[None], exemplar).sum()
             (z.grad,) = torch.autograd.grad(height, z)
             optimiser.step()
-        return z.detach()
+        return torch.cat((z.detach(), labels))
 
 
 def draw(found: Landscape, path: str | Path, *, force: bool = False) -> None:
