@@ -127,7 +127,7 @@ def sampling(options: argparse.Namespace) -> str:
         moving = str(VIDEOS / "fire.mp4")
         taken, memory = child("fit", moving, "--out", run + "-clip", "--steps", "20", "--no-card", "--quiet")
         rows.append(["`texsyn fit --steps 20`, a clip", f"{taken:.1f}", f"{memory:.2f}"])
-        for words in (["--help"], ["sample", run, "-o", str(Path(folder) / "a.png")]):
+        for words in (["--help"], ["sample", run, "--force", "-o", str(Path(folder) / "a.png")]):
             taken, memory = min(child(*words) for _ in range(3))
             rows.append(
                 [f"`texsyn {words[0]}`{', 224 x 224' if words[0] == 'sample' else ''}", f"{taken:.2f}", f"{memory:.2f}"]
