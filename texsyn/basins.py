@@ -236,7 +236,7 @@ def draw(found: Landscape, path: str | Path, *, force: bool = False) -> None:
     axes.set_ylim(least - 0.35 * max(most - least, 1e-6), most + 0.05 * max(most - least, 1e-6))
     axes.set_xlim(-0.7, len(order) - 0.3)
     axes.set_xticks([])
-    axes.set_ylabel("U = -f, nats for each value")
+    axes.set_ylabel("U, nats for each value")
     for side in ("top", "right", "bottom"):
         axes.spines[side].set_visible(False)
     with writing.replacing(path) as temporary:
