@@ -77,6 +77,7 @@ def test_a_command_maps_two_exemplars(tmp_path, capsys):
     assert cli.main(["landscape", run, "--starts", "1", "--steps", "2", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["kinds"] == ["crop 0", "sample 0", "crop 1", "sample 1"]
+    assert [min(said["after"][:2]), min(said["after"][2:])] == [0, 0]
     assert 0 <= said["crops_that_stay_near"] <= 1
     assert (tmp_path / "run" / "landscape.png").exists()
     assert cli.main(["landscape", run, "--starts", "1", "--steps", "2", "--latent", "--json"]) == 0

@@ -97,8 +97,8 @@ def landscape(
     """Descend from `starts` crops of each exemplar, `channels *axes` in [-1, 1], and from as many samples like it.
 
     Crops and samples have the size of a training window. latent: descend and draw lines in the latent field instead of
-    in the texture; a crop starts as the posterior's mean. Raises TexsynError: exit 2 for a number out of range, exit 3
-    for an exemplar that does not fit the networks.
+    in the texture; a crop starts as the posterior's mean. With several exemplars U is counted from the lowest end of
+    each. Raises TexsynError: exit 2 for a number out of range, exit 3 for an exemplar that does not fit the networks.
     """
     if not (1 <= starts <= 64 and 1 <= steps <= 10_000):
         raise TexsynError("--starts must lie in 1 to 64, --steps in 1 to 10000", Exit.USAGE)
@@ -118,19 +118,23 @@ def landscape(
         kinds += [f"crop {number}"] * starts + [f"sample {number}"] * starts
         of += [number] * (2 * starts)
     ends = [surface.descend(point, steps, number) for point, number in zip(points, of, strict=True)]
+    # An energy is known up to a constant, which for each exemplar is another.
+    depths = [float(surface.height(x[None], n)) for x, n in zip(ends, of, strict=True)]
+    least = [min(depth for depth, n in zip(depths, of, strict=True) if n == each) for each in range(len(exemplars))]
+    base = least if len(exemplars) > 1 else [0.0]
     barriers = torch.full((len(ends), len(ends)), float("-inf"))
     for i in range(len(ends)):
         for j in range(i + 1, len(ends)):
             line = torch.stack([torch.lerp(ends[i], ends[j], k / (_POINTS + 1)) for k in range(_POINTS + 2)])
             # Between exemplars each texture is judged as what it is more like.
-            heights = torch.stack([surface.height(line, n) for n in {of[i], of[j]}]).amin(0)
+            heights = torch.stack([surface.height(line, n) - base[n] for n in {of[i], of[j]}]).amin(0)
             barriers[i, j] = barriers[j, i] = heights.max()
     return Landscape(
         tuple(kinds),
         torch.stack(begun),
         torch.cat([surface.texture(x[None]) for x in ends]).cpu(),
-        tuple(float(surface.height(x[None], n)) for x, n in zip(points, of, strict=True)),
-        tuple(float(surface.height(x[None], n)) for x, n in zip(ends, of, strict=True)),
+        tuple(float(surface.height(x[None], n)) - base[n] for x, n in zip(points, of, strict=True)),
+        tuple(depth - base[n] for depth, n in zip(depths, of, strict=True)),
         barriers,
     )
 
