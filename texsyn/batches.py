@@ -195,18 +195,22 @@ def one(
 
     jobs: how many share this machine's cores. bound: that process is killed when the thread that waits for it dies.
     """
+    place = out.resolve() / name
+    try:
+        return _one(files, name, place, how, jobs, force, bound)
+    except TexsynError as error:  # a damaged run, which costs nothing else
+        return Row(name, str(place), "failed", int(error.exit), str(error))
+
+
+def _one(files: Files, name: str, place: Path, how: Sequence[str], jobs: int, force: bool, bound: bool) -> Row:
     from texsyn import jobs as processes
     from texsyn.runs import Run
 
-    place = out.resolve() / name
     begun = (place / "run.json").exists()
-    try:
-        while begun and processes.status(Run.open(place)).working:
-            time.sleep(_POLL)
-        if begun and not force and processes.status(Run.open(place)).state == "finished":
-            return _learnt(name, place, before=True)
-    except TexsynError as error:
-        return Row(name, str(place), "failed", int(error.exit), str(error))
+    while begun and processes.status(Run.open(place)).working:
+        time.sleep(_POLL)
+    if begun and not force and processes.status(Run.open(place)).state == "finished":
+        return _learnt(name, place, before=True)
     again = [word for option in ("--minutes", "--steps", "--device", "--no-card") for word in _said(how, option)]
     asked = (
         [f"--resume={place}", *again]
@@ -225,11 +229,8 @@ def one(
         check=False,
         preexec_fn=_die_with_parent if bound and sys.platform == "linux" else None,
     )
-    try:
-        if done.returncode == 0:
-            return _learnt(name, place)
-    except TexsynError as error:
-        return Row(name, str(place), "failed", int(error.exit), str(error))
+    if done.returncode == 0:
+        return _learnt(name, place)
     said = [line.removeprefix("texsyn: ") for line in done.stderr.splitlines() if line.strip()]
     state = _WORDS.get(Exit(done.returncode) if done.returncode in set(Exit) else Exit.BUG, "failed")
     return Row(name, str(place), state, done.returncode, said[-1] if said else f"ended with {done.returncode}")

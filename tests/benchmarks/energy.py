@@ -210,13 +210,7 @@ def langevin(options: argparse.Namespace) -> str:
         triangle, seen, _ = model(name, options)
         size = tuple(seen.pixels.shape[:0:-1])
         made = [texsyn.sample(triangle, seed=seed, size=size)[0] for seed in (0, 1, 2)]
-        for steps, each, temperature in (
-            (0, 0.02, 0.0),
-            (10, 0.02, 0.0),
-            (30, 0.02, 0.0),
-            (30, 0.05, 0.0),
-            (30, 0.02, 1.0),
-        ):
+        for steps, each, temperature in STEPS:
             refined = [
                 texsyn.langevin(triangle, x, steps=steps, size=each, temperature=temperature, seed=seed)
                 for seed, x in enumerate(made)
@@ -254,6 +248,12 @@ def landscape(options: argparse.Namespace) -> str:
     )
 
 
+def risen(found: basins.Landscape) -> np.ndarray:
+    """Barriers over the higher of the two ends that they divide."""
+    after = np.array(found.after)
+    return found.barriers.numpy() - np.maximum.outer(after, after)
+
+
 def pair(options: argparse.Namespace) -> str:
     """Barriers within each of two textures that one model has learnt, and between them."""
     names = ("beans", "pebbles")
@@ -262,8 +262,7 @@ def pair(options: argparse.Namespace) -> str:
     rows: list[list[object]] = []
     for space, latent in (("pixels", False), ("latent", True)):
         found = texsyn.landscape(triangle, [each.pixels for each in both], starts=4, steps=60, latent=latent)
-        after = np.array(found.after)
-        rise = found.barriers.numpy() - np.maximum.outer(after, after)  # over the higher end
+        rise = risen(found)
         of = [[n for n, kind in enumerate(found.kinds) if kind.endswith(str(each))] for each in (0, 1)]
         within = [rise[np.ix_(each, each)][np.triu_indices(len(each), 1)] for each in of]
         between = rise[np.ix_(*of)]
@@ -333,8 +332,7 @@ def purity(triangle: Triangle, exemplar: Exemplar, pictures: list[Any], classes:
         if options.pictures:
             few = texsyn.landscape(triangle, [exemplar.pixels], starts=10, steps=60, latent=latent)
             basins.draw(few, options.pictures / f"landscape-digits-{name}.png", force=True)
-        after = np.array(found.after[:count])
-        barriers = found.barriers[:count, :count].numpy() - np.maximum.outer(after, after)
+        barriers = risen(found)[:count, :count]
         flat = found.starts[:count].flatten(1)
         groups = [[labels[n] for n in basin if n < count] for basin in found.basins]
         shared = [group for group in groups if len(group) > 1]
