@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,19 @@ for report in run.learn(run.fresh(), run.exemplars(), run.recipe, print):
 """
 
 
+@pytest.mark.parametrize("point", ["tensors.safetensors", "aside", "written"])
+def test_what_a_killed_fit_left_half_written_is_gone_after_the_next(tmp_path, recipe, point):
+    exemplar = runs.Exemplar(torch.zeros(3, 40, 40), KINDS["still"])
+    run = Run.create(tmp_path / "run", exemplar, recipe)
+    learn(run, exemplar, recipe)  # a second fit puts its model in place of this one's, and passes every point
+    environment = {**os.environ, "TEXSYN_KILL_AT": point}
+    with start(run.path, environment) as child:
+        assert child.wait(timeout=240) == -signal.SIGKILL
+    assert [p for p in run.path.rglob(".*") if p.name != ".lock"]
+    learn(run, exemplar, recipe)
+    assert [p for p in run.path.rglob(".*") if p.name != ".lock"] == []
+
+
 @pytest.mark.parametrize("kills", [[2, 3], [7]])
 def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path, kills):
     modality = KINDS["still"]
@@ -118,9 +132,9 @@ def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path, kills)
     assert equal(load(unbroken.path), load(killed.path))
 
 
-def start(path: Path) -> subprocess.Popen:
+def start(path: Path, environment: Mapping[str, str] = os.environ) -> subprocess.Popen:
     code = CHILD.format(tests=str(Path(__file__).parent), path=str(path))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**environment, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
 
 

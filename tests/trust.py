@@ -131,17 +131,17 @@ def steps_said(out: Path) -> int:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    return [p for p in folder.rglob(".*") if p.name.endswith((".part", ".old")) or p.name.startswith(".texsyn-")]
+    return [p for p in folder.rglob(".*") if p.name.endswith((".part", ".old")) or p.name.startswith(storage.PART)]
 
 
 # ------------------------------------------------------------ kills
 
 
-POINTS = ("begun", "tensors.safetensors", "content.json", "manifest.json", "aside", "renamed")
+POINTS = ("begun", "tensors.safetensors", "content.json", "manifest.json", "aside", "renamed", "written")
 
 
 def kills(tries: int, folder: Path) -> Found:
-    """A fit is killed at random moments, every third time at a point inside the saving of a checkpoint, and resumed."""
+    """A fit is killed at random moments, every third time inside the saving of a checkpoint or sheet, and resumed."""
     unbroken = new_run(folder / "unbroken")
     start = time.monotonic()
     assert ended(forked(fit(unbroken.path))) == 0

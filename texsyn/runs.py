@@ -252,7 +252,7 @@ class Run:
         Raises TexsynError, besides those of `fit`: exit 2 when another process is at it.
         """
         with storage.locked(self.path / ".lock"):
-            for folder in (self.path, self.path / "checkpoints"):
+            for folder in (self.path, self.path / "checkpoints", self.path / "sheets"):
                 storage.tidy(folder)
             yield from self._learn(triangle, training.several(exemplar), recipe, warn)
 

@@ -29,6 +29,7 @@ try:
 except ImportError:  # not on Windows, where nothing guards a run against a second process
     fcntl = None  # type: ignore[assignment]
 
+PART = ".texsyn-"  # how the names of files begin that `writing` has not finished
 _TENSORS, _CONTENT, _MANIFEST = "tensors.safetensors", "content.json", "manifest.json"
 _TRIES = 10  # to take a lock
 _MAX_JSON = 4_000_000  # bytes
@@ -49,19 +50,19 @@ def store(folder: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # of a process that had this one's number, and was killed
         temporary.mkdir(parents=True)
-        _reached("begun")
+        reached("begun")
         flat = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         blobs = {_TENSORS: save(flat), _CONTENT: _encode(content)}
         manifest = {name: {"bytes": len(blob), "sha256": _sha256(blob)} for name, blob in blobs.items()}
         for name, blob in (*blobs.items(), (_MANIFEST, _encode(manifest))):
             _write_synced(temporary / name, blob)
-            _reached(name)
+            reached(name)
         _sync_folder(temporary)
         if folder.exists():
             folder.rename(old)
-            _reached("aside")
+            reached("aside")
         temporary.rename(folder)
-        _reached("renamed")
+        reached("renamed")
         _sync_folder(folder.parent)
     except OSError as error:
         raise TexsynError(f"{folder.name} cannot be stored: {error.strerror or error}", Exit.DISK) from error
@@ -94,14 +95,14 @@ def replace_text(path: Path, text: str) -> None:
 
 def tidy(folder: Path) -> None:
     """Take away what writers that were killed left half done; for whoever holds the folder's lock."""
-    for left in folder.glob(".*.part"):
+    for left in (*folder.glob(".*.part"), *folder.glob(f"{PART}*")):
         shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
     for left in folder.glob(".*.old"):
         _put_back(left)
 
 
-def _reached(point: str) -> None:
-    """Where a test may have this process killed: TEXSYN_KILL_AT names a point of `store`. Otherwise nothing."""
+def reached(point: str) -> None:
+    """Where a test may have this process killed: TEXSYN_KILL_AT names a point of writing. Otherwise nothing."""
     if os.environ.get("TEXSYN_KILL_AT") == point:
         os.kill(os.getpid(), signal.SIGKILL)
 

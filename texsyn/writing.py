@@ -25,7 +25,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from texsyn import decoding
+from texsyn import decoding, storage
 from texsyn.errors import Exit, TexsynError, reason, short
 from texsyn.modality import Plane
 
@@ -47,12 +47,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """A name in the same folder to write to, which takes the place of `path` when all went well."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".texsyn-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=storage.PART, suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
             temporary.chmod(0o644)
+            storage.reached("written")
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
