@@ -1,10 +1,15 @@
 """Samples: seeds, sizes, exact tiles and loops."""
 
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import KINDS, lively
 
-from texsyn import TexsynError, sampling
+from texsyn import Run, TexsynError, sampling
 from texsyn.triangle import Triangle
 
 
@@ -130,3 +135,33 @@ def test_odd_lengths_are_the_same_in_pieces(clip, monkeypatch):
     whole = sampling.sample(clip.double(), frames=61)[0]
     monkeypatch.setattr(sampling, "_PIECE", PIECES)
     torch.testing.assert_close(sampling.sample(clip, frames=61)[0], whole, rtol=0, atol=1e-10)
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from texsyn import cli
+code = cli.main(sys.argv[1:])
+print(*[line.split()[1] for line in Path("/proc/self/status").open() if line.startswith("VmHWM")])
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a process's peak memory as Linux tells it")
+@pytest.mark.parametrize(
+    ("modality", "ending", "few", "many"),
+    [(KINDS["still"], "png", (2048, 1024), (8192, 1024)), (KINDS["flipbook"], "mp4", (512, 64, 64), (2048, 64, 64))],
+    ids=["still", "flipbook"],
+)
+def test_memory_does_not_grow_with_what_is_written(tmp_path, exemplar, recipe, ending, few, many):
+    run = Run.create(tmp_path / "run", exemplar, replace(recipe, steps=1))
+    for _ in run.learn(run.fresh(), exemplar, run.recipe, print):
+        pass
+    peaks = []
+    for *frames, height, width in (few, many):
+        command = ["sample", run.path, "--size", f"{width}x{height}", "-o", tmp_path / f"{len(peaks)}.{ending}"]
+        command += ["--frames", *frames] if frames else []
+        child = subprocess.run([sys.executable, "-c", PEAK, *map(str, command)], capture_output=True, check=True)
+        peaks.append(1000 * int(child.stdout.split()[-1]))
+    floats = 4 * 3 * (math.prod(many) - math.prod(few))
+    assert peaks[1] - peaks[0] < floats / 4

@@ -273,6 +273,10 @@ class Filter(nn.Module):
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
         """By Fourier transforms: convolutions with kernels so large take nine to thirty times as long."""
+        # One channel at a time: of a large band, the transforms of all would be most of what sampling needs of memory.
+        return torch.cat([self._filtered(channel, wrapped) for channel in torch.split(x, 1, 1)], 1)
+
+    def _filtered(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
         axes, kernel = tuple(range(2, x.dim())), self.kernel.to(x.dtype)
         x = extend(x, tuple(n // 2 for n in kernel.shape), wrapped)
         sizes = [_quick(n) for n in x.shape[2:]]

@@ -33,6 +33,7 @@ _STILL_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _CLIP_SUFFIXES = (".mp4", ".gif", ".webp")
 ENDINGS = frozenset((*_STILL_SUFFIXES, *_CLIP_SUFFIXES))
 _COMMENT = "texsyn"
+_ROWS = 16  # of a PNG that are filtered at once: filtering takes many times their bytes
 
 
 def to_uint8(texture: Tensor) -> np.ndarray:
@@ -205,11 +206,13 @@ def _png(path: Path, layout: Layout) -> Iterator[Put]:
 
         def put(block: np.ndarray) -> None:
             nonlocal above
-            (rows,) = block
-            data = packed.compress(_filtered(rows, above))
-            above = rows[-1:]
-            if data:
-                chunk(b"IDAT", data)
+            (whole,) = block
+            for first in range(0, len(whole), _ROWS):
+                rows = whole[first : first + _ROWS]
+                data = packed.compress(_filtered(rows, above))
+                above = rows[-1:]
+                if data:
+                    chunk(b"IDAT", data)
 
         yield put
         chunk(b"IDAT", packed.flush())
