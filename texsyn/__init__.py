@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "TexsynError": "errors",
     "MODALITIES": "modality",
+    "ENDINGS": "decoding",
     "Exemplar": "media",
     "read": "media",
     "read_all": "media",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from texsyn.albums import read_collection
     from texsyn.basins import Landscape, landscape
     from texsyn.batches import batch
+    from texsyn.decoding import ENDINGS
     from texsyn.errors import TexsynError
     from texsyn.exporting import export
     from texsyn.inference import complete, reconstruct

@@ -25,8 +25,6 @@ from urllib.parse import quote
 from texsyn import options as shared
 from texsyn.errors import Exit, TexsynError, reason, short
 
-_STILLS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-_ENDINGS = (*_STILLS, ".mp4", ".mov", ".webm", ".avi", ".gif")
 _NORMALS = ("-normal", "_normal")  # at the end of the name of a picture's map of normals
 _POLL = 1.0  # seconds between two looks at whether a run is free
 _LARGEST = 500_000_000  # bytes of one exemplar that are sent to a node
@@ -160,20 +158,22 @@ def exemplars(folder: Path) -> dict[str, Files]:
 
     Raises TexsynError (exit 3) where there is nothing.
     """
+    from texsyn.decoding import ENDINGS, STILL_ENDINGS
+
     if not folder.is_dir():
         raise TexsynError(f"{folder.name} is not a folder")
     found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    found = [path for path in found if _frames(path) and (path.is_dir() or path.suffix.lower() in _ENDINGS)]
+    found = [path for path in found if _frames(path) and (path.is_dir() or path.suffix.lower() in ENDINGS)]
     if not found:
         raise TexsynError(f"{folder.name} holds no pictures, clips or folders of frames")
-    stills = {path.stem: path for path in found if path.suffix.lower() in _STILLS}
+    stills = {path.stem: path for path in found if path.suffix.lower() in STILL_ENDINGS}
     maps = {stem: path for stem in stills for tail in _NORMALS if (path := stills.get(f"{stem}{tail}")) is not None}
     found = [path for path in found if path not in maps.values()]
     stems = Counter(path.stem for path in found)
     named = [
         (
             path.stem if stems[path.stem] == 1 else path.name.replace(".", "-"),
-            (path, maps[path.stem]) if path.stem in maps and path.suffix.lower() in _STILLS else (path,),
+            (path, maps[path.stem]) if path.stem in maps and path.suffix.lower() in STILL_ENDINGS else (path,),
         )
         for path in found
     ]

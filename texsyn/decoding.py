@@ -28,6 +28,7 @@ CONTAINER = {
     "protocol_whitelist": "file",
 }
 STILL_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+ENDINGS = (*STILL_ENDINGS, ".mp4", ".mov", ".webm", ".avi", ".gif")  # of exemplars; only a file's bytes say what it is
 
 
 def existing(path: Path) -> Path:

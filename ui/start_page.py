@@ -22,7 +22,7 @@ def start_page(studio: Studio) -> dict[str, Any]:
         with gr.Column():
             upload = gr.File(
                 label="Drop, paste or pick a picture or a clip",
-                file_types=[".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".mp4", ".mov", ".webm", ".avi", ".gif"],
+                file_types=list(texsyn.ENDINGS),
                 type="filepath",
                 elem_id="upload",
                 height=170,
