@@ -63,6 +63,17 @@ def test_unwrapped_up_is_torchs_transposed_convolution():
     torch.testing.assert_close(layer(x, (False, False)), F.conv_transpose2d(x, layer.weight, layer.bias, 2, 1))
 
 
+@pytest.mark.parametrize("rank", [2, 3])
+def test_few_outputs_are_made_by_a_plain_convolution_to_the_same_end(rank):
+    kernel, factor = (2, 4, 6)[:rank], (1, 2, 3)[:rank]
+    layer, x = layers.Up(32, 3, kernel, factor, bias=False).double(), torch.randn(2, 32, *(5, 4, 3)[:rank]).double()
+    torch.nn.init.normal_(layer.weight)
+    assert layer.phased
+    found = layer(x, (False,) * rank)
+    layer.phased = False
+    torch.testing.assert_close(found, layer(x, (False,) * rank))
+
+
 def test_each_axis_wraps_by_itself():
     layer, x = up((4, 4), (2, 2)), field(2)
     both, rows = layer(x, (True, True)), layer(x, (True, False))
@@ -125,7 +136,7 @@ def test_a_clip_of_one_frame_is_a_still():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("kernel", "factor"), SHAPES)
-@pytest.mark.parametrize(("inputs", "outputs"), [(16, 8), (5, 16), (8, 3)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 8), (5, 16), (24, 3)])
 def test_every_layer_agrees_with_double_precision(kernel, factor, inputs, outputs, dtype):
     """Guards against kernels that are wrong for one shape or type: they exist (see layers.Blocks and layers.Up)."""
     random = torch.Generator().manual_seed(0)
