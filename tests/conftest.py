@@ -26,6 +26,7 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
     fixed = not all(stationary)
     design = Design(
         latents=(3, 2),
+        frames=(2,) if fixed else (),
         generator=(Layer(8, four, two), Layer(0, four, two)),
         posterior=(Layer(8, four, two), Layer(8, four, two)),
         heads=Layer(0, three, one),

@@ -215,6 +215,17 @@ def test_a_large_hole_is_filled_anew_for_each_seed():
     assert torch.equal(inference._unknown(triangle, small[None]).any(), torch.tensor(False))
 
 
+def test_what_frames_share_is_unknown_where_all_of_them_is_hidden():
+    triangle = Triangle(KINDS["clip"], KINDS["clip"].designs["local"])
+    frame = triangle.design.latent_channels - triangle.design.frames[0] * triangle.design.frame_grids[0][0]
+    hidden = torch.zeros(1, 1, 8, 16, 16)
+    hidden[:, :, :4] = 1  # the frames of the first latent position
+    hidden[:, :, 4:, :8] = 1
+    unknown = inference._unknown(triangle, hidden)[0, frame:]
+    assert bool(unknown[:, 0].all())
+    assert not bool(unknown[:, 1].any())
+
+
 def test_refining_finds_the_field_of_a_sample():
     triangle = lively(Triangle(KINDS["still"], KINDS["still"].designs["local"], seed=1))
     z = torch.randn(1, *triangle.latent_shape((24, 24)), generator=torch.Generator().manual_seed(3))

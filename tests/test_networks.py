@@ -1,9 +1,11 @@
 """The networks of the paper, and the laws every generator keeps."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import KINDS, lively
 
 from texsyn import layers
@@ -138,3 +140,26 @@ def test_every_latent_field_changes_the_texture_and_is_inferred():
         assert not torch.allclose(triangle.generator(other), texture, atol=1e-3)
         start = stop
     assert stop == z.shape[1]
+
+
+@torch.no_grad()
+def test_what_frames_share_reaches_all_of_a_frame_and_is_inferred():
+    triangle = lively(Triangle(CLIP, CLIP.designs["local"], seed=2))
+    z = torch.randn(1, *triangle.latent_shape(CLIP.window))
+    first = triangle.design.latents[0]
+    assert z.shape[1] == first + sum(
+        c * math.prod(grid) for c, grid in zip(triangle.design.frames, triangle.design.frame_grids, strict=True)
+    )
+    texture = triangle.generator.eval()(z)
+    other = z.clone()
+    other[:, first:, :1, 0, 0] += 3  # what the frames made by the first latent position share
+    moved = (triangle.generator(other) - texture).abs().amax((0, 1))
+    assert (F.max_pool2d(moved[:8], 16) > 0).all()  # what each latent position makes
+    assert float(moved[16:24].max()) == 0  # the reach of a position ends before
+    other = z.clone()
+    other[:, first:, :, 1:] = 0  # kept nowhere else
+    assert torch.equal(triangle.generator(other), texture)
+    mean, log_variance = triangle.posterior(texture)
+    assert bool((mean[:, first:, :, 0, 0] != 0).all())
+    for found in (mean, log_variance):
+        assert float(found[:, first:, :, 1:].abs().max()) == float(found[:, first:, :, :, 1:].abs().max()) == 0

@@ -117,19 +117,26 @@ class _Graph:
         g = self.triangle.average
         ends = [*g.starts, g.starts[-1] + self.triangle.design.labels]
         parts = [self.cut(z, 1, a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True) if b > a]
-        finer = parts[1 : len(g.starts)]
+        others = parts[1 : len(g.starts)]
         joined = [parts[0], *parts[len(g.starts) :]]
         if g.constants is not None:
             joined.append(self.op("Expand", self.weight(g.constants), self.shape_like(z, g.constants.shape[1])))
         x = self.op("Concat", *joined, axis=1) if len(joined) > 1 else joined[0]
         ups: list[Any] = list(g.ups)
         joins: list[Any] = list(g.joins)
+        shares: list[Any] = list(g.frames)
         for index, (up, norm) in enumerate(zip(ups, g.norms, strict=True)):
             scale, offset = _folded(norm, up)
             made = self.raised(x, up, scale)
-            if index < len(finer):
-                join = joins[index]
-                field = self.unfolded(finer[index], g.grids[index + 1])
+            fields = []
+            if index < len(joins):
+                fields.append((joins[index], self.unfolded(others[index], g.grids[index + 1])))
+            if index < len(shares):
+                shared = others[len(joins) + index]
+                for axis, same in zip(self.axes, self.wrapped, strict=True):
+                    shared = shared if same else self.cut(shared, axis, 0, 1)
+                fields.append((shares[index], self.unfolded(shared, g.frame_grids[index])))
+            for join, field in fields:
                 made = self.op("Add", made, self.op("Conv", field, self.weight(_scaled(join.weight, scale, 0))))
                 offset = offset + join.bias * scale
             x = self.op("Relu", self.op("Add", made, self.per_channel(offset)))

@@ -118,10 +118,15 @@ def _make(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
 
 def _unknown(triangle: Triangle, hidden: Tensor) -> Tensor:
     """`1 latent_channels *latent_grid`: where nothing of what a latent position makes is visible."""
-    fields = []
-    for channels, grid in zip(triangle.design.latents, triangle.design.latent_grids, strict=True):
+    design, fields = triangle.design, []
+    fixed = [axis for axis, same in enumerate(triangle.modality.stationary, start=2) if not same]
+    of_places = [(*each, False) for each in zip(design.latents, design.latent_grids, strict=True)]
+    of_frames = [(*each, True) for each in zip(design.frames, design.frame_grids, strict=True)]
+    for channels, grid, shared in of_places + of_frames:
         block = tuple(f // g for f, g in zip(triangle.factor, grid, strict=True))
         share = layers.fold(hidden, block).mean(1, keepdim=True)  # of each position of this field that is hidden
+        if shared:
+            share = share.mean(fixed, keepdim=True).expand_as(share)
         fields.append(layers.fold(share.expand(-1, channels, *share.shape[2:]), grid))
     return torch.cat(fields, 1) >= 1
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from math import prod
+from operator import mul
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Design:
     posterior: tuple[Layer, ...]  # without the heads for mean and log variance
     heads: Layer  # `channels` is ignored: it is the latent's
     energy: tuple[Layer, ...]
+    frames: tuple[int, ...] = ()  # channels of latents that a whole frame shares, joined after each hidden layer
     energy_scales: int = 1  # copies of the energy with own weights on ever halved textures, added
     constant_channels: int = 0  # learnt maps on the fixed axes, joined to the latent field
     coordinates: bool = False  # the energy's input carries the coordinates along the fixed axes
@@ -59,14 +62,21 @@ class Design:
         return tuple(grids)
 
     @property
+    def frame_grids(self) -> tuple[tuple[int, ...], ...]:
+        """Per latent that frames share: its moments, along the first axis, for each position of the coarsest field."""
+        times = accumulate((layer.factor[0] for layer in self.generator[: len(self.frames)]), mul)
+        return tuple((n, *(1,) * (len(self.factor) - 1)) for n in times)
+
+    @property
     def labels(self) -> int:
         """Channels of the global latent: a share of each exemplar, where there are several."""
         return self.exemplars if self.exemplars > 1 else 0
 
     @property
     def latent_channels(self) -> int:
-        """Channels of all latent fields, the finer ones folded into the positions of the coarsest."""
-        return sum(channels * prod(grid) for channels, grid in zip(self.latents, self.latent_grids, strict=True))
+        """Channels of all latent fields, those with more positions folded into the positions of the coarsest."""
+        fields = (*zip(self.latents, self.latent_grids, strict=True), *zip(self.frames, self.frame_grids, strict=True))
+        return sum(channels * prod(grid) for channels, grid in fields)
 
     def positions(self, size: Sequence[int], halvings: Sequence[int]) -> list[int]:
         """Per axis: how many positions the energy's last filters have on `size` that was halved so often; 0 is none."""
@@ -182,6 +192,7 @@ def _still_local() -> Design:
 def _clip_local() -> Design:
     return Design(
         latents=(8,),
+        frames=(4, 4, 4),
         generator=(Layer(256, (3, 4, 4), (1, 2, 2)), *_stack((128, 64, 0), _cube(4), _cube(2))),
         posterior=(*_stack((48, 96, 192), _cube(4), _cube(2)), Layer(192, (3, 4, 4), (1, 2, 2))),
         heads=Layer(0, _cube(3), _cube(1)),
@@ -255,7 +266,7 @@ SURFACE = replace(
     stationary=(True, True, True),
     size=(64, 128, 128),
     side=128,
-    designs={"local": replace(_clip_local(), constant_channels=0, coordinates=False, steadied=False)},
+    designs={"local": replace(_clip_local(), frames=(), constant_channels=0, coordinates=False, steadied=False)},
 )
 MATERIAL = replace(STILL, name="material", planes=(Plane("colour"), Plane("normal")))
 

@@ -135,6 +135,7 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         smoothed=bool(found.get("smoothed")),
         toned=bool(found.get("toned")),
         steadied=bool(found.get("steadied")),
+        frames=_tuple(found, "frames", int, len(found["frames"]), 1, 4096, folder) if found.get("frames") else (),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
     )
 

@@ -41,13 +41,19 @@ class Generator(nn.Module):
         inputs = design.latents[0] + design.labels + design.constant_channels
         *hidden, last = design.generator
         self.grids = design.latent_grids
-        packed = (c * prod(grid) for c, grid in zip(design.latents, self.grids, strict=True))
-        self.starts = list(accumulate(packed))  # of the finer fields among the channels, and of the labels
+        self.frame_grids = design.frame_grids
+        fields = zip((*design.latents, *design.frames), (*self.grids, *self.frame_grids), strict=True)
+        packed = (c * prod(grid) for c, grid in fields)
+        self.starts = list(accumulate(packed))  # among the channels, of the fields after the first and of the labels
         self.ups, self.norms = nn.ModuleList(), nn.ModuleList()
-        # A finer field is added to what it joins, weighted per channel.
+        # A finer field, and one that frames share, is added to what it joins, weighted per channel.
         self.joins = nn.ModuleList(
             layers.Blocks(c, layer.channels, (1,) * len(layer.kernel))
             for c, layer in zip(design.latents[1:], hidden[: len(design.latents) - 1], strict=True)
+        )
+        self.frames = nn.ModuleList(
+            layers.Blocks(c, layer.channels, (1,) * len(layer.kernel))
+            for c, layer in zip(design.frames, hidden[: len(design.frames)], strict=True)
         )
         for index, layer in enumerate(hidden):
             biased = design.normalisation == "none"
@@ -60,7 +66,8 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """`wrapped` says on which axes `z` is a torus; by default on all stationary ones."""
         wrapped = self.stationary if wrapped is None else wrapped
-        z, *finer, labels = z.tensor_split(self.starts, 1)
+        z, *others, labels = z.tensor_split(self.starts, 1)
+        finer, frames = others[: len(self.joins)], others[len(self.joins) :]
         z = torch.cat((z, labels), 1)
         if self.constants is not None:
             z = torch.cat((z, self.constants.expand(z.shape[0], -1, *_grid_of(z, self.stationary))), 1)
@@ -68,8 +75,16 @@ class Generator(nn.Module):
             z = up(z, wrapped)
             if index < len(finer):
                 z = z + self.joins[index](layers.unfold(finer[index], self.grids[index + 1]))
+            if index < len(frames):
+                shared = layers.unfold(frames[index][first_of_frame(self.stationary)], self.frame_grids[index])
+                z = z + self.frames[index](shared)
             z = torch.relu_(norm(z))
         return torch.tanh(layers.full(self.last(z, wrapped)))
+
+
+def first_of_frame(stationary: Sequence[bool]) -> tuple[slice, ...]:
+    """Of a latent field, the first position along the fixed axes: there, what a whole frame shares is kept."""
+    return (slice(None), slice(None), *(slice(None) if same else slice(0, 1) for same in stationary))
 
 
 def _grid_of(z: Tensor, stationary: Sequence[bool]) -> list[int]:
@@ -87,6 +102,12 @@ class Posterior(nn.Module):
         self.heads = layers.conv(
             design.posterior[-1].channels, 2 * design.latents[0], heads.kernel, heads.factor, heads.padded
         )
+        self.stationary, self.frames = modality.stationary, None
+        if design.frames:
+            shared = sum(
+                channels * prod(grid) for channels, grid in zip(design.frames, design.frame_grids, strict=True)
+            )
+            self.frames = layers.Blocks(design.posterior[-1].channels, 2 * shared, _frame_of(modality, design))
         self.grids = design.latent_grids[1:]
         self.taps = [_depth(design, grid) for grid in self.grids]
         self.finer = nn.ModuleList(
@@ -104,10 +125,25 @@ class Posterior(nn.Module):
         for grid, tap, head in zip(self.grids, self.taps, self.finer, strict=True):
             means, log_variances = layers.full(head(seen[tap - 1])).chunk(2, 1)
             fields.append((layers.fold(means, grid), layers.fold(log_variances, grid)))
+        if self.frames is not None:
+            shared = layers.full(self.frames(x))
+            # Elsewhere the prior: nothing is drawn from there.
+            whole = shared.new_zeros((*shared.shape[:2], *fields[0][0].shape[2:]))
+            whole[first_of_frame(self.stationary)] = shared
+            fields.append(whole.chunk(2, 1))
         mean, log_variance = (torch.cat(each, 1) for each in zip(*fields, strict=True))
         if self.bound:
             log_variance = self.bound * torch.tanh(log_variance / self.bound)
         return mean, log_variance
+
+
+def _frame_of(modality: Modality, design: Design) -> tuple[int, ...]:
+    """Positions of the posterior's last layer that one moment of a whole frame has."""
+    strides = (prod(each) for each in zip(*(layer.factor for layer in design.posterior), strict=True))
+    return tuple(
+        1 if same else size // stride
+        for same, size, stride in zip(modality.stationary, modality.window, strides, strict=True)
+    )
 
 
 def _depth(design: Design, grid: tuple[int, ...]) -> int:
