@@ -96,11 +96,11 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
     found = object_in(content, "design", folder)
     rank = len(object_in(content, "modality", folder)["axes"])
 
-    def layer(row: Any) -> Layer:
+    def layer(row: Any, least: int) -> Layer:
         if not isinstance(row, dict):
             raise damaged(folder, "layer")
         return Layer(
-            number_in(row, "channels", int, 0, 4096, folder),
+            number_in(row, "channels", int, least, 4096, folder),
             _tuple(row, "kernel", int, rank, 1, 64, folder),
             _tuple(row, "factor", int, rank, 1, 64, folder),
             bool(row.get("padded", True)),
@@ -110,18 +110,23 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         rows = found.get(name)
         if not isinstance(rows, list) or not 1 <= len(rows) <= 16:
             raise damaged(folder, name)
-        return tuple(layer(row) for row in rows)
+        last = 0 if name == "generator" else 1  # its last layer makes as many channels as the kind has
+        return (*(layer(row, 1) for row in rows[:-1]), layer(rows[-1], last))
 
-    latents = found.get("latents")
-    if not isinstance(latents, list) or not 1 <= len(latents) <= 16:
-        raise damaged(folder, "latents")
+    def channels(name: str, least: int) -> tuple[int, ...]:
+        rows = found.get(name, [])
+        if not isinstance(rows, list) or not least <= len(rows) < least + len(generator):
+            raise damaged(folder, name)
+        return _tuple(found, name, int, len(rows), 1, 4096, folder) if rows else ()
+
+    generator = stack("generator")
     if found.get("normalisation") not in ("batch", "none"):
         raise damaged(folder, "normalisation")
     return Design(
-        latents=_tuple(found, "latents", int, len(latents), 1, 4096, folder),
-        generator=stack("generator"),
+        latents=channels("latents", 1),
+        generator=generator,
         posterior=stack("posterior"),
-        heads=layer(found.get("heads")),
+        heads=layer(found.get("heads"), 0),
         energy=stack("energy"),
         energy_scales=number_in(found, "energy_scales", int, 1, 8, folder),
         constant_channels=number_in(found, "constant_channels", int, 0, 4096, folder),
@@ -135,7 +140,7 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         smoothed=bool(found.get("smoothed")),
         toned=bool(found.get("toned")),
         steadied=bool(found.get("steadied")),
-        frames=_tuple(found, "frames", int, len(found["frames"]), 1, 4096, folder) if found.get("frames") else (),
+        frames=channels("frames", 0),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
     )
 

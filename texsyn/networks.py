@@ -139,7 +139,9 @@ class Posterior(nn.Module):
 
 def _frame_of(modality: Modality, design: Design) -> tuple[int, ...]:
     """Positions of the posterior's last layer that one moment of a whole frame has."""
-    strides = (prod(each) for each in zip(*(layer.factor for layer in design.posterior), strict=True))
+    strides = [prod(each) for each in zip(*(layer.factor for layer in design.posterior), strict=True)]
+    if any(size < stride for size, stride in zip(modality.window, strides, strict=True)):
+        raise ValueError("the posterior sees no whole frame")
     return tuple(
         1 if same else size // stride
         for same, size, stride in zip(modality.stationary, modality.window, strides, strict=True)

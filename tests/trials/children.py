@@ -1,0 +1,109 @@
+"""What every trial needs: forked children, tiny runs, and what was found."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from conftest import KINDS
+
+from texsyn import Run, cli, load, media, storage
+from texsyn.errors import Exit
+from texsyn.recipes import Recipe
+
+PATIENCE = 60.0  # seconds that a child may take
+RECIPE = Recipe(steps=60, batch=2, precision="float32", checkpoint_every=7)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a figure's tries."""
+
+    tries: int
+    good: int
+    said: str = ""  # more figures, in words
+
+    @property
+    def ok(self) -> bool:
+        return self.tries > 0 and self.good == self.tries
+
+
+def forked(call: Callable[[], int], out: Path | None = None, **environment: str) -> int:
+    """Call in a forked child, with its output in a file, and return its process identifier."""
+    if out:
+        out.write_bytes(b"")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads in the parent: none of them is at work
+        pid = os.fork()
+    if pid:
+        return pid
+    code = int(Exit.BUG)
+    try:
+        os.environ.update(environment)
+        sink = os.open(out or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+        torch.set_num_threads(1)
+        code = call()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # a child must never return into its parent's code  # noqa: BLE001
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def ended(pid: int, patience: float = PATIENCE) -> int:
+    """The exit code of a child, minus the signal that ended it; it is killed when it takes too long."""
+    deadline = time.monotonic() + patience
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def fit(path: Path, *more: str) -> Callable[[], int]:
+    return lambda: cli.main(["fit", "--resume", str(path), "--json", "--no-card", *more])
+
+
+def new_run(path: Path, recipe: Recipe = RECIPE) -> Run:
+    pixels = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    facts = {"name": "noise", "sha256": "0" * 64, "width": 40, "height": 40}
+    return Run.create(path, media.Exemplar(pixels, KINDS["still"], facts=facts), recipe, "fast")
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load(run.path).state_dict()
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def steps_said(out: Path) -> int:
+    """The last step that a child said it took."""
+    found = 0
+    for line in out.read_text(errors="replace").splitlines():
+        try:
+            found = max(found, int(json.loads(line).get("step", 0)))
+        except ValueError:
+            continue
+    return found
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob(".*") if p.name.endswith((".part", ".old")) or p.name.startswith(storage.PART)]
