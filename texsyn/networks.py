@@ -76,13 +76,13 @@ class Generator(nn.Module):
             if index < len(finer):
                 z = z + self.joins[index](layers.unfold(finer[index], self.grids[index + 1]))
             if index < len(frames):
-                shared = layers.unfold(frames[index][first_of_frame(self.stationary)], self.frame_grids[index])
+                shared = layers.unfold(frames[index][_first_of_frame(self.stationary)], self.frame_grids[index])
                 z = z + self.frames[index](shared)
             z = torch.relu_(norm(z))
         return torch.tanh(layers.full(self.last(z, wrapped)))
 
 
-def first_of_frame(stationary: Sequence[bool]) -> tuple[slice, ...]:
+def _first_of_frame(stationary: Sequence[bool]) -> tuple[slice, ...]:
     """Of a latent field, the first position along the fixed axes: there, what a whole frame shares is kept."""
     return (slice(None), slice(None), *(slice(None) if same else slice(0, 1) for same in stationary))
 
@@ -129,7 +129,7 @@ class Posterior(nn.Module):
             shared = layers.full(self.frames(x))
             # Elsewhere the prior: nothing is drawn from there.
             whole = shared.new_zeros((*shared.shape[:2], *fields[0][0].shape[2:]))
-            whole[first_of_frame(self.stationary)] = shared
+            whole[_first_of_frame(self.stationary)] = shared
             fields.append(whole.chunk(2, 1))
         mean, log_variance = (torch.cat(each, 1) for each in zip(*fields, strict=True))
         if self.bound:
