@@ -290,18 +290,20 @@ class Filter(nn.Module):
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
         """By Fourier transforms: convolutions with kernels so large take nine to thirty times as long."""
-        # One channel at a time: of a large band, the transforms of all take a tenth of a gigabyte more.
-        return torch.cat([self._filtered(channel, wrapped) for channel in torch.split(x, 1, 1)], 1)
-
-    def _filtered(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
         axes, kernel = tuple(range(2, x.dim())), self.kernel.to(x.dtype)
-        x = extend(x, tuple(n // 2 for n in kernel.shape), wrapped)
-        sizes = [_quick(n) for n in x.shape[2:]]
+        margins = [n // 2 for n in kernel.shape]
+        whole = [n + 2 * margin for n, margin in zip(x.shape[2:], margins, strict=True)]
+        sizes = [_quick(n) for n in whole]
         response = torch.fft.rfftn(kernel.flip(*range(kernel.dim())), sizes)
-        out: Tensor = torch.fft.irfftn(torch.fft.rfftn(x, sizes, axes) * response, sizes, axes)
-        for axis, width in zip(axes, kernel.shape, strict=True):
-            out = out.narrow(axis, width - 1, x.shape[axis] - width + 1)
-        return out
+        done = []
+        # One channel at a time: of a large band, the transforms of all take a tenth of a gigabyte more.
+        for channel in torch.split(x, 1, 1):
+            seen = torch.fft.rfftn(extend(channel, margins, wrapped), sizes, axes)
+            out: Tensor = torch.fft.irfftn(seen * response, sizes, axes)
+            for axis, size, width in zip(axes, whole, kernel.shape, strict=True):
+                out = out.narrow(axis, width - 1, size - width + 1)
+            done.append(out)
+        return torch.cat(done, 1)
 
 
 def _quick(least: int) -> int:
