@@ -23,6 +23,7 @@ LEVELS = {
     "media": 2,
     "stills": 1,
     "motion": 1,
+    "corrections": 1,
     "networks": 1,
     "writing": 2,
     "triangle": 2,

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from texsyn import layers
+from texsyn import corrections, layers
 
 SHAPES = [
     ((4, 4), (2, 2)),
@@ -118,7 +118,7 @@ def test_gradients_of_up_are_those_of_differences(kernel, factor, edges):
 
 
 def test_a_filter_goes_round_a_torus_and_leaves_all_alone_at_first():
-    layer = layers.Filter((3, 5)).double()
+    layer = corrections.Filter((3, 5)).double()
     x = torch.randn(2, 3, 6, 7, dtype=torch.float64)
     torch.testing.assert_close(layer(x, (True, True)), x)
     layer.kernel.copy_(torch.randn(3, 5))

@@ -16,8 +16,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from texsyn import layers, writing
+from texsyn.corrections import Correction
 from texsyn.errors import Exit, TexsynError
-from texsyn.triangle import Correction, Triangle
+from texsyn.triangle import Triangle
 
 _OPSET, _IR = 17, 8  # old enough for engines of the last years
 

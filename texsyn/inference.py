@@ -118,16 +118,14 @@ def _make(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
 
 def _unknown(triangle: Triangle, hidden: Tensor) -> Tensor:
     """`1 latent_channels *latent_grid`: where nothing of what a latent position makes is visible."""
-    design, fields = triangle.design, []
+    fields = []
     fixed = [axis for axis, same in enumerate(triangle.modality.stationary, start=2) if not same]
-    of_places = [(*each, False) for each in zip(design.latents, design.latent_grids, strict=True)]
-    of_frames = [(*each, True) for each in zip(design.frames, design.frame_grids, strict=True)]
-    for channels, grid, shared in of_places + of_frames:
-        block = tuple(f // g for f, g in zip(triangle.factor, grid, strict=True))
+    for each in triangle.design.fields:
+        block = tuple(f // g for f, g in zip(triangle.factor, each.grid, strict=True))
         share = layers.fold(hidden, block).mean(1, keepdim=True)  # of each position of this field that is hidden
-        if shared:
+        if each.shared:
             share = share.mean(fixed, keepdim=True).expand_as(share)
-        fields.append(layers.fold(share.expand(-1, channels, *share.shape[2:]), grid))
+        fields.append(layers.fold(share.expand(-1, each.channels, *share.shape[2:]), each.grid))
     return torch.cat(fields, 1) >= 1
 
 

@@ -25,6 +25,20 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Field:
+    """One latent field of a design."""
+
+    channels: int
+    grid: tuple[int, ...]  # its positions for each position of the coarsest field, per axis
+    shared: bool = False  # by a whole frame
+
+    @property
+    def packed(self) -> int:
+        """Channels that it takes when its positions are folded into those of the coarsest field."""
+        return self.channels * prod(self.grid)
+
+
+@dataclass(frozen=True)
 class Design:
     """Sizes of the three networks, and the parts of them that can be switched."""
 
@@ -68,6 +82,13 @@ class Design:
         return tuple((n, *(1,) * (len(self.factor) - 1)) for n in times)
 
     @property
+    def fields(self) -> tuple[Field, ...]:
+        """All latent fields, in the order of their channels."""
+        places = zip(self.latents, self.latent_grids, strict=True)
+        frames = zip(self.frames, self.frame_grids, strict=True)
+        return (*(Field(*each) for each in places), *(Field(*each, shared=True) for each in frames))
+
+    @property
     def labels(self) -> int:
         """Channels of the global latent: a share of each exemplar, where there are several."""
         return self.exemplars if self.exemplars > 1 else 0
@@ -75,8 +96,7 @@ class Design:
     @property
     def latent_channels(self) -> int:
         """Channels of all latent fields, those with more positions folded into the positions of the coarsest."""
-        fields = (*zip(self.latents, self.latent_grids, strict=True), *zip(self.frames, self.frame_grids, strict=True))
-        return sum(channels * prod(grid) for channels, grid in fields)
+        return sum(each.packed for each in self.fields)
 
     def positions(self, size: Sequence[int], halvings: Sequence[int]) -> list[int]:
         """Per axis: how many positions the energy's last filters have on `size` that was halved so often; 0 is none."""

@@ -31,19 +31,15 @@ class Generator(nn.Module):
         super().__init__()
         self.stationary = modality.stationary
         self.factor = design.factor
-        grid = tuple(
-            1 if same else size // f
-            for same, size, f in zip(modality.stationary, modality.window, self.factor, strict=True)
-        )
-        self.constants = (
-            nn.Parameter(torch.empty(1, design.constant_channels, *grid)) if design.constant_channels else None
-        )
+        self.constants = None
+        if design.constant_channels:
+            grid = _frame_of(modality, self.factor)
+            self.constants = nn.Parameter(torch.empty(1, design.constant_channels, *grid))
         inputs = design.latents[0] + design.labels + design.constant_channels
         *hidden, last = design.generator
         self.grids = design.latent_grids
         self.frame_grids = design.frame_grids
-        fields = zip((*design.latents, *design.frames), (*self.grids, *self.frame_grids), strict=True)
-        packed = (c * prod(grid) for c, grid in fields)
+        packed = (each.packed for each in design.fields)
         self.starts = list(accumulate(packed))  # among the channels, of the fields after the first and of the labels
         self.ups, self.norms = nn.ModuleList(), nn.ModuleList()
         # A finer field, and one that frames share, is added to what it joins, weighted per channel.
@@ -82,6 +78,17 @@ class Generator(nn.Module):
         return torch.tanh(layers.full(self.last(z, wrapped)))
 
 
+def _frame_of(modality: Modality, strides: Sequence[int]) -> tuple[int, ...]:
+    """Positions that a frame has on the fixed axes, where one is made of so many pixels; one on the others."""
+    grid = tuple(
+        1 if same else size // stride
+        for same, size, stride in zip(modality.stationary, modality.window, strides, strict=True)
+    )
+    if 0 in grid:
+        raise ValueError("a frame is smaller than what one position sees")
+    return grid
+
+
 def _first_of_frame(stationary: Sequence[bool]) -> tuple[slice, ...]:
     """Of a latent field, the first position along the fixed axes: there, what a whole frame shares is kept."""
     return (slice(None), slice(None), *(slice(None) if same else slice(0, 1) for same in stationary))
@@ -104,10 +111,9 @@ class Posterior(nn.Module):
         )
         self.stationary, self.frames = modality.stationary, None
         if design.frames:
-            shared = sum(
-                channels * prod(grid) for channels, grid in zip(design.frames, design.frame_grids, strict=True)
-            )
-            self.frames = layers.Blocks(design.posterior[-1].channels, 2 * shared, _frame_of(modality, design))
+            shared = sum(each.packed for each in design.fields if each.shared)
+            strides = [prod(each) for each in zip(*(layer.factor for layer in design.posterior), strict=True)]
+            self.frames = layers.Blocks(design.posterior[-1].channels, 2 * shared, _frame_of(modality, strides))
         self.grids = design.latent_grids[1:]
         self.taps = [_depth(design, grid) for grid in self.grids]
         self.finer = nn.ModuleList(
@@ -135,17 +141,6 @@ class Posterior(nn.Module):
         if self.bound:
             log_variance = self.bound * torch.tanh(log_variance / self.bound)
         return mean, log_variance
-
-
-def _frame_of(modality: Modality, design: Design) -> tuple[int, ...]:
-    """Positions of the posterior's last layer that one moment of a whole frame has."""
-    strides = [prod(each) for each in zip(*(layer.factor for layer in design.posterior), strict=True)]
-    if any(size < stride for size, stride in zip(modality.window, strides, strict=True)):
-        raise ValueError("the posterior sees no whole frame")
-    return tuple(
-        1 if same else size // stride
-        for same, size, stride in zip(modality.stationary, modality.window, strides, strict=True)
-    )
 
 
 def _depth(design: Design, grid: tuple[int, ...]) -> int:

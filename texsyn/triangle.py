@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from texsyn import layers, networks
+from texsyn.corrections import Correction
 from texsyn.errors import TexsynError
 from texsyn.modality import Design, Modality
 
@@ -66,27 +67,6 @@ class Losses:
     terms: dict[str, Tensor]
     decoded: Tensor | None  # `b channels *grid`: the data as reconstructed, where it was
     roughness: Tensor  # mean squared gradient of f over pixel values, where it was asked for; for alpha alone
-
-
-class Correction(nn.Module):
-    """What makes the generator's textures more like one exemplar: its colours, its spectrum, what rests in it."""
-
-    def __init__(self, modality: Modality, design: Design) -> None:
-        super().__init__()
-        fixed = [1 if same else n for same, n in zip(modality.stationary, modality.window, strict=True)]
-        self.tone = layers.Tone(modality.channels) if design.toned else None
-        self.equaliser = layers.Filter(design.equaliser) if design.equaliser else None
-        self.steady = layers.Steady(modality.channels, fixed) if design.steadied else None
-
-    def forward(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        made = self.equalised(self.toned(made), wrapped)
-        return made if self.steady is None else self.steady(made).clamp(-1, 1)
-
-    def toned(self, made: Tensor) -> Tensor:
-        return made if self.tone is None else self.tone(made).clamp(-1, 1)
-
-    def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
 
 
 class Triangle(nn.Module):

@@ -1,0 +1,103 @@
+"""What comes after the generator and makes its textures more like one exemplar: colours, spectrum, rest.
+
+Buffers, no weights: `training.settle` estimates them on the finished generator.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from texsyn.layers import extend
+from texsyn.modality import Design, Modality
+
+
+class Correction(nn.Module):
+    """What makes the generator's textures more like one exemplar: its colours, its spectrum, what rests in it."""
+
+    def __init__(self, modality: Modality, design: Design) -> None:
+        super().__init__()
+        fixed = [1 if same else n for same, n in zip(modality.stationary, modality.window, strict=True)]
+        self.tone = Tone(modality.channels) if design.toned else None
+        self.equaliser = Filter(design.equaliser) if design.equaliser else None
+        self.steady = Steady(modality.channels, fixed) if design.steadied else None
+
+    def forward(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        made = self.equalised(self.toned(made), wrapped)
+        return made if self.steady is None else self.steady(made).clamp(-1, 1)
+
+    def toned(self, made: Tensor) -> Tensor:
+        return made if self.tone is None else self.tone(made).clamp(-1, 1)
+
+    def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
+
+
+class Filter(nn.Module):
+    """One linear filter for all channels, round a torus on wrapped axes and continued by the rim elsewhere."""
+
+    kernel: Tensor
+
+    def __init__(self, size: Sequence[int]) -> None:
+        super().__init__()
+        identity = torch.zeros(tuple(size))
+        identity[tuple(n // 2 for n in size)] = 1
+        self.register_buffer("kernel", identity)
+
+    def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        """By Fourier transforms: convolutions with kernels so large take nine to thirty times as long."""
+        axes, kernel = tuple(range(2, x.dim())), self.kernel.to(x.dtype)
+        margins = [n // 2 for n in kernel.shape]
+        whole = [n + 2 * margin for n, margin in zip(x.shape[2:], margins, strict=True)]
+        sizes = [_quick(n) for n in whole]
+        response = torch.fft.rfftn(kernel.flip(*range(kernel.dim())), sizes)
+        done = []
+        # One channel at a time: of a large band, the transforms of all take a tenth of a gigabyte more.
+        for channel in torch.split(x, 1, 1):
+            seen = torch.fft.rfftn(extend(channel, margins, wrapped), sizes, axes)
+            out: Tensor = torch.fft.irfftn(seen * response, sizes, axes)
+            for axis, size, width in zip(axes, whole, kernel.shape, strict=True):
+                out = out.narrow(axis, width - 1, size - width + 1)
+            done.append(out)
+        return torch.cat(done, 1)
+
+
+def _quick(least: int) -> int:
+    """The least size from `least` on that 2, 3 and 5 alone divide: its transforms are quick."""
+    return next(n for n in itertools.count(least) if 30**64 % n == 0)
+
+
+class Tone(nn.Module):
+    """An affine map of the channels, the same everywhere."""
+
+    matrix: Tensor
+    offset: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.eye(channels))
+        self.register_buffer("offset", torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.movedim(1, -1), self.matrix, self.offset).movedim(-1, 1)
+
+
+class Steady(nn.Module):
+    """Takes motion back at places of a fixed grid: there, samples swing round the exemplar's mean by `gain`."""
+
+    mean_made: Tensor
+    mean_real: Tensor
+    gain: Tensor
+
+    def __init__(self, channels: int, grid: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("mean_made", torch.zeros(1, channels, *grid))
+        self.register_buffer("mean_real", torch.zeros(1, channels, *grid))
+        self.register_buffer("gain", torch.ones(1, 1, *grid))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mean_real + self.gain * (x - self.mean_made)
