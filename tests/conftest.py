@@ -34,6 +34,7 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
         energy_scales=2,
         constant_channels=2 if fixed else 0,
         coordinates=fixed,
+        energy_signed=True,
         edges=fixed,
         smoothed=True,
         equaliser=three,

@@ -102,6 +102,17 @@ def test_the_written_out_gradient_of_the_energy_is_autograds(triangle):
     assert min(float(each.abs().max()) for each in penalty) > 0
 
 
+def test_half_of_a_signed_energys_last_filters_count_against_a_texture():
+    signed = KINDS["still"].designs["local"]
+    triangle = lively(Triangle(KINDS["still"], signed, seed=1))
+    plain = Triangle(KINDS["still"], replace(signed, energy_signed=False))
+    plain.load_state_dict(triangle.state_dict())
+    x = torch.rand(2, 3, 16, 16)
+    for found, whole in zip(triangle.energy.local(x), plain.energy.local(x), strict=True):
+        assert torch.equal(found, torch.cat((whole[:, :3], -whole[:, 3:]), 1))  # of five filters
+    assert not torch.allclose(triangle.energy(x), plain.energy(x), rtol=0.1)
+
+
 @pytest.mark.parametrize("design", ["paper", "local"])
 @pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda m: m.name)
 def test_every_size_of_layer_has_its_transpose(modality, design):

@@ -54,6 +54,7 @@ class Design:
     normalisation: str = "batch"  # of the generator: batch or none
     energy_mean: bool = True  # mean over positions times the number of values, instead of the paper's sum
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
+    energy_signed: bool = False  # half of the energy's last filters count against a texture
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
     edges: bool = False  # the generator mirrors what leaves an unwrapped axis, instead of dropping it as the paper's
     smoothed: bool = False  # hidden layers of the generator average neighbours, so that strides leave no raster

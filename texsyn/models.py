@@ -134,6 +134,7 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         normalisation=found["normalisation"],
         energy_mean=bool(found.get("energy_mean")),
         energy_rectified=bool(found.get("energy_rectified")),
+        energy_signed=bool(found.get("energy_signed")),
         log_variance_bound=number_in(found, "log_variance_bound", float, 0, 100, folder),
         edges=bool(found.get("edges")),
         exemplars=number_in(found, "exemplars", int, 1, 1000, folder),

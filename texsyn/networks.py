@@ -172,6 +172,8 @@ class Energy(nn.Module):
         self.scales = nn.ModuleList(
             _descent(inputs, design.energy, design.energy_rectified) for _ in range(design.energy_scales)
         )
+        filters = design.energy[-1].channels
+        self.wanted = filters - (filters // 2 if design.energy_signed else 0)  # filters that speak for a texture
 
     def _views(self, x: Tensor, labels: Tensor | None, wrapped: Sequence[bool] = ()) -> list[Tensor]:
         """What each scale looks at: the texture, ever halved, where it is, and which exemplar it should be like."""
@@ -186,7 +188,19 @@ class Energy(nn.Module):
 
     def local(self, x: Tensor, labels: Tensor | None = None, wrapped: Sequence[bool] = ()) -> list[Tensor]:
         """One map per scale, `b filters *positions`: each position's share before it is summed."""
-        return [scale(view) for scale, view in zip(self.scales, self._views(x, labels, wrapped), strict=True)]
+        return [
+            self._counted(scale(view)) for scale, view in zip(self.scales, self._views(x, labels, wrapped), strict=True)
+        ]
+
+    def _counted(self, filters: Tensor) -> Tensor:
+        """Filters for a texture as they are, those against it negative.
+
+        Rectified filters that all count for a texture only ever ask for more of what they look for: what the last ones
+        see, the largest structures, could not be held against it.
+        """
+        signs = filters.new_ones(filters.shape[1])
+        signs[self.wanted :] = -1
+        return filters * signs.view(-1, *(1,) * len(self.space))
 
     def first(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """`b filters *positions`: what the first filters of the finest scale say."""
@@ -213,8 +227,8 @@ class Energy(nn.Module):
         maps, gradient = [], torch.zeros_like(x)
         for index, (scale, view) in enumerate(zip(self.scales, self._views(x, labels), strict=True)):
             steps = _follow(scale, view)
-            maps.append(steps[-1][2])
-            back = torch.full_like(maps[-1], x[0].numel() / maps[-1][0].numel() if self.mean else 1.0)
+            maps.append(self._counted(steps[-1][2]))
+            back = self._counted(torch.full_like(maps[-1], x[0].numel() / maps[-1][0].numel() if self.mean else 1.0))
             for module, sizes, out in reversed(steps):
                 if isinstance(module, nn.LeakyReLU):
                     back = layers.leaky_backward(back, out, _SLOPE)

@@ -26,6 +26,7 @@ class Recipe(Objective):
     width: float = _option(1.0, "multiplies the channels of generator and posterior")
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
+    energy_signed: bool = _option(True, "half of the energy's last filters count against a texture")
     log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0 leaves them free")
     steps: int = _option(4000, "steps of learning, unless a time budget ends it")
     minutes: float = _option(0.0, "time budget in minutes; 0 is none")
@@ -51,6 +52,7 @@ RECIPES: dict[str, Recipe] = {
     "best": Recipe(steps=16000),
     "paper": Recipe(
         networks="paper",
+        energy_signed=False,
         steps=8000,
         weight_decay=5e-4,
         anneal=0.0,
@@ -78,8 +80,8 @@ def _sort(modality: Modality) -> str:
 # A clip's window holds 2.6 times a still's values, so it takes fewer steps; and with a weaker penalty it shakes.
 # Pictures of objects are small, and all different: more of them make a step.
 _BY_KIND: dict[tuple[str, str], dict[str, Any]] = {
-    ("fast", "clip"): {"steps": 1200, "equalise": 2.0, "slope": 0.0},
-    ("best", "clip"): {"steps": 5000, "equalise": 2.0, "slope": 0.0},
+    ("fast", "clip"): {"steps": 1200, "equalise": 2.0, "slope": 0.0, "energy_signed": False},
+    ("best", "clip"): {"steps": 5000, "equalise": 2.0, "slope": 0.0, "energy_signed": False},
     ("paper", "clip"): {"steps": 5000},
     ("fast", "objects"): {"steps": 2000, "batch": 16, "slope": 0.0, "width": 0.5},
     ("best", "objects"): {"steps": 12000, "batch": 16, "slope": 0.0},
@@ -146,6 +148,7 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         steadied=design.steadied and recipe.steady,
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,
+        energy_signed=recipe.energy_signed,
         log_variance_bound=recipe.log_variance_bound,
     )
 
