@@ -46,6 +46,11 @@ def channels_last(network: nn.Module, axes: int) -> nn.Module:
     return network
 
 
+def memory_order(x: Tensor) -> list[int]:
+    """The axes of `x` from the slowest in memory to the quickest: permuted so, what lies without gaps is contiguous."""
+    return sorted(range(x.dim()), key=lambda axis: -x.stride()[axis])
+
+
 def halve(x: Tensor, axes: Sequence[bool]) -> Tensor:
     """Mean over blocks of two along the chosen axes."""
     return _POOL[len(axes)](x, tuple(2 if chosen else 1 for chosen in axes))

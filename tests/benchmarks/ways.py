@@ -97,8 +97,7 @@ class Textbook(Plain):
         x = training.crops(self.pixels, window, recipe.batch, torch.Generator().manual_seed(state.step))
         shape = (recipe.batch, *triangle.latent_shape(window))
         z, noise = torch.randn(shape, device=self.device), torch.randn(shape, device=self.device)
-        for optimiser in state.optimisers.values():
-            optimiser.zero_grad()
+        triangle.zero_grad()
         mean, log_variance = triangle.posterior(x)
         encoded = mean + noise * (0.5 * log_variance).exp()
         made = triangle.generator(z)
@@ -109,7 +108,7 @@ class Textbook(Plain):
             - triangle.energy(made).mean()
         )
         (descent / size).backward()
-        state.optimisers["energy"].zero_grad()
+        triangle.energy.zero_grad()
         penalised = state.step % recipe.penalty_every == 0
         both = torch.cat((x, made.detach())).requires_grad_(penalised)
         energies = triangle.energy(both)
