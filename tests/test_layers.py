@@ -74,6 +74,29 @@ def test_few_outputs_are_made_by_a_plain_convolution_to_the_same_end(rank):
     torch.testing.assert_close(found, layer(x, (False,) * rank))
 
 
+@pytest.mark.parametrize("rank", [2, 3])
+def test_a_wide_kernel_at_few_positions_is_a_product_of_matrices(rank, monkeypatch):
+    kernel, factor = {2: ((12, 9), (3, 2)), 3: ((5, 6, 4), (2, 3, 1))}[rank]
+    x = torch.randn(2, 3, *(n + 5 for n in kernel), dtype=torch.float64, requires_grad=True)
+
+    def gradients() -> list[torch.Tensor]:
+        """Of a value and of the squared slope, for a convolution and its transpose."""
+        torch.manual_seed(0)
+        down, raised = layers.conv(3, 4, kernel, factor, padded=False), layers.Up(4, 3, kernel, factor, bias=True)
+        down, raised = layers.channels_last(down.double(), rank), layers.channels_last(raised.double(), rank)
+        torch.nn.init.normal_(raised.weight)
+        out = down(x)
+        again = raised(out, (False,) * rank)
+        slope = layers.adjoint(down, torch.tanh(out), x.shape[2:])
+        total = again.square().sum() + slope.square().sum()
+        return [out, again, slope, *torch.autograd.grad(total, [x, *down.parameters(), *raised.parameters()])]
+
+    found = gradients()
+    monkeypatch.setattr(layers, "_few", lambda *asked: False)
+    for fast, plain in zip(found, gradients(), strict=True):
+        torch.testing.assert_close(fast, plain)
+
+
 def test_each_axis_wraps_by_itself():
     layer, x = up((4, 4), (2, 2)), field(2)
     both, rows = layer(x, (True, True)), layer(x, (True, False))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import torch
@@ -34,7 +35,10 @@ def conv(inputs: int, outputs: int, kernel: Sequence[int], factor: Sequence[int]
     padding: tuple[int, ...] = (
         tuple(-(-(k - f) // 2) for k, f in zip(kernel, factor, strict=True)) if padded else (0,) * len(kernel)
     )
-    made: nn.Module = _CONV[len(kernel)](inputs, outputs, tuple(kernel), tuple(factor), padding)
+    wide = math.prod(kernel) >= _WIDE and not any(padding)
+    made: nn.Module = (_WIDE_CONV if wide else _CONV)[len(kernel)](
+        inputs, outputs, tuple(kernel), tuple(factor), padding
+    )
     return made
 
 
@@ -75,6 +79,8 @@ def adjoint(layer: nn.Module, gradient: Tensor, sizes: Sequence[int]) -> Tensor:
     if isinstance(layer, Blocks):
         return _blocks(gradient, layer.weight)
     assert isinstance(layer, (nn.Conv2d, nn.Conv3d))
+    if isinstance(layer, (Wide2d, Wide3d)) and _few(gradient, gradient.shape[2:], layer.kernel_size):
+        return _raise_windows(gradient, layer.weight, sizes, layer.stride)
     out = _UP[len(sizes)](gradient, layer.weight, None, layer.stride)
     # Where the kernel did not reach, at the end of an axis, nothing passes; what it took from the padding is cut off.
     paddings: Any = layer.padding
@@ -122,6 +128,95 @@ def unfold(x: Tensor, grid: Sequence[int]) -> Tensor:
     blocks = x.reshape(b, channels // math.prod(grid), *grid, *sizes)
     order = [part for axis in range(rank) for part in (2 + rank + axis, 2 + axis)]
     return blocks.permute(0, 1, *order).reshape(b, -1, *(n * g for n, g in zip(sizes, grid, strict=True)))
+
+
+_WIDE = 100  # positions of a kernel that make it wide
+
+
+def _few(x: Tensor, positions: Sequence[int], kernel: Sequence[int]) -> bool:
+    """Whether a layer has so few positions and so many weights that on CPU it is quicker as a product of matrices."""
+    wide = x.device.type == "cpu" and math.prod(kernel) >= _WIDE
+    return wide and min(positions) > 0 and math.prod(positions) <= math.prod(kernel)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` in the precision of the weights, which are so many that reading them takes the time.
+
+    In bfloat16 PyTorch 2.13 on CPU dies of a division by zero where 12 rows meet a weight of 131,072 columns.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return F.linear(full(x), weight, bias)
+
+
+class _Windows(torch.autograd.Function):
+    """What a strided kernel sees at each of its positions: `b *grid c` -> `b *positions *kernel c`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Sequence[int], factor: Sequence[int]) -> Tensor:
+        ctx.size, ctx.factor = x.shape[1:-1], factor
+        for axis, (k, f) in enumerate(zip(kernel, factor, strict=True), start=1):
+            x = x.unfold(axis, k, f)
+        return x.movedim(len(kernel) + 1, -1).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _add_windows(gradient, ctx.size, ctx.factor), None, None
+
+
+class _AddWindows(torch.autograd.Function):
+    """The transpose of `_Windows`: `b *positions *kernel c` -> `b *size c`, the sum of all where they overlap."""
+
+    @staticmethod
+    def forward(ctx: Any, windows: Tensor, size: Sequence[int], factor: Sequence[int]) -> Tensor:
+        rank = len(size)
+        ctx.kernel, ctx.factor = windows.shape[1 + rank : -1], factor
+        total = windows.new_zeros((len(windows), *size, windows.shape[-1]))
+        places = product(*(range(n) for n in windows.shape[1 : 1 + rank]))
+        for place, window in zip(places, windows.flatten(1, rank).unbind(1), strict=True):
+            part = total
+            for axis, (n, k, f) in enumerate(zip(place, ctx.kernel, factor, strict=True), start=1):
+                part = part.narrow(axis, n * f, k)
+            part.add_(window)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _windows(gradient, ctx.kernel, ctx.factor), None, None
+
+
+_windows: Callable[..., Tensor] = _Windows.apply
+_add_windows: Callable[..., Tensor] = _AddWindows.apply
+
+
+def _raise_windows(x: Tensor, weight: Tensor, size: Sequence[int], factor: Sequence[int]) -> Tensor:
+    """A transposed convolution without padding as one product of matrices: `b inputs *positions` -> `b c *size`."""
+    taps = weight.movedim(1, -1)  # `inputs *kernel c`, as weights lie in memory
+    made = _product(x.movedim(1, -1), taps.flatten(1).T)
+    return _add_windows(made.reshape(*made.shape[:-1], *taps.shape[1:]), size, factor).movedim(-1, 1)
+
+
+class _Wide(nn.modules.conv._ConvNd):
+    """A convolution without padding that is a product of matrices where it has few positions."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        pairs = zip(input.shape[2:], self.kernel_size, self.stride, strict=True)
+        if not _few(input, [(n - k) // f + 1 for n, k, f in pairs], self.kernel_size):
+            plain: Tensor = super().forward(input)
+            return plain
+        seen = _windows(input.movedim(1, -1), self.kernel_size, self.stride)
+        rank = len(self.kernel_size)
+        return _product(seen.flatten(1 + rank), self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
+
+
+class Wide2d(_Wide, nn.Conv2d):
+    """With two axes."""
+
+
+class Wide3d(_Wide, nn.Conv3d):
+    """With three axes."""
+
+
+_WIDE_CONV: dict[int, Any] = {2: Wide2d, 3: Wide3d}
 
 
 class Blocks(nn.Module):
@@ -238,7 +333,13 @@ class Up(nn.Module):
             # Without padding, even where rims are dropped: with paddings that differ between axes PyTorch 2.13 on CPU
             # leaves gradients of weights uninitialised.
             bring_back: Callable[..., Tensor] = _FoldRims.apply
-            out = _phases(x, self.weight, self.factor) if self.phased else up(x, self.weight, None, self.factor)
+            if self.phased:
+                out = _phases(x, self.weight, self.factor)
+            elif _few(x, x.shape[2:], self.weight.shape[2:]):
+                grown = zip(x.shape[2:], self.weight.shape[2:], self.factor, strict=True)
+                out = _raise_windows(x, self.weight, [(n - 1) * f + k for n, k, f in grown], self.factor)
+            else:
+                out = up(x, self.weight, None, self.factor)
             if any(self.smoothed):
                 out = _mean_of_two(out, self.smoothed)
             out = bring_back(out, rims)
