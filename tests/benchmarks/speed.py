@@ -253,6 +253,8 @@ def time_to_quality(options: argparse.Namespace) -> str:
                 [f"{report.seconds / 60:.1f}", report.step, *(f"{card[name]:.3f}" for name in ("ps", "swd", "sharp"))]
             )
             print(rows[-1], flush=True)
+            if report.done:
+                break
             state.seconds -= time.perf_counter() - begun  # a fit counts its caller's time as its own
     return f"{options.minutes:g} minutes, {options.exemplar.parent.name}.\n\n" + table(
         ["minutes", "steps", "PS", "SWD", "sharp"], rows

@@ -22,13 +22,13 @@ from texsyn.modality import Modality
 
 @contextmanager
 def as_by_default() -> Iterator[None]:
-    """Contiguous layout for whatever is laid out meanwhile."""
-    before = layers.memory_format
-    layers.memory_format = lambda axes: torch.contiguous_format
+    """Contiguous layout for whatever is laid out meanwhile, and no convolution written as a product of matrices."""
+    before = layers.memory_format, layers._few
+    layers.memory_format, layers._few = lambda axes: torch.contiguous_format, lambda *asked: False
     try:
         yield
     finally:
-        layers.memory_format = before
+        layers.memory_format, layers._few = before
 
 
 class Ours:
@@ -72,6 +72,9 @@ class Plain(Ours):
 
     def __init__(self, modality: Modality, name: str, device: str = "cpu") -> None:
         super().__init__(modality, name, device)
+        for module in self.state.triangle.modules():
+            if isinstance(module, layers.Up):
+                module.phased = False
         for name, optimiser in self.state.optimisers.items():
             group = {**optimiser.param_groups[0], "fused": None}
             self.state.optimisers[name] = torch.optim.Adam([{**group, "lr": self.recipe.rate}])
