@@ -140,12 +140,12 @@ def _few(x: Tensor, positions: Sequence[int], kernel: Sequence[int]) -> bool:
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`F.linear` in the precision of the weights, which are so many that reading them takes the time.
+    """`F.linear` in float32 or wider, as the weights are, which are so many that reading them takes the time.
 
     In bfloat16 PyTorch 2.13 on CPU dies of a division by zero where 12 rows meet a weight of 131,072 columns.
     """
     with torch.autocast(x.device.type, enabled=False):
-        return F.linear(full(x), weight, bias)
+        return F.linear(full(x), full(weight), None if bias is None else full(bias)).to(weight.dtype)
 
 
 class _Windows(torch.autograd.Function):
