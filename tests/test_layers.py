@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from texsyn import corrections, layers
+from texsyn import corrections, grids, layers, products
 
 SHAPES = [
     ((4, 4), (2, 2)),
@@ -92,7 +92,7 @@ def test_a_wide_kernel_at_few_positions_is_a_product_of_matrices(rank, monkeypat
         return [out, again, slope, *torch.autograd.grad(total, [x, *down.parameters(), *raised.parameters()])]
 
     found = gradients()
-    monkeypatch.setattr(layers, "_few", lambda *asked: False)
+    monkeypatch.setattr(products, "few_positions", lambda *asked: False)
     for fast, plain in zip(found, gradients(), strict=True):
         torch.testing.assert_close(fast, plain)
 
@@ -106,12 +106,12 @@ def test_each_axis_wraps_by_itself():
 
 def test_wrap_goes_round_a_torus_smaller_than_its_margin():
     x = torch.arange(3.0).view(1, 1, 3, 1)
-    assert layers.extend(x, (5, 0), (True, True)).flatten().tolist() == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
+    assert grids.extend(x, (5, 0), (True, True)).flatten().tolist() == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
 
 
 def test_unwrapped_axes_can_be_continued_by_their_rim():
     x = torch.arange(3.0).view(1, 1, 3, 1)
-    assert layers.extend(x, (2, 0), (False, True)).flatten().tolist() == [0, 0, 0, 1, 2, 2, 2]
+    assert grids.extend(x, (2, 0), (False, True)).flatten().tolist() == [0, 0, 0, 1, 2, 2, 2]
 
 
 def test_edges_keep_what_would_leave():
@@ -188,7 +188,7 @@ def gradients(layer, call, x, dtype):
 
 
 def test_coordinates_run_from_minus_one_to_one_along_the_chosen_axes():
-    maps = layers.coordinates(torch.zeros(2, 3, 4, 5, 6), (False, True, True))
+    maps = grids.coordinates(torch.zeros(2, 3, 4, 5, 6), (False, True, True))
     assert maps.shape == (2, 2, 4, 5, 6)
     assert maps[0, 0, 0, :, 0].tolist() == [-1, -0.5, 0, 0.5, 1]
     assert maps[1, 1, 3, 2, 0] == -1

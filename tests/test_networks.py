@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from conftest import KINDS, lively
 
-from texsyn import layers
+from texsyn import grids, layers
 from texsyn.modality import CLIP, MATERIAL, STILL
 from texsyn.triangle import Triangle
 
@@ -131,10 +131,10 @@ def test_every_size_of_layer_has_its_transpose(modality, design):
 
 def test_folding_is_undone_by_unfolding_and_moves_with_the_torus():
     fine = torch.randn(2, 3, 4, 8, 12)
-    packed = layers.fold(fine, (1, 2, 4))
+    packed = grids.fold(fine, (1, 2, 4))
     assert packed.shape == (2, 24, 4, 4, 3)
-    assert torch.equal(layers.unfold(packed, (1, 2, 4)), fine)
-    assert torch.equal(layers.unfold(packed.roll(1, 3), (1, 2, 4)), fine.roll(2, 3))
+    assert torch.equal(grids.unfold(packed, (1, 2, 4)), fine)
+    assert torch.equal(grids.unfold(packed.roll(1, 3), (1, 2, 4)), fine.roll(2, 3))
 
 
 def test_every_latent_field_changes_the_texture_and_is_inferred():

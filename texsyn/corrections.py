@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from texsyn.layers import extend
+from texsyn.grids import extend
 from texsyn.modality import Design, Modality
 
 

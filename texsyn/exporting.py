@@ -177,7 +177,7 @@ class _Graph:
         )
 
     def unfolded(self, x: str, grid: Sequence[int]) -> str:
-        """`layers.unfold`."""
+        """`grids.unfold`."""
         rank, shape = self.rank, self.op("Shape", x)
         count, sizes = self.cut(shape, 0, 0, 1), self.cut(shape, 0, 2, None)
         split = self.op("Concat", count, self.integers([-1, *grid]), sizes, axis=0)
@@ -239,7 +239,7 @@ class _Graph:
         return name
 
     def extended(self, x: str, axis: int, margin: int, around: bool) -> str:
-        """`layers.extend` along one axis."""
+        """`grids.extend` along one axis."""
         if not margin:
             return x
         if around:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsyn import layers
+from texsyn import grids
 
 _SWEEPS = 8  # of relaxation at each level
 
@@ -30,10 +30,10 @@ def _fill(known: Tensor, visible: Tensor) -> Tensor:
         return known
     axes = [size > 1 for size in known.shape[2:]]
     odd = [part for size in reversed(known.shape[2:]) for part in (0, size % 2 if size > 1 else 0)]
-    weights, sums = (layers.halve(F.pad(each, odd), axes) for each in (visible, known))
+    weights, sums = (grids.halve(F.pad(each, odd), axes) for each in (visible, known))
     mean = torch.where(weights > 0, sums / weights.clamp(min=1e-9), torch.zeros_like(sums))
     coarse = _fill(mean, (weights > 0).to(known.dtype))
-    guess = layers.enlarge(coarse, [2 if chosen else 1 for chosen in axes], [False] * len(axes))
+    guess = grids.enlarge(coarse, [2 if chosen else 1 for chosen in axes], [False] * len(axes))
     for axis, size in enumerate(known.shape[2:], start=2):
         guess = guess.narrow(axis, 0, size)
     filled = torch.where(visible > 0, known, guess)
@@ -48,7 +48,7 @@ def _mean_of_neighbours(x: Tensor, axes: list[bool]) -> Tensor:
     for axis, chosen in enumerate(axes):
         if chosen:
             size = x.shape[axis + 2]
-            wide = layers.extend(x, [int(other == axis) for other in range(rank)], [False] * rank)
+            wide = grids.extend(x, [int(other == axis) for other in range(rank)], [False] * rank)
             total = total + wide.narrow(axis + 2, 0, size) + wide.narrow(axis + 2, 2, size)
             count += 2
     return total / count

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texsyn import holes, layers
+from texsyn import grids, holes, layers
 from texsyn import triangle as mathematics
 from texsyn.triangle import TRIANGLE, Triangle
 
@@ -122,10 +122,10 @@ def _unknown(triangle: Triangle, hidden: Tensor) -> Tensor:
     fixed = [axis for axis, same in enumerate(triangle.modality.stationary, start=2) if not same]
     for each in triangle.design.fields:
         block = tuple(f // g for f, g in zip(triangle.factor, each.grid, strict=True))
-        share = layers.fold(hidden, block).mean(1, keepdim=True)  # of each position of this field that is hidden
+        share = grids.fold(hidden, block).mean(1, keepdim=True)  # of each position of this field that is hidden
         if each.shared:
             share = share.mean(fixed, keepdim=True).expand_as(share)
-        fields.append(layers.fold(share.expand(-1, each.channels, *share.shape[2:]), each.grid))
+        fields.append(grids.fold(share.expand(-1, each.channels, *share.shape[2:]), each.grid))
     return torch.cat(fields, 1) >= 1
 
 

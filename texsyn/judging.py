@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from texsyn import layers
+from texsyn import grids
 from texsyn.errors import Exit, TexsynError
 from texsyn.triangle import Triangle
 
@@ -42,9 +42,9 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
     for each in (typical, x):
         _check(triangle, each)
     labels, layer = triangle.labels([exemplar]), triangle.design.energy[0]
-    maps = [layers.full(triangle.energy.first(each[None].to(triangle.device), labels)) for each in (typical, x)]
+    maps = [grids.full(triangle.energy.first(each[None].to(triangle.device), labels)) for each in (typical, x)]
     near = [max(1, min(_NEAR, *(n // 2 for n in sizes))) for sizes in zip(*(m.shape[2:] for m in maps), strict=True)]
-    usual, found = (layers.means(each, near)[0].double() for each in maps)
+    usual, found = (grids.means(each, near)[0].double() for each in maps)
     # Each half as the other sees it: what a distribution was estimated from looks less strange to it than it is.
     halves = usual.chunk(2, -1)
     own = torch.cat([_distance(one, other).flatten() for one, other in (halves, halves[::-1])]).sort().values
@@ -53,7 +53,7 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
         (k - 1) / 2 - (-(-(k - f) // 2) if layer.padded else 0) + (n - 1) / 2 * f
         for k, f, n in zip(layer.kernel, layer.factor, near, strict=True)
     ]
-    return layers.spread(strange[None, None], x.shape[1:], first, layer.factor)[0].cpu()
+    return grids.spread(strange[None, None], x.shape[1:], first, layer.factor)[0].cpu()
 
 
 def _distance(values: Tensor, usual: Tensor) -> Tensor:

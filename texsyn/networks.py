@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from texsyn import layers
+from texsyn import grids, layers
 from texsyn.modality import Design, Layer, Modality
 
 _SLOPE = 0.2  # of every leaky ReLU, as in the paper
@@ -70,12 +70,12 @@ class Generator(nn.Module):
         for index, (up, norm) in enumerate(zip(self.ups, self.norms, strict=True)):
             z = up(z, wrapped)
             if index < len(finer):
-                z = z + self.joins[index](layers.unfold(finer[index], self.grids[index + 1]))
+                z = z + self.joins[index](grids.unfold(finer[index], self.grids[index + 1]))
             if index < len(frames):
-                shared = layers.unfold(frames[index][_first_of_frame(self.stationary)], self.frame_grids[index])
+                shared = grids.unfold(frames[index][_first_of_frame(self.stationary)], self.frame_grids[index])
                 z = z + self.frames[index](shared)
             z = torch.relu_(norm(z))
-        return torch.tanh(layers.full(self.last(z, wrapped)))
+        return torch.tanh(grids.full(self.last(z, wrapped)))
 
 
 def _frame_of(modality: Modality, strides: Sequence[int]) -> tuple[int, ...]:
@@ -127,12 +127,12 @@ class Posterior(nn.Module):
             x = step(x)
             if isinstance(step, nn.LeakyReLU):
                 seen.append(x)
-        fields = [layers.full(self.heads(x)).chunk(2, 1)]
+        fields = [grids.full(self.heads(x)).chunk(2, 1)]
         for grid, tap, head in zip(self.grids, self.taps, self.finer, strict=True):
-            means, log_variances = layers.full(head(seen[tap - 1])).chunk(2, 1)
-            fields.append((layers.fold(means, grid), layers.fold(log_variances, grid)))
+            means, log_variances = grids.full(head(seen[tap - 1])).chunk(2, 1)
+            fields.append((grids.fold(means, grid), grids.fold(log_variances, grid)))
         if self.frames is not None:
-            shared = layers.full(self.frames(x))
+            shared = grids.full(self.frames(x))
             # Elsewhere the prior: nothing is drawn from there.
             whole = shared.new_zeros((*shared.shape[:2], *fields[0][0].shape[2:]))
             whole[_first_of_frame(self.stationary)] = shared
@@ -179,12 +179,12 @@ class Energy(nn.Module):
         """What each scale looks at: the texture, ever halved, where it is, and which exemplar it should be like."""
         views = [x]
         while len(views) < len(self.scales):
-            views.append(layers.halve(views[-1], self.space))
+            views.append(grids.halve(views[-1], self.space))
         if wrapped:
-            views = [layers.continued(each, self.reach, wrapped) for each in views]
+            views = [grids.continued(each, self.reach, wrapped) for each in views]
         if self.coordinates:
-            views = [layers.with_coordinates(each, self.fixed) for each in views]
-        return views if labels is None else [layers.with_labels(each, labels) for each in views]
+            views = [grids.with_coordinates(each, self.fixed) for each in views]
+        return views if labels is None else [grids.with_labels(each, labels) for each in views]
 
     def local(self, x: Tensor, labels: Tensor | None = None, wrapped: Sequence[bool] = ()) -> list[Tensor]:
         """One map per scale, `b filters *positions`: each position's share before it is summed."""
@@ -215,8 +215,8 @@ class Energy(nn.Module):
     def _total(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
         over = tuple(range(1, x.dim()))
         if self.mean:
-            return x[0].numel() * torch.stack([layers.full(each).mean(over) for each in maps]).sum(0)
-        return torch.stack([layers.full(each).sum(over) for each in maps]).sum(0)
+            return x[0].numel() * torch.stack([grids.full(each).mean(over) for each in maps]).sum(0)
+        return torch.stack([grids.full(each).sum(over) for each in maps]).sum(0)
 
     def with_gradient(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """f, `b`, and its gradient with respect to `x`, `b channels *grid`.
@@ -236,7 +236,7 @@ class Energy(nn.Module):
                     back = layers.adjoint(module, back, sizes)
             back = back[:, : x.shape[1]]  # coordinates and labels are no pixels
             for _ in range(index):
-                back = layers.halve_backward(back, self.space)
+                back = grids.halve_backward(back, self.space)
             gradient = gradient + back
         return self._total(x, maps), gradient
 

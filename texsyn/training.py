@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texsyn import layers, recipes, spectrum
+from texsyn import grids, layers, recipes, spectrum
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
 from texsyn.modality import Modality
@@ -77,7 +77,7 @@ class State:
         for network, optimiser in self.optimisers.items():
             for index, (view, parameter) in enumerate(self._views(network)):
                 for key, value in optimiser.state[view].items():
-                    order = layers.memory_order(parameter) if value.dim() else []
+                    order = grids.memory_order(parameter) if value.dim() else []
                     named[f"optimiser.{network}.{index}.{key}"] = value.permute(
                         [order.index(a) for a in range(len(order))]
                     )
@@ -94,7 +94,7 @@ class State:
         optimiser.param_groups[0]["lr"] = rate
         for view, parameter in self._views(network):
             gradient = parameter.grad
-            view.grad = None if gradient is None else gradient.permute(layers.memory_order(parameter)).contiguous()
+            view.grad = None if gradient is None else gradient.permute(grids.memory_order(parameter)).contiguous()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
@@ -136,7 +136,7 @@ def begin(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> 
     for name in NETWORKS:
         optimisers[name] = torch.optim.Adam(
             # On CPU Adam's fused step copies what is not contiguous, there and back: three quarters of its time.
-            [p.detach().permute(layers.memory_order(p)) for p in getattr(triangle, name).parameters()],
+            [p.detach().permute(grids.memory_order(p)) for p in getattr(triangle, name).parameters()],
             lr=recipe.rate,
             betas=(recipe.beta1, recipe.beta2),
             weight_decay=recipe.weight_decay,
@@ -382,7 +382,7 @@ def crops(
 def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
     """One step of all three networks; gradients of `parts` smaller batches add up to that of the whole."""
     triangle, window = state.triangle, state.triangle.modality.window
-    layout = layers.memory_format(len(window))
+    layout = grids.memory_format(len(window))
     size = math.prod(window) * triangle.modality.channels  # brings gradients to order one: nats per value
     sizes = [each.shape[1:] for each in data.pixels]
     drawn = random(recipe.seed, "crop", state.step)

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texsyn import layers, networks
+from texsyn import grids, layers, networks
 from texsyn.corrections import Correction
 from texsyn.errors import TexsynError
 from texsyn.modality import Design, Modality
@@ -133,7 +133,7 @@ class Triangle(nn.Module):
 
     def labelled(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """`b latent_channels *grid` with `b labels` as further channels, as the generator takes it."""
-        return z if labels is None else layers.with_labels(z, labels)
+        return z if labels is None else grids.with_labels(z, labels)
 
     def texture(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """What is sampled: the averaged generator, then what corrects it. `b latent_channels+labels *grid` -> [-1, 1].
@@ -147,7 +147,7 @@ class Triangle(nn.Module):
                 made = correction(made, wrapped)
             return made
         # Between exemplars, between their corrections.
-        shares = layers.enlarge(z[:, -self.design.labels :], self.factor, wrapped)
+        shares = grids.enlarge(z[:, -self.design.labels :], self.factor, wrapped)
         total = torch.zeros_like(made)
         for number, correction in enumerate(self.corrections):
             share = shares[:, number : number + 1]
@@ -203,7 +203,7 @@ class Triangle(nn.Module):
             asked = None if labels is None else torch.cat((labels, labels))
             if penalised:
                 energies, gradient = self.energy.with_gradient(both, asked)
-                rough = layers.full(gradient).square().mean()
+                rough = grids.full(gradient).square().mean()
             else:
                 energies = self.energy(both, asked)
             terms["energy_data"] = energies[: len(x)].mean()

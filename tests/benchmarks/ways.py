@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import torch
 
-from texsyn import layers, recipes, training
+from texsyn import grids, layers, products, recipes, training
 from texsyn import triangle as terms
 from texsyn.media import Exemplar
 from texsyn.modality import Modality
@@ -23,12 +23,12 @@ from texsyn.modality import Modality
 @contextmanager
 def as_by_default() -> Iterator[None]:
     """Contiguous layout for whatever is laid out meanwhile, and no convolution written as a product of matrices."""
-    before = layers.memory_format, layers._few
-    layers.memory_format, layers._few = lambda axes: torch.contiguous_format, lambda *asked: False
+    before = grids.memory_format, products.few_positions
+    grids.memory_format, products.few_positions = lambda axes: torch.contiguous_format, lambda *asked: False
     try:
         yield
     finally:
-        layers.memory_format, layers._few = before
+        grids.memory_format, products.few_positions = before
 
 
 class Ours:
