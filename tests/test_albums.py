@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import texsyn
-from texsyn import Run, TexsynError, albums, cli, training
+from texsyn import Run, TexsynError, albums, cli, draws, training
 from texsyn.modality import OBJECTS
 
 SMALL = ["--set", "width=0.1", "--set", "batch=2", "--steps", "2"]
@@ -117,7 +117,7 @@ def test_windows_are_whole_pictures(folder):
     found = texsyn.read_collection(folder)
     whole = {each.numpy().tobytes() for each in albums.pictures_of(found.pixels, 28)}
     row = found.modality
-    seen = training.crops(found.pixels, row.window, 40, torch.Generator().manual_seed(0), row.raster)
+    seen = draws.crops(found.pixels, row.window, 40, torch.Generator().manual_seed(0), row.raster)
     assert {each.numpy().tobytes() for each in seen} <= whole
     assert len({each.numpy().tobytes() for each in seen}) > 10
 

@@ -35,6 +35,7 @@ LEVELS = {
     "judging": 5,
     "albums": 5,
     "basins": 7,
+    "draws": 5,
     "training": 6,
     "sampling": 5,
     "quality": 6,

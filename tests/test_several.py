@@ -8,7 +8,7 @@ import torch
 from conftest import KINDS, VIDEOS, draw, lively
 from PIL import Image
 
-from texsyn import End, Run, TexsynError, across, cli, media, morph, sampling, training
+from texsyn import End, Run, TexsynError, across, cli, draws, media, morph, sampling, training
 from texsyn.media import Exemplar
 from texsyn.sampling import sample
 from texsyn.triangle import Triangle
@@ -39,7 +39,7 @@ def test_the_written_out_gradient_holds_with_labels(pair):
 
 def test_exemplars_take_turns_and_each_window_comes_from_its_own():
     sizes = [(20, 20), (40, 30), (16, 16)]
-    chosen = training.places(sizes, (16, 16), 1, 7, training.random(0, "crop", 5))
+    chosen = draws.places(sizes, (16, 16), 1, 7, draws.random(0, "crop", 5))
     assert [number for number, _ in chosen] == [1, 2, 0, 1, 2, 0, 1]
     for number, (_, *cuts) in chosen:
         assert all(c.stop - c.start == 16 and c.stop <= size for c, size in zip(cuts, sizes[number], strict=True))

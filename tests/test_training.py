@@ -6,12 +6,13 @@ import pytest
 import torch
 from conftest import KINDS, lively
 
-from texsyn import TexsynError, spectrum, training
+from texsyn import TexsynError, draws, spectrum, training
+from texsyn.draws import crops
 from texsyn.errors import Exit
 from texsyn.media import Exemplar
 from texsyn.recipes import Recipe, recipe_for
 from texsyn.sampling import sample
-from texsyn.training import create, crops, fit
+from texsyn.training import create, fit
 from texsyn.triangle import OBJECTIVES, TERMS
 
 
@@ -86,7 +87,7 @@ def test_weights_stay_when_the_caller_stops(exemplar, recipe):
 
 def test_crops_come_from_everywhere():
     places = torch.arange(40.0).view(1, 40, 1).expand(1, 40, 8)
-    starts = [int(crops(places, (8, 8), 1, training.random(0, "crop", step))[0, 0, 0, 0]) for step in range(600)]
+    starts = [int(crops(places, (8, 8), 1, draws.random(0, "crop", step))[0, 0, 0, 0]) for step in range(600)]
     counts = torch.bincount(torch.tensor(starts), minlength=33)
     assert counts.min() >= 4
     assert counts.max() <= 45
@@ -94,7 +95,7 @@ def test_crops_come_from_everywhere():
 
 def test_streams_and_steps_and_seeds_differ():
     drawn = {
-        float(torch.rand((), generator=training.random(seed, stream, step), dtype=torch.float64))
+        float(torch.rand((), generator=draws.random(seed, stream, step), dtype=torch.float64))
         for seed in range(4)
         for stream in ("crop", "prior", "posterior")
         for step in range(50)
@@ -189,7 +190,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     modality, (correction,) = triangle.modality, triangle.corrections
     z = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
     bands = spectrum.bands(modality.axes, modality.window, z.device)
-    real = crops(exemplar.pixels, modality.window, 32, training.random(0, "crop", 0))
+    real = crops(exemplar.pixels, modality.window, 32, draws.random(0, "crop", 0))
     goal = spectrum.band_power(real, bands).log()
     with torch.no_grad():
         made = correction.toned(triangle.average(z))
@@ -228,7 +229,7 @@ def test_the_penalty_is_steered_to_the_slope_that_is_asked_for(exemplar, recipe)
     slopes = []
     for goal in (0.5, 8.0):
         triangle, reports = learn(exemplar, replace(recipe, slope=goal))
-        x = crops(exemplar.pixels, exemplar.modality.window, 16, training.random(0, "crop", 0))
+        x = crops(exemplar.pixels, exemplar.modality.window, 16, draws.random(0, "crop", 0))
         with torch.no_grad():
             slopes.append(float(triangle.energy.with_gradient(x)[1].square().mean()))
         assert reports[-1].state.strength != 1

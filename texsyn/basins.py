@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texsyn import judging, sampling, training, writing
+from texsyn import draws, judging, sampling, writing
 from texsyn.errors import Exit, TexsynError, short
 from texsyn.triangle import Triangle
 
@@ -111,7 +111,7 @@ def landscape(
     for number, pixels in enumerate(exemplars):
         if not triangle.modality.collection:
             triangle.check(pixels)
-        crops = training.crops(pixels, window, starts, random, triangle.modality.raster)
+        crops = draws.crops(pixels, window, starts, random, triangle.modality.raster)
         textures, places = surface.begin(crops, seed, number)
         begun += textures
         points += places

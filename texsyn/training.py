@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texsyn import grids, layers, recipes, spectrum
+from texsyn import draws, grids, layers, recipes, spectrum
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
 from texsyn.modality import Modality
@@ -22,7 +22,6 @@ from texsyn.triangle import TERMS, Triangle
 
 NETWORKS = ("generator", "posterior", "energy")
 _STRETCH = 1.5  # by which a sample's contrast is raised at most
-_ESTIMATE_RATE = 0.1  # by which an estimate of what is missing moves towards each new reconstruction
 _STEER = (0.02, 3.0)  # rate at which the penalty follows the energy's slope, and the excess it heeds at most
 _STRENGTHS = (0.02, 4.0)  # of the penalty, as shares of the recipe's
 _GIVE_UP = 6  # roll-backs before a fit is declared diverged
@@ -166,7 +165,7 @@ def fit(triangle: Triangle, exemplar: Exemplars, recipe: Recipe, state: State | 
     recipe = resolve(recipe, triangle.device)
     exemplars = several(exemplar)
     state = state or begin(triangle, recipe, exemplars)
-    data = _Data.of(state, exemplars)
+    data = draws.Data.of(exemplars, state.pixels(exemplars))
     good = _snapshot(state)
     pace = _Pace(state)
     parts = 1
@@ -230,7 +229,7 @@ def settle(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None
 
     def drawn(index: int, exemplar: int | None = None) -> Tensor:
         labels = triangle.labels([(index + n) % len(pixels) if exemplar is None else exemplar for n in range(4)])
-        return triangle.labelled(_noise(triangle, 4, recipe.seed, "settle", index), labels)
+        return triangle.labelled(draws.noise(triangle, 4, recipe.seed, "settle", index), labels)
 
     norms = [module for module in triangle.average.modules() if isinstance(module, layers.BatchNorm)]
     if norms:
@@ -256,7 +255,7 @@ def _correct(modality: Modality, correction: Any, made: Tensor, pixels: Tensor, 
         correction.tone.offset.copy_(offset)
         made = correction.toned(made)
     if correction.equaliser is not None:
-        real = crops(pixels, modality.window, 12, random(recipe.seed, "settle", 0), modality.raster)
+        real = draws.crops(pixels, modality.window, 12, draws.random(recipe.seed, "settle", 0), modality.raster)
         kernel = correction.equaliser.kernel
         kernel.copy_(spectrum.equaliser(made, real, modality.axes, tuple(kernel.shape), recipe.equalise))
         made = correction.equalised(made, modality.stationary)
@@ -298,99 +297,18 @@ def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
 
 
-_STREAMS = {"crop": 1, "prior": 2, "posterior": 3, "settle": 4}
-
-
-def random(seed: int, stream: str, step: int) -> torch.Generator:
-    """A generator that depends on its three arguments and on nothing else. It lives on the CPU on every device."""
-    mixed = (seed * 0x9E3779B97F4A7C15 + _STREAMS[stream] * 0xBF58476D1CE4E5B9 + step * 0x94D049BB133111EB) % 2**63
-    return torch.Generator().manual_seed(mixed)
-
-
-def _noise(triangle: Triangle, count: int, seed: int, stream: str, step: int) -> Tensor:
-    shape = (count, *triangle.latent_shape(triangle.modality.window))
-    return torch.randn(shape, generator=random(seed, stream, step)).to(triangle.device)
-
-
-@dataclass(frozen=True)
-class _Data:
-    """What crops are cut from, on the fit's device: exemplars, and where each is hidden (None where it is not)."""
-
-    pixels: list[Tensor]
-    hidden: list[Tensor | None]
-
-    @classmethod
-    def of(cls, state: State, exemplars: Sequence[Exemplar]) -> _Data:
-        device = state.triangle.device
-        hidden = [None if each.hidden is None else each.hidden.to(device) for each in exemplars]
-        return cls(state.pixels(exemplars), hidden)
-
-    def visible(self, places: Sequence[Place]) -> Tensor | None:
-        """`b 1 *window`: 1 where crops are data, 0 where they are estimates; None where nothing is hidden."""
-        if all(each is None for each in self.hidden):
-            return None
-        parts = []
-        for exemplar, place in places:
-            mask = self.hidden[exemplar]
-            parts.append(self.pixels[exemplar][:1][place] * 0 + 1 if mask is None else 1 - mask[place])
-        return torch.stack(parts)
-
-    def estimate(self, places: Sequence[Place], decoded: Tensor) -> None:
-        """Move what is hidden in the crops towards their reconstructions."""
-        for (exemplar, place), found in zip(places, decoded, strict=True):
-            mask = self.hidden[exemplar]
-            if mask is not None:
-                part = self.pixels[exemplar][place]
-                part.lerp_(found.to(part.dtype), _ESTIMATE_RATE * mask[place])
-
-
-Place = tuple[int, tuple[slice, ...]]  # an exemplar's number, and a window of `channels *axes`
-
-
-def places(
-    sizes: Sequence[Sequence[int]],
-    window: Sequence[int],
-    first: int,
-    count: int,
-    random: Any,
-    raster: Sequence[int] | None = None,
-) -> list[Place]:
-    """`count` windows at uniformly random places of exemplars of these sizes, taken in turn from number `first` on.
-
-    raster: per axis, of what a window begins at a multiple; everywhere, where there is none.
-    """
-    raster = raster or [1] * len(window)
-    found: list[Place] = []
-    for index in range(first, first + count):
-        size = sizes[index % len(sizes)]
-        starts = [
-            step * int(torch.randint((n - w) // step + 1, (), generator=random))
-            for n, w, step in zip(size, window, raster, strict=True)
-        ]
-        cut = (slice(None), *(slice(s, s + w) for s, w in zip(starts, window, strict=True)))
-        found.append((index % len(sizes), cut))
-    return found
-
-
-def crops(
-    pixels: Tensor, window: tuple[int, ...], count: int, generator: torch.Generator, raster: Sequence[int] | None = None
-) -> Tensor:
-    """`c *axes` -> `count c *window`, at uniformly random places."""
-    return torch.stack([pixels[place] for _, place in places([pixels.shape[1:]], window, 0, count, generator, raster)])
-
-
-def _step(state: State, data: _Data, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
+def _step(state: State, data: draws.Data, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
     """One step of all three networks; gradients of `parts` smaller batches add up to that of the whole."""
     triangle, window = state.triangle, state.triangle.modality.window
     layout = grids.memory_format(len(window))
     size = math.prod(window) * triangle.modality.channels  # brings gradients to order one: nats per value
     sizes = [each.shape[1:] for each in data.pixels]
-    drawn = random(recipe.seed, "crop", state.step)
-    chosen = places(sizes, window, state.step * recipe.batch, recipe.batch, drawn, triangle.modality.raster)
+    drawn = draws.random(recipe.seed, "crop", state.step)
+    chosen = draws.places(sizes, window, state.step * recipe.batch, recipe.batch, drawn, triangle.modality.raster)
     x = torch.stack([data.pixels[exemplar][place] for exemplar, place in chosen]).contiguous(memory_format=layout)
     visible, labels = data.visible(chosen), triangle.labels([exemplar for exemplar, _ in chosen])
-    z = _noise(triangle, recipe.batch, recipe.seed, "prior", state.step)
-    noise = _noise(triangle, recipe.batch, recipe.seed, "posterior", state.step)
+    z = draws.noise(triangle, recipe.batch, recipe.seed, "prior", state.step)
+    noise = draws.noise(triangle, recipe.batch, recipe.seed, "posterior", state.step)
     triangle.zero_grad(set_to_none=True)
     penalty = recipe.penalty * state.strength
     penalised = penalty > 0 and state.step % recipe.penalty_every == 0

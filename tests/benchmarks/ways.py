@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import torch
 
-from texsyn import grids, layers, products, recipes, training
+from texsyn import draws, grids, layers, products, recipes, training
 from texsyn import triangle as terms
 from texsyn.media import Exemplar
 from texsyn.modality import Modality
@@ -46,7 +46,7 @@ class Ours:
         with self.context():
             triangle = training.create(exemplar, self.recipe).to(self.device)
         self.state = training.begin(triangle, self.recipe, [exemplar])
-        self.data = training._Data.of(self.state, [exemplar])
+        self.data = draws.Data.of([exemplar], self.state.pixels([exemplar]))
 
     def change(self, recipe: recipes.Recipe) -> recipes.Recipe:
         return recipe
@@ -97,7 +97,7 @@ class Textbook(Plain):
         recipe, state, triangle = self.recipe, self.state, self.state.triangle
         window = triangle.modality.window
         size = triangle.modality.channels * torch.Size(window).numel()
-        x = training.crops(self.pixels, window, recipe.batch, torch.Generator().manual_seed(state.step))
+        x = draws.crops(self.pixels, window, recipe.batch, torch.Generator().manual_seed(state.step))
         shape = (recipe.batch, *triangle.latent_shape(window))
         z, noise = torch.randn(shape, device=self.device), torch.randn(shape, device=self.device)
         triangle.zero_grad()
