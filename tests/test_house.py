@@ -40,6 +40,7 @@ LEVELS = {
     "sampling": 5,
     "quality": 6,
     "models": 5,
+    "sheets": 6,
     "runs": 7,
     "jobs": 8,
     "screen": 8,

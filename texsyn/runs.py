@@ -22,11 +22,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from texsyn import __version__, albums, inference, models, quality, recipes, sampling, storage, training, writing
+from texsyn import (
+    __version__,
+    albums,
+    inference,
+    models,
+    quality,
+    recipes,
+    sampling,
+    sheets,
+    storage,
+    training,
+    writing,
+)
 from texsyn.errors import Exit, TexsynError, short
 from texsyn.media import Exemplar
 from texsyn.recipes import Recipe
@@ -36,8 +47,6 @@ from texsyn.triangle import Triangle
 _PARTS = ("pixels", "held", "hidden")  # of an exemplar that are stored
 _COUNTS = ("width", "height", "frames", "used_frames", "pictures")  # among the facts of an exemplar
 _KEEP = 2  # checkpoints
-_FIRST_SHEETS = (10.0, 30.0)  # seconds
-_SHEET_EVERY = 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -265,7 +274,7 @@ class Run:
         if asdict(recipe) != content["recipe"]:
             self._write("run.json", {**content, "recipe": asdict(recipe)})
         self._event(warn, event="start", step=state.step, device=str(triangle.device))
-        sheets = _Sheets(state.seconds)
+        times = sheets.Times(state.seconds)
         ending = "stopped"
         last_event = -math.inf
         try:
@@ -287,7 +296,7 @@ class Run:
                         terms=report.terms,
                     )
                 yield report
-                if sheets.due(report.seconds):
+                if times.due(report.seconds):
                     training.settle(triangle, recipe, state.pixels(exemplars))
                     self._sheet(triangle, state.pixels(exemplars), report.step, warn)
                     self._event(warn, event="glance", step=report.step, **self._glance(triangle, state, exemplars))
@@ -395,26 +404,10 @@ class Run:
 
     def _sheet(self, triangle: Triangle, pixels: list[Tensor], step: int, warn: Callable[[str], None]) -> None:
         try:
-            picture = torch.cat([sheet(triangle, each.cpu(), exemplar=n) for n, each in enumerate(pixels)], -2)
+            picture = torch.cat([sheets.drawn(triangle, each.cpu(), exemplar=n) for n, each in enumerate(pixels)], -2)
             writing.write(picture, self.path / "sheets" / f"{step:08d}.png", force=True)
         except TexsynError as error:
             warn(str(error))
-
-
-class _Sheets:
-    """When the next sample sheet is due: twice early on, then once a minute."""
-
-    def __init__(self, seconds: float) -> None:
-        self.times = [t for t in _FIRST_SHEETS if t > seconds]
-        self.last = seconds
-
-    def due(self, seconds: float) -> bool:
-        if self.times and seconds >= self.times[0]:
-            self.times.pop(0)
-        elif self.times or seconds - self.last < _SHEET_EVERY:
-            return False
-        self.last = seconds
-        return True
 
 
 def refuse_used(path: Path) -> None:
@@ -445,38 +438,6 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Triangle:
     """
     folder = Path(folder)
     return Run.open(folder).triangle(device) if (folder / "run.json").exists() else models.load(folder, device)
-
-
-def sheet(triangle: Triangle, pixels: Tensor, count: int = 3, exemplar: int = 0) -> Tensor:
-    """One picture, `channels y x` in [-1, 1]: an exemplar, then samples; a clip is a row of frames.
-
-    Of a collection: sixteen of its pictures, and beside them sixteen samples.
-    """
-    if triangle.modality.collection:
-        made = sampling.sample(triangle, count=16)
-        rows = [torch.cat(list(made[n : n + 4]), -1) for n in range(0, 16, 4)]
-        samples = torch.cat(rows, -2)
-        return torch.cat((_crop_like(pixels, samples), samples), -1)
-    frames = triangle.modality.window[0] if triangle.modality.moving else None
-    samples = sampling.sample(triangle, count=count, frames=frames, exemplar=exemplar)
-    shown = [_crop_like(pixels, samples[0]), *samples]
-    colour = [each[: triangle.modality.planes[0].channels] for each in shown]
-    if triangle.modality.moving:
-        moments = np.linspace(0, colour[1].shape[1] - 1, 8).round().astype(int)
-        rows = [torch.cat([clip[:, moment] for moment in moments], -1) for clip in colour]
-        return torch.cat(rows, -2)
-    return torch.cat(colour, -1)
-
-
-def _crop_like(pixels: Tensor, sample: Tensor) -> Tensor:
-    for axis in range(1, pixels.dim()):
-        have, wanted = pixels.shape[axis], sample.shape[axis]
-        if have < wanted:
-            pixels = torch.cat(
-                [pixels, pixels.new_full((*pixels.shape[:axis], wanted - have, *pixels.shape[axis + 1 :]), -1)], axis
-            )
-        pixels = pixels.narrow(axis, 0, wanted)
-    return pixels
 
 
 def default_path(exemplar: Path, parent: Path = Path("runs")) -> Path:

@@ -21,7 +21,7 @@ from report import VIDEOS, learnt, store, table
 from torch import Tensor
 
 import texsyn
-from texsyn import basins, quality, runs, stills, writing
+from texsyn import basins, quality, sheets, stills, writing
 from texsyn.media import Exemplar
 from texsyn.triangle import Triangle
 
@@ -307,7 +307,7 @@ def objects(options: argparse.Namespace) -> str:
         rows.append([name, len(pictures), *(f"{each:.4f}" for each in (learnt_error, held_error, variance))])
         print(rows[-1], flush=True)
         if options.pictures:
-            writing.write(runs.sheet(triangle, exemplar.pixels), options.pictures / f"{name}.png", force=True)
+            writing.write(sheets.drawn(triangle, exemplar.pixels), options.pictures / f"{name}.png", force=True)
             path = texsyn.morph(triangle, texsyn.End(0), texsyn.End(1), frames=10, loop=False)
             strip = torch.cat([frame[:, 0] for frame in path], -1)
             writing.write(strip, options.pictures / f"{name}-between.png", force=True)
