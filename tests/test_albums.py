@@ -94,7 +94,7 @@ def test_a_broken_picture_is_named_and_left_out(folder, capsys, tmp_path):
         ("data_batch_1.bin", b"", "no multiple of 3073"),
         ("images.gz", gzip.compress(idx(digits(30)))[:-20], "cannot be read"),
         ("notes.txt", b"hello", "is neither a folder, nor"),
-        ("few_positions", idx(digits(5)), "has at least 20 pictures"),
+        ("few", idx(digits(5)), "has at least 20 pictures"),
     ],
 )
 def test_bad_files_are_one_line(tmp_path, capsys, name, blob, said):

@@ -149,7 +149,7 @@ sys.exit(code)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads a process's peak memory as Linux tells it")
 @pytest.mark.parametrize(
-    ("modality", "ending", "few_positions", "many"),
+    ("modality", "ending", "few", "many"),
     [(KINDS["still"], "png", (2048, 1024), (8192, 1024)), (KINDS["flipbook"], "mp4", (512, 64, 64), (2048, 64, 64))],
     ids=["still", "flipbook"],
 )
