@@ -140,6 +140,16 @@ def test_gradients_of_up_are_those_of_differences(kernel, factor, edges):
         assert torch.autograd.gradcheck(lambda x, w=wrapped: layer(x, w), x, fast_mode=True)
 
 
+@pytest.mark.parametrize("axes", [(True, True), (False, True), (False, True, True)])
+def test_the_mean_of_neighbours_and_its_gradients_are_those_of_differences(axes):
+    x = field(len(axes), 3).requires_grad_(True)
+    found = grids.mean_of_two(x, axes)
+    assert found.shape[2:] == tuple(n + chosen for n, chosen in zip(x.shape[2:], axes, strict=True))
+    torch.testing.assert_close(found.sum(), x.sum())
+    assert torch.autograd.gradcheck(lambda x: grids.mean_of_two(x, axes), x)
+    assert torch.autograd.gradgradcheck(lambda x: grids.mean_of_two(x, axes).square(), x)
+
+
 def test_a_filter_goes_round_a_torus_and_leaves_all_alone_at_first():
     layer = corrections.Filter((3, 5)).double()
     x = torch.randn(2, 3, 6, 7, dtype=torch.float64)

@@ -188,7 +188,8 @@ class Up(nn.Module):
             for k, f, blurs in zip(kernel, factor, self.smoothed, strict=True)
         )
         # With few outputs, a convolution that makes the positions of a block as channels takes a third of the time.
-        self.phased = outputs * math.prod(factor) <= inputs and not any(
+        # One that makes no blocks has nothing to gain.
+        self.phased = 1 < math.prod(factor) <= inputs / outputs and not any(
             k % f for k, f in zip(kernel, factor, strict=True)
         )
         self.weight = nn.Parameter(torch.empty(inputs, outputs, *kernel))

@@ -194,7 +194,8 @@ def _clip_paper() -> Design:
 def _still_local() -> Design:
     return Design(
         latents=(5, 4, 4),  # of 32, 16 and 8 pixels: fine textures need more than one field can say
-        generator=_stack((256, 256, 128, 64, 0), _square(4), _square(2)),
+        # The last layer works among pixels: strides alone leave cloth on what is smooth.
+        generator=(*_stack((256, 256, 128, 64, 32), _square(4), _square(2)), Layer(0, _square(3), _square(1))),
         posterior=_stack((64, 128, 256, 256), _square(4), _square(2)),
         heads=Layer(0, _square(4), _square(2)),
         energy=(
