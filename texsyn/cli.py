@@ -6,6 +6,7 @@ Only the standard library is imported here: commands import what they need, so t
 from __future__ import annotations
 
 import argparse
+import ctypes
 import errno
 import os
 import signal
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from texsyn.triangle import Triangle
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _KINDS = ("still", "clip", "surface", "material", "objects")
 _RECIPES = ("fast", "best", "paper")
 _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
@@ -39,9 +41,7 @@ _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    # Beside other work on the same cores OpenMP's threads wait for one another at every layer, by default spinning so
-    # long that a step takes ten times as long; with a shorter wait it takes five times, and on a quiet machine no more.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    _ready_for_tensors()
     try:
         return int(options.command(options))
     except TexsynError as error:
@@ -65,6 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("texsyn: interrupted", file=sys.stderr)
         return int(Exit.INTERRUPTED)
+
+
+def _ready_for_tensors() -> None:
+    """What OpenMP and the C library are told before torch is loaded; results stay the same."""
+    # Beside other work on the same cores OpenMP's threads wait for one another at every layer, by default spinning so
+    # long that a step takes ten times as long; with a shorter wait it takes five times, and on a quiet machine no more.
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    # glibc gives the memory of large tensors back to the system and asks for it anew, page by page. Both are set: the
+    # trim threshold alone would pin the other at 128 KB.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, 1 << 30)
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
 
 
 def _parser() -> argparse.ArgumentParser:
