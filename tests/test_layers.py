@@ -160,6 +160,17 @@ def test_a_filter_goes_round_a_torus_and_leaves_all_alone_at_first():
     torch.testing.assert_close(layer(x, (False, False)), expected)
 
 
+def test_a_norm_in_place_is_the_norm():
+    norm, x = layers.BatchNorm(2).double().eval(), field(3)
+    for values in (*norm.parameters(), norm.running_mean):
+        torch.nn.init.normal_(values)
+    wanted = norm(x)  # with gradients, by PyTorch
+    with torch.no_grad():
+        found = norm(x)
+    assert found is x  # what it gets is not kept
+    torch.testing.assert_close(found, wanted)
+
+
 def test_a_clip_of_one_frame_is_a_still():
     flat, deep = up((4, 4), (2, 2)), up((1, 4, 4), (1, 2, 2))
     deep.load_state_dict({"weight": flat.weight[:, :, None], "bias": flat.bias})

@@ -253,10 +253,8 @@ def _folded(norm: nn.Module, up: layers.Up) -> tuple[Tensor, Tensor]:
     bias = up.weight.new_zeros(up.weight.shape[1]) if up.bias is None else up.bias
     if not isinstance(norm, layers.BatchNorm):
         return bias.new_ones(len(bias)), bias
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return scale, norm.bias + (bias - norm.running_mean) * scale
+    scale, offset = norm.folded()
+    return scale, offset + bias * scale
 
 
 def _scaled(weight: Tensor, scale: Tensor, axis: int) -> Tensor:
