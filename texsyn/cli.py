@@ -6,7 +6,6 @@ Only the standard library is imported here: commands import what they need, so t
 from __future__ import annotations
 
 import argparse
-import ctypes
 import errno
 import os
 import signal
@@ -69,8 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _ready_for_tensors() -> None:
     """What OpenMP and the C library are told before torch is loaded; results stay the same."""
+    import ctypes
+
     # Beside other work on the same cores OpenMP's threads wait for one another at every layer, by default spinning so
-    # long that a step takes ten times as long; with a shorter wait it takes five times, and on a quiet machine no more.
+    # long that a step takes ten times as long; with a shorter wait it takes five times, and 2 % more when all is quiet.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     # glibc gives the memory of large tensors back to the system and asks for it anew, page by page. Both are set: the
     # trim threshold alone would pin the other at 128 KB.

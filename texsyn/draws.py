@@ -23,6 +23,7 @@ def random(seed: int, stream: str, step: int) -> torch.Generator:
 
 
 def noise(triangle: Triangle, count: int, seed: int, stream: str, step: int) -> Tensor:
+    """`count latent_channels *latent_grid` from the prior: fields of textures as large as the training window."""
     shape = (count, *triangle.latent_shape(triangle.modality.window))
     return torch.randn(shape, generator=random(seed, stream, step)).to(triangle.device)
 
