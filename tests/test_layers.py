@@ -75,6 +75,23 @@ def test_few_outputs_are_made_by_a_plain_convolution_to_the_same_end(rank):
 
 
 @pytest.mark.parametrize("rank", [2, 3])
+def test_in_half_precision_and_without_gradients_many_positions_are_made_in_phases(rank, monkeypatch):
+    monkeypatch.setattr(layers, "_MANY", 2)
+    layer = layers.Up(8, 6, (4,) * rank, (2,) * rank, bias=True, smooth="before")
+    torch.nn.init.normal_(layer.weight)
+    layer.weight.data = layer.weight.data.bfloat16().float()
+    x = torch.randn(1, 8, *(3, 4, 2)[:rank]).bfloat16().float()
+    expected = layer(x, (True,) * rank)
+    calls = []
+    monkeypatch.setattr(layers, "_phases", lambda *given, made=layers._phases: calls.append(1) or made(*given))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = layer(x, (True,) * rank)
+    assert calls
+    near = 0.02 * expected.detach().std().item()
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=near, check_dtype=False)
+
+
+@pytest.mark.parametrize("rank", [2, 3])
 def test_a_wide_kernel_at_few_positions_is_a_product_of_matrices(rank, monkeypatch):
     kernel, factor = {2: ((12, 9), (3, 2)), 3: ((5, 6, 4), (2, 3, 1))}[rank]
     x = torch.randn(2, 3, *(n + 5 for n in kernel), dtype=torch.float64, requires_grad=True)

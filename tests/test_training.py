@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import KINDS, lively
 
-from texsyn import TexsynError, draws, spectrum, training
+from texsyn import TexsynError, draws, settling, spectrum, training
 from texsyn.draws import crops
 from texsyn.errors import Exit
 from texsyn.media import Exemplar
@@ -186,7 +186,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     """Whatever the generator makes, its bands are nearer the exemplar's afterwards, and its mean stays."""
     recipe = replace(recipe, equalise=2.0)
     triangle = lively(create(exemplar, recipe))
-    training.settle(triangle, recipe, [exemplar.pixels])
+    settling.settle(triangle, recipe, [exemplar.pixels])
     modality, (correction,) = triangle.modality, triangle.corrections
     z = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
     bands = spectrum.bands(modality.axes, modality.window, z.device)

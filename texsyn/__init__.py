@@ -60,6 +60,7 @@ _WHERE = {
     "remarks": "media",
     "save": "models",
     "load": "runs",
+    "tune": "tuning",
 }
 __all__ = ["__version__", *_WHERE]
 
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from texsyn.sampling import End, across, bands, between, morph, sample, target
     from texsyn.training import Report, create, fit
     from texsyn.triangle import Triangle
+    from texsyn.tuning import tune
     from texsyn.writing import write, write_bands
 
 

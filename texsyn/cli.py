@@ -20,6 +20,7 @@ from texsyn import __version__, asking, batches, making
 from texsyn.errors import Exit, TexsynError, short
 from texsyn.options import EXIT_CODES, device, window
 from texsyn.screen import Screen
+from texsyn.tuning import tune
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from texsyn.triangle import Triangle
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 _KINDS = ("still", "clip", "surface", "material", "objects")
 _RECIPES = ("fast", "best", "paper")
 _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
@@ -40,7 +40,7 @@ _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    _ready_for_tensors()
+    tune()
     try:
         return int(options.command(options))
     except TexsynError as error:
@@ -64,21 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("texsyn: interrupted", file=sys.stderr)
         return int(Exit.INTERRUPTED)
-
-
-def _ready_for_tensors() -> None:
-    """What OpenMP and the C library are told before torch is loaded; results stay the same."""
-    import ctypes
-
-    # Beside other work on the same cores OpenMP's threads wait for one another at every layer, by default spinning so
-    # long that a step takes ten times as long; with a shorter wait it takes five times, and 2 % more when all is quiet.
-    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
-    # glibc gives the memory of large tensors back to the system and asks for it anew, page by page. Both are set: the
-    # trim threshold alone would pin the other at 128 KB.
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_TRIM_THRESHOLD, 1 << 30)
-        mallopt(_MMAP_THRESHOLD, 32 << 20)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -165,12 +150,9 @@ def _fit(options: argparse.Namespace) -> int:
 
 def _learn(options: argparse.Namespace, screen: Screen, run: Run, recipe: Recipe, where: torch.device) -> int:
     exemplars = run.exemplars()
-    from texsyn import training
-
     for line in _what(run, exemplars, where):
         screen.say(line)
     triangle = run.fresh(where)
-    recipe = training.resolve(recipe, triangle.device)
     with _stopping() as stop, screen:
         report = None
         for report in run.learn(triangle, exemplars, recipe, screen.warn):

@@ -1,6 +1,6 @@
 """What comes after the generator and makes its textures more like one exemplar: colours, spectrum, rest.
 
-Buffers, no weights: `training.settle` estimates them on the finished generator.
+Buffers, no weights: `settling.settle` estimates them on the finished generator.
 """
 
 from __future__ import annotations

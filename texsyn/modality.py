@@ -62,6 +62,7 @@ class Design:
     exemplars: int = 1  # that one model learns; with more, a global latent says which of them a texture is like
     toned: bool = False  # samples get the exemplar's mean and covariance of colours
     steadied: bool = False  # where the exemplar stands still, samples do
+    precision: str = "float32"  # of what is sampled: float32, bfloat16, or auto for what is quicker on the machine
 
     @property
     def factor(self) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ class Recipe(Objective):
     equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
     tone: bool = _option(True, "samples of stills get the exemplar's mean and covariance of colours")
     steady: bool = _option(True, "where a clip's exemplar stands still, its samples do")
-    precision: str = _option("auto", "auto, float32 or bfloat16")
+    precision: str = _option("auto", "of learning and sampling: auto, float32 or bfloat16")
 
 
 RECIPES: dict[str, Recipe] = {
@@ -150,6 +150,7 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         energy_rectified=recipe.energy_rectified,
         energy_signed=recipe.energy_signed,
         log_variance_bound=recipe.log_variance_bound,
+        precision=recipe.precision,
     )
 
 

@@ -33,6 +33,7 @@ from texsyn import (
     quality,
     recipes,
     sampling,
+    settling,
     sheets,
     storage,
     training,
@@ -223,7 +224,7 @@ class Run:
         state = training.begin(triangle, self.recipe, exemplars)
         if not self.restore(state, lambda text: None):
             raise TexsynError(f"{self.path.name} has learnt nothing yet: it has no checkpoint")
-        training.settle(triangle, training.resolve(self.recipe, triangle.device), state.pixels(exemplars))
+        settling.settle(triangle, self.recipe, state.pixels(exemplars))
         return models.ready(triangle, device)
 
     def restore(self, state: State, warn: Callable[[str], None]) -> bool:
@@ -297,7 +298,7 @@ class Run:
                     )
                 yield report
                 if times.due(report.seconds):
-                    training.settle(triangle, recipe, state.pixels(exemplars))
+                    settling.settle(triangle, recipe, state.pixels(exemplars))
                     self._sheet(triangle, state.pixels(exemplars), report.step, warn)
                     self._event(warn, event="glance", step=report.step, **self._glance(triangle, state, exemplars))
             ending = "finished"

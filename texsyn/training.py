@@ -5,23 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from texsyn import draws, grids, layers, recipes, spectrum
+from texsyn import draws, grids, precision, recipes, settling
 from texsyn.errors import Exit, TexsynError
 from texsyn.media import Exemplar
-from texsyn.modality import Modality
 from texsyn.recipes import Recipe
 from texsyn.triangle import TERMS, Triangle
 
 NETWORKS = ("generator", "posterior", "energy")
-_STRETCH = 1.5  # by which a sample's contrast is raised at most
 _STEER = (0.02, 3.0)  # rate at which the penalty follows the energy's slope, and the excess it heeds at most
 _STRENGTHS = (0.02, 4.0)  # of the penalty, as shares of the recipe's
 _GIVE_UP = 6  # roll-backs before a fit is declared diverged
@@ -162,7 +158,6 @@ def fit(triangle: Triangle, exemplar: Exemplars, recipe: Recipe, state: State | 
     checkpoint at half the rate. Raises TexsynError: exit 6 when that keeps happening, with the last good weights in
     `triangle`; exit 4 when not even one texture a step fits in memory.
     """
-    recipe = resolve(recipe, triangle.device)
     exemplars = several(exemplar)
     state = state or begin(triangle, recipe, exemplars)
     data = draws.Data.of(exemplars, state.pixels(exemplars))
@@ -200,7 +195,7 @@ def fit(triangle: Triangle, exemplar: Exemplars, recipe: Recipe, state: State | 
                 state,
             )
     finally:
-        settle(triangle, recipe, data.pixels)
+        settling.settle(triangle, recipe, data.pixels)
 
 
 def progress(state: State, recipe: Recipe) -> float:
@@ -219,82 +214,6 @@ def _steer(state: State, recipe: Recipe, roughness: float) -> None:
     excess = min(_STEER[1], roughness / recipe.slope) - 1
     low, high = _STRENGTHS
     state.strength = min(high, max(low, state.strength * math.exp(_STEER[0] * excess)))
-
-
-def settle(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None:
-    """Make the averaged generator ready to sample: batch-norm statistics over the prior, then what corrects samples.
-
-    pixels: the exemplars, `channels *axes` each.
-    """
-
-    def drawn(index: int, exemplar: int | None = None) -> Tensor:
-        labels = triangle.labels([(index + n) % len(pixels) if exemplar is None else exemplar for n in range(4)])
-        return triangle.labelled(draws.noise(triangle, 4, recipe.seed, "settle", index), labels)
-
-    norms = [module for module in triangle.average.modules() if isinstance(module, layers.BatchNorm)]
-    if norms:
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean over the batches that follow
-        triangle.average.train()
-        with torch.no_grad(), autocast(recipe, triangle.device):
-            for index in range(4):
-                triangle.average(drawn(index))
-    triangle.average.eval()
-    with torch.no_grad():
-        for number, correction in enumerate(triangle.corrections):
-            made = torch.cat([triangle.average(drawn(index, number)) for index in range(4, 7)])
-            _correct(triangle.modality, correction, made, pixels[number], recipe)
-
-
-def _correct(modality: Modality, correction: Any, made: Tensor, pixels: Tensor, recipe: Recipe) -> None:
-    """Fit a correction to what the generator makes, `b channels *grid`, and its exemplar, `channels *axes`."""
-    if correction.tone is not None:
-        matrix, offset = spectrum.tone(made, pixels[None], _STRETCH)
-        correction.tone.matrix.copy_(matrix)
-        correction.tone.offset.copy_(offset)
-        made = correction.toned(made)
-    if correction.equaliser is not None:
-        real = draws.crops(pixels, modality.window, 12, draws.random(recipe.seed, "settle", 0), modality.raster)
-        kernel = correction.equaliser.kernel
-        kernel.copy_(spectrum.equaliser(made, real, modality.axes, tuple(kernel.shape), recipe.equalise))
-        made = correction.equalised(made, modality.stationary)
-    if correction.steady is not None:
-        found = spectrum.stillness(made, pixels[None])
-        for buffer, value in zip(correction.steady.buffers(), found, strict=True):
-            buffer.copy_(value)
-
-
-def resolve(recipe: Recipe, device: torch.device) -> Recipe:
-    """Replace `auto` precision by what this machine measures."""
-    if recipe.precision != "auto":
-        return recipe
-    fast = device.type == "cuda" or bfloat16_pays()
-    return replace(recipe, precision="bfloat16" if fast else "float32")
-
-
-@cache
-def bfloat16_pays() -> bool:
-    """Whether a convolution forward and backward is faster on this CPU in bfloat16: measured once, under a second."""
-    x = torch.randn(2, 64, 64, 64).contiguous(memory_format=torch.channels_last)
-    layer = layers.channels_last(nn.Conv2d(64, 64, 4, 2, 1), 2)
-
-    def seconds(enabled: bool) -> float:
-        best = math.inf
-        for _ in range(4):
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-                out = layer(x)
-            _backward(out.float().square().mean())
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    return seconds(True) < 0.9 * seconds(False)
-
-
-def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where the recipe says so."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
 
 
 def _step(state: State, data: draws.Data, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
@@ -321,9 +240,9 @@ def _step(state: State, data: draws.Data, recipe: Recipe, parts: int) -> tuple[d
         of_chunk = {
             name: None if each is None else each[chunk] for name, each in (("labels", labels), ("visible", visible))
         }
-        with autocast(recipe, triangle.device):
+        with precision.autocast(recipe.precision, triangle.device):
             losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe, penalised, **of_chunk)
-        _backward((losses.loss / size + penalty * recipe.penalty_every * losses.roughness) * share)
+        torch.autograd.backward((losses.loss / size + penalty * recipe.penalty_every * losses.roughness) * share)
         found = losses.terms
         decoded.append(losses.decoded)
         roughness += share * float(losses.roughness.detach())
@@ -339,10 +258,6 @@ def _step(state: State, data: draws.Data, recipe: Recipe, parts: int) -> tuple[d
         if visible is not None:
             data.estimate(chosen, torch.cat([each for each in decoded if each is not None]))
     return terms, trouble
-
-
-def _backward(loss: Tensor) -> None:
-    torch.autograd.backward(loss)
 
 
 def _trouble(state: State, terms: dict[str, float]) -> str:

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from texsyn import grids, layers, networks
+from texsyn import grids, layers, networks, precision
 from texsyn.corrections import Correction
 from texsyn.errors import TexsynError
 from texsyn.modality import Design, Modality
@@ -141,7 +141,8 @@ class Triangle(nn.Module):
         `wrapped` says on which axes `z` is a torus; by default on all stationary ones.
         """
         wrapped = self.modality.stationary if wrapped is None else wrapped
-        made: Tensor = self.average(z, wrapped)
+        with precision.autocast(self.design.precision, z.device):
+            made: Tensor = self.average(z, wrapped)
         if len(self.corrections) < 2:
             for correction in self.corrections:
                 made = correction(made, wrapped)

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ways import Ours, Plain, Textbook
 
 import texsyn
-from texsyn import media, quality, training
+from texsyn import media, precision, quality, settling, training
 from texsyn.modality import CLIP, STILL
 
 HERE = Path(__file__).parent
@@ -64,13 +64,13 @@ def steps(options: argparse.Namespace) -> str:
                 work = arithmetic(ways[-1])
                 times = [[way.seconds(2) for way in ways] for _ in range(options.rounds + 1)][1:]
                 textbook, plain, ours = (statistics.median(column) for column in zip(*times, strict=True))
-                precision = ways[-1].recipe.precision
-                most = half if precision == "bfloat16" else full
+                used = precision.resolve(ways[-1].recipe.precision, ways[-1].device)
+                most = half if used == "bfloat16" else full
                 rows.append(
                     [
                         modality.name,
                         name,
-                        precision,
+                        used,
                         *(f"{1000 * each:.0f}" for each in (textbook, plain, ours)),
                         f"{textbook / ours:.2f}",
                         f"{plain / ours:.2f}",
@@ -246,7 +246,7 @@ def time_to_quality(options: argparse.Namespace) -> str:
         if report.seconds >= 60 * due or report.done:
             due += 1
             begun = time.perf_counter()
-            training.settle(triangle, recipe, state.pixels([exemplar]))
+            settling.settle(triangle, recipe, state.pixels([exemplar]))
             samples = [quality.arrays(each) for each in texsyn.sample(triangle, count=3, size=(224, 224))]
             card = quality.score_stills(samples, original).measures
             rows.append(
@@ -278,6 +278,7 @@ def main() -> None:
     parser.add_argument("--exemplar", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
+    texsyn.tune()  # as every command does
     for name in options.sections or [each for each in SECTIONS if each != "quality"]:
         text = SECTIONS[name](options)
         print(text, flush=True)

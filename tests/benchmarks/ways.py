@@ -38,7 +38,7 @@ class Ours:
 
     def __init__(self, modality: Modality, name: str, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        recipe = training.resolve(recipes.recipe_for(name, modality), self.device)
+        recipe = recipes.recipe_for(name, modality)
         size = [2 * n if same else n for n, same in zip(modality.window, modality.stationary, strict=True)]
         self.pixels = torch.rand(modality.channels, *size).to(self.device) * 2 - 1
         self.recipe = self.change(recipe)

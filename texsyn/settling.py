@@ -1,0 +1,61 @@
+"""After learning: the averaged generator is made ready to sample, and what corrects its samples is estimated on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from texsyn import draws, layers, precision, spectrum
+from texsyn.corrections import Correction
+from texsyn.modality import Modality
+from texsyn.recipes import Recipe
+from texsyn.triangle import Triangle
+
+_STRETCH = 1.5  # by which a sample's contrast is raised at most
+
+
+def settle(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None:
+    """Make the averaged generator ready to sample: batch-norm statistics over the prior, then what corrects samples.
+
+    pixels: the exemplars, `channels *axes` each.
+    """
+
+    def drawn(index: int, exemplar: int | None = None) -> Tensor:
+        labels = triangle.labels([(index + n) % len(pixels) if exemplar is None else exemplar for n in range(4)])
+        return triangle.labelled(draws.noise(triangle, 4, recipe.seed, "settle", index), labels)
+
+    norms = [module for module in triangle.average.modules() if isinstance(module, layers.BatchNorm)]
+    if norms:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the batches that follow
+        triangle.average.train()
+        with torch.no_grad(), precision.autocast(recipe.precision, triangle.device):
+            for index in range(4):
+                triangle.average(drawn(index))
+    triangle.average.eval()
+    with torch.no_grad():
+        for number, correction in enumerate(triangle.corrections):
+            assert isinstance(correction, Correction)
+            made = torch.cat([triangle.average(drawn(index, number)) for index in range(4, 7)])
+            _correct(triangle.modality, correction, made, pixels[number], recipe)
+
+
+def _correct(modality: Modality, correction: Correction, made: Tensor, pixels: Tensor, recipe: Recipe) -> None:
+    """Fit a correction to what the generator makes, `b channels *grid`, and its exemplar, `channels *axes`."""
+    if correction.tone is not None:
+        matrix, offset = spectrum.tone(made, pixels[None], _STRETCH)
+        correction.tone.matrix.copy_(matrix)
+        correction.tone.offset.copy_(offset)
+        made = correction.toned(made)
+    if correction.equaliser is not None:
+        real = draws.crops(pixels, modality.window, 12, draws.random(recipe.seed, "settle", 0), modality.raster)
+        kernel = correction.equaliser.kernel
+        kernel.copy_(spectrum.equaliser(made, real, modality.axes, tuple(kernel.shape), recipe.equalise))
+        made = correction.equalised(made, modality.stationary)
+    if correction.steady is not None:
+        found = spectrum.stillness(made, pixels[None])
+        for buffer, value in zip(correction.steady.buffers(), found, strict=True):
+            buffer.copy_(value)
