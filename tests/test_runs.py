@@ -132,6 +132,20 @@ def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path, kills)
     assert equal(load(unbroken.path), load(killed.path))
 
 
+def test_a_run_of_another_version_is_sampled_but_not_gone_on_with(tmp_path, recipe):
+    exemplar = runs.Exemplar(torch.zeros(3, 40, 40), KINDS["still"])
+    run = Run.create(tmp_path / "run", exemplar, recipe)
+    learn(run, exemplar, recipe)
+    content = json.loads((run.path / "run.json").read_text())
+    del content["recipe"]["energy_signed"]
+    (run.path / "run.json").write_text(json.dumps({**content, "made_with": {"texsyn": "0.0.9"}}))
+    older = Run.open(run.path)
+    assert older.made_by()["fit_seed"] == recipe.seed
+    assert sample(older.triangle()).isfinite().all()
+    with pytest.raises(TexsynError, match=r"other settings than this texsyn .*begun by 0\.0\.9"):
+        _ = older.recipe
+
+
 def start(path: Path, environment: Mapping[str, str] = os.environ) -> subprocess.Popen:
     code = CHILD.format(tests=str(Path(__file__).parent), path=str(path))
     environment = {**environment, "OMP_NUM_THREADS": "1"}

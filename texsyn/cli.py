@@ -149,10 +149,15 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _learn(options: argparse.Namespace, screen: Screen, run: Run, recipe: Recipe, where: torch.device) -> int:
+    from dataclasses import replace
+
+    from texsyn import precision
+
     exemplars = run.exemplars()
     for line in _what(run, exemplars, where):
         screen.say(line)
     triangle = run.fresh(where)
+    recipe = replace(recipe, precision=precision.resolve(recipe.precision, where))  # stored: going on keeps it
     with _stopping() as stop, screen:
         report = None
         for report in run.learn(triangle, exemplars, recipe, screen.warn):

@@ -110,7 +110,13 @@ class Run:
     def recipe(self) -> Recipe:
         found = models.object_in(self.content, "recipe", self.path)
         known = {f.name: f.default for f in fields(Recipe)}
-        if found.keys() != known.keys() or any(
+        if found.keys() != known.keys():
+            version = short(str(models.object_in(self.content, "made_with", self.path).get("texsyn")))
+            raise TexsynError(
+                f"{self.path.name} has other settings than this texsyn {__version__} (it was begun by {version}): "
+                "what it has learnt can be sampled, but not gone on with"
+            )
+        if any(
             isinstance(value, (int, float)) != isinstance(known[name], (int, float)) for name, value in found.items()
         ):
             raise models.damaged(self.path, "recipe")
@@ -143,7 +149,9 @@ class Run:
         return {
             "texsyn": __version__,
             "recipe": self.content.get("recipe_name"),
-            "fit_seed": self.recipe.seed,
+            "fit_seed": models.number_in(
+                models.object_in(self.content, "recipe", self.path), "seed", int, 0, 2**31 - 1, self.path
+            ),
             "exemplar_sha256": hashes[0] if len(hashes) == 1 else hashes,
         }
 
