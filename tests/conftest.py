@@ -85,7 +85,7 @@ def lively(triangle: Triangle) -> Triangle:
     triangle.average.load_state_dict(triangle.generator.state_dict())
     for correction in triangle.corrections:
         kernel = correction.equaliser.kernel
-        kernel.copy_(torch.rand(kernel.shape, generator=random) / kernel.numel())
+        kernel.copy_(torch.rand(kernel.shape, generator=random) * 3 / kernel[0].numel())
     return triangle
 
 

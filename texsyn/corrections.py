@@ -1,4 +1,4 @@
-"""What comes after the generator and makes its textures more like one exemplar: colours, spectrum, rest.
+"""What comes after the generator and makes its textures more like one exemplar: spectrum, colours, rest.
 
 Buffers, no weights: `settling.settle` estimates them on the finished generator.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,52 +18,56 @@ from texsyn.modality import Design, Modality
 
 
 class Correction(nn.Module):
-    """What makes the generator's textures more like one exemplar: its colours, its spectrum, what rests in it."""
+    """What makes the generator's textures more like one exemplar: its spectrum, its colours, what rests in it."""
 
     def __init__(self, modality: Modality, design: Design) -> None:
         super().__init__()
         fixed = [1 if same else n for same, n in zip(modality.stationary, modality.window, strict=True)]
+        self.equaliser = Filter(modality.channels, design.equaliser) if design.equaliser else None
         self.tone = Tone(modality.channels) if design.toned else None
-        self.equaliser = Filter(design.equaliser) if design.equaliser else None
         self.steady = Steady(modality.channels, fixed) if design.steadied else None
 
     def forward(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        made = self.equalised(self.toned(made), wrapped)
+        made = self.toned(self.equalised(made, wrapped))
         return made if self.steady is None else self.steady(made).clamp(-1, 1)
-
-    def toned(self, made: Tensor) -> Tensor:
-        return made if self.tone is None else self.tone(made).clamp(-1, 1)
 
     def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
         return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
 
+    def toned(self, made: Tensor) -> Tensor:
+        return made if self.tone is None else self.tone(made).clamp(-1, 1)
+
 
 class Filter(nn.Module):
-    """One linear filter for all channels, round a torus on wrapped axes and continued by the rim elsewhere."""
+    """A linear filter from channels to channels, round a torus on wrapped axes and continued by the rim elsewhere."""
 
     kernel: Tensor
+    offset: Tensor
 
-    def __init__(self, size: Sequence[int]) -> None:
+    def __init__(self, channels: int, size: Sequence[int]) -> None:
         super().__init__()
-        identity = torch.zeros(tuple(size))
-        identity[tuple(n // 2 for n in size)] = 1
+        identity = torch.zeros(channels, channels, *size)
+        centre: Any = (slice(None), slice(None), *(n // 2 for n in size))
+        identity[centre] = torch.eye(channels)
         self.register_buffer("kernel", identity)
+        self.register_buffer("offset", torch.zeros(channels))
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
         """By Fourier transforms: convolutions with kernels so large take nine to thirty times as long."""
         axes, kernel = tuple(range(2, x.dim())), self.kernel.to(x.dtype)
-        margins = [n // 2 for n in kernel.shape]
+        margins = [n // 2 for n in kernel.shape[2:]]
         whole = [n + 2 * margin for n, margin in zip(x.shape[2:], margins, strict=True)]
         sizes = [_quick(n) for n in whole]
-        response = torch.fft.rfftn(kernel.flip(*range(kernel.dim())), sizes)
-        done = []
+        response = torch.fft.rfftn(kernel.flip(axes), sizes, axes)
+        done, total = [], response.new_zeros(len(x), *response.shape[1:])
         # One channel at a time: of a large band, the transforms of all take a tenth of a gigabyte more.
-        for channel in torch.split(x, 1, 1):
-            seen = torch.fft.rfftn(extend(channel, margins, wrapped), sizes, axes)
-            out: Tensor = torch.fft.irfftn(seen * response, sizes, axes)
-            for axis, size, width in zip(axes, whole, kernel.shape, strict=True):
+        for channel, column in zip(torch.split(x, 1, 1), response.unbind(1), strict=True):
+            total.addcmul_(torch.fft.rfftn(extend(channel, margins, wrapped), sizes, axes), column)
+        for channel, offset in zip(torch.split(total, 1, 1), self.offset.to(x.dtype), strict=True):
+            out: Tensor = torch.fft.irfftn(channel, sizes, axes)
+            for axis, size, width in zip(axes, whole, kernel.shape[2:], strict=True):
                 out = out.narrow(axis, width - 1, size - width + 1)
-            done.append(out)
+            done.append(out + offset)
         return torch.cat(done, 1)
 
 

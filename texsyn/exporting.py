@@ -212,16 +212,15 @@ class _Graph:
     def correction(self, x: str, correction: Any) -> str:
         assert isinstance(correction, Correction)
         channels = self.triangle.modality.channels
+        if correction.equaliser is not None:
+            kernel = correction.equaliser.kernel
+            for axis, size, around in zip(self.axes, kernel.shape[2:], self.wrapped, strict=True):
+                x = self.extended(x, axis, size // 2, around)
+            x = self.clipped(self.op("Conv", x, self.weight(kernel), self.weight(correction.equaliser.offset)))
         if correction.tone is not None:
             matrix = correction.tone.matrix.reshape(channels, channels, *(1,) * self.rank)
             x = self.op("Conv", x, self.weight(matrix), self.weight(correction.tone.offset))
             x = self.clipped(x)
-        if correction.equaliser is not None:
-            kernel = correction.equaliser.kernel
-            for axis, size, around in zip(self.axes, kernel.shape, self.wrapped, strict=True):
-                x = self.extended(x, axis, size // 2, around)
-            filters = kernel.expand(channels, 1, *kernel.shape)
-            x = self.clipped(self.op("Conv", x, self.weight(filters), group=channels))
         if correction.steady is not None:
             still = correction.steady
             moved = self.op("Sub", x, self.weight(still.mean_made))

@@ -45,16 +45,18 @@ def settle(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None
 
 def _correct(modality: Modality, correction: Correction, made: Tensor, pixels: Tensor, recipe: Recipe) -> None:
     """Fit a correction to what the generator makes, `b channels *grid`, and its exemplar, `channels *axes`."""
+    if correction.equaliser is not None:
+        real = draws.crops(pixels, modality.window, 12, draws.random(recipe.seed, "settle", 0), modality.raster)
+        size = correction.equaliser.kernel.shape[2:]
+        kernel, offset = spectrum.equaliser(made, real, modality.axes, size, recipe.equalise)
+        correction.equaliser.kernel.copy_(kernel)
+        correction.equaliser.offset.copy_(offset)
+        made = correction.equalised(made, modality.stationary)
     if correction.tone is not None:
         matrix, offset = spectrum.tone(made, pixels[None], _STRETCH)
         correction.tone.matrix.copy_(matrix)
         correction.tone.offset.copy_(offset)
         made = correction.toned(made)
-    if correction.equaliser is not None:
-        real = draws.crops(pixels, modality.window, 12, draws.random(recipe.seed, "settle", 0), modality.raster)
-        kernel = correction.equaliser.kernel
-        kernel.copy_(spectrum.equaliser(made, real, modality.axes, tuple(kernel.shape), recipe.equalise))
-        made = correction.equalised(made, modality.stationary)
     if correction.steady is not None:
         found = spectrum.stillness(made, pixels[None])
         for buffer, value in zip(correction.steady.buffers(), found, strict=True):
