@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from texsyn import layers, storage, writing
 from texsyn.errors import TexsynError
@@ -14,6 +16,7 @@ from texsyn.modality import Design, Layer, Modality, Plane
 from texsyn.triangle import Triangle
 
 FORMAT = 1  # of stored models and of run folders
+_KERNEL = "equaliser.kernel"
 
 
 def save(triangle: Triangle, folder: str | Path, made_by: dict[str, Any] | None = None, force: bool = False) -> None:
@@ -30,8 +33,26 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
         raise TexsynError(f"{folder.name or folder} is not a run or a model of texsyn")
     content = storage.read_content(folder)
     triangle = empty(content, folder)
-    triangle.load_state_dict(storage.read_tensors(folder, triangle.state_dict()), assign=True)
+    triangle.load_state_dict(tensors(folder, triangle.state_dict()), assign=True)
     return ready(triangle, device)
+
+
+def tensors(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`storage.read_tensors`, also of days when an equaliser was one filter for all channels: it is read as that.
+
+    Raises TexsynError (exit 3) as that does.
+    """
+    kernels = [name for name in expected if name.endswith(_KERNEL)]
+    offsets = [name.removesuffix(_KERNEL) + "equaliser.offset" for name in kernels]
+    if not kernels or offsets[0] in storage.names(folder):
+        return storage.read_tensors(folder, expected)
+    before = {name: value[0, 0] if name in kernels else value for name, value in expected.items()}
+    found = storage.read_tensors(folder, {name: before[name] for name in before.keys() - set(offsets)})
+    for kernel, offset in zip(kernels, offsets, strict=True):
+        channels = torch.eye(len(expected[kernel]))
+        found[kernel] = torch.einsum("ij,...->ij...", channels, found[kernel])
+        found[offset] = torch.zeros(len(channels))
+    return found
 
 
 def steps(folder: Path) -> int:

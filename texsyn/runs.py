@@ -239,7 +239,7 @@ class Run:
         """Put `state` where the newest checkpoint left it that can be read; False when there is none."""
         for folder in self.checkpoints():
             try:
-                tensors = storage.read_tensors(folder, state.tensors())
+                tensors = models.tensors(folder, state.tensors())
                 numbers = storage.read_content(folder)
                 checked = {
                     "step": models.number_in(numbers, "step", int, 1, 2**53, folder),

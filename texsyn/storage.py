@@ -165,6 +165,11 @@ def read_tensors(folder: Path, expected: Mapping[str, Tensor] | None = None) -> 
         raise TexsynError(f"{folder.name} is damaged: {_TENSORS}: {error}") from error
 
 
+def names(folder: Path) -> set[str]:
+    """Of the stored tensors. Raises TexsynError (exit 3)."""
+    return set(_header(folder))
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a small file that nothing vouches for. Raises TexsynError (exit 3)."""
     try:
