@@ -17,7 +17,7 @@ from conftest import KINDS
 from PIL import Image
 from safetensors.torch import save as to_bytes
 
-from texsyn import Run, TexsynError, load, runs, save, storage, training
+from texsyn import Run, TexsynError, checkpoints, load, runs, save, storage, training
 from texsyn.errors import Exit
 from texsyn.recipes import Recipe
 from texsyn.sampling import sample
@@ -187,7 +187,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, recipe, how):
     ruin(run.checkpoints()[0], how)
     said = []
     state = training.begin(run.fresh(), recipe, run.exemplars())
-    assert run.restore(state, said.append)
+    assert checkpoints.restore(run.path / "checkpoints", state, said.append)
     assert state.step == 3
     assert len(said) == 1
     assert "00000006" in said[0]

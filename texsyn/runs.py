@@ -28,6 +28,7 @@ from torch import Tensor
 from texsyn import (
     __version__,
     albums,
+    checkpoints,
     inference,
     models,
     quality,
@@ -47,7 +48,6 @@ from texsyn.triangle import Triangle
 
 _PARTS = ("pixels", "held", "hidden")  # of an exemplar that are stored
 _COUNTS = ("width", "height", "frames", "used_frames", "pictures")  # among the facts of an exemplar
-_KEEP = 2  # checkpoints
 
 
 @dataclass(frozen=True)
@@ -218,43 +218,21 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """Stored checkpoints, the newest first."""
-        found = (p for p in (self.path / "checkpoints").glob("[0-9]*") if p.is_dir() and p.name.isdigit())
-        return sorted(found, key=lambda p: int(p.name), reverse=True)
+        return checkpoints.stored(self.path / "checkpoints")
 
     def triangle(self, device: str | torch.device = "cpu") -> Triangle:
         """The fitted networks, or those of the newest checkpoint that can be read, where the fit went on since."""
-        checkpoints = self.checkpoints()
+        stored = self.checkpoints()
         learnt = models.steps(self.path / "model")
-        if learnt and (not checkpoints or learnt >= int(checkpoints[0].name)):
+        if learnt and (not stored or learnt >= int(stored[0].name)):
             return models.load(self.path / "model", device)
         triangle = models.empty(self.content, self.path).to_empty(device=device)
         exemplars = self.exemplars()
         state = training.begin(triangle, self.recipe, exemplars)
-        if not self.restore(state, lambda text: None):
+        if not checkpoints.restore(self.path / "checkpoints", state, lambda text: None):
             raise TexsynError(f"{self.path.name} has learnt nothing yet: it has no checkpoint")
         settling.settle(triangle, self.recipe, state.pixels(exemplars))
         return models.ready(triangle, device)
-
-    def restore(self, state: State, warn: Callable[[str], None]) -> bool:
-        """Put `state` where the newest checkpoint left it that can be read; False when there is none."""
-        for folder in self.checkpoints():
-            try:
-                tensors = models.tensors(folder, state.tensors())
-                numbers = storage.read_content(folder)
-                checked = {
-                    "step": models.number_in(numbers, "step", int, 1, 2**53, folder),
-                    "seconds": models.number_in(numbers, "seconds", float, 0, 1e12, folder),
-                    "strength": models.number_in(numbers, "strength", float, 0, 1e6, folder),
-                    "caution": models.number_in(numbers, "caution", float, 0, 1, folder),
-                    "rollbacks": models.number_in(numbers, "rollbacks", int, 0, 1e6, folder),
-                    "bad": models.number_in(numbers, "bad", int, 0, 1e6, folder),
-                }
-            except TexsynError as error:
-                warn(f"{error}; trying the one before")
-                continue
-            state.restore(tensors, checked)
-            return True
-        return False
 
     def fresh(self, device: str | torch.device = "cpu") -> Triangle:
         """The run's networks as they were before the first step."""
@@ -278,7 +256,8 @@ class Run:
         self, triangle: Triangle, exemplars: tuple[Exemplar, ...], recipe: Recipe, warn: Callable[[str], None]
     ) -> Iterator[Report]:
         state = training.begin(triangle, recipe, exemplars)
-        self.restore(state, warn)
+        places = self.path / "checkpoints"
+        checkpoints.restore(places, state, warn)
         content = self.content
         if asdict(recipe) != content["recipe"]:
             self._write("run.json", {**content, "recipe": asdict(recipe)})
@@ -292,7 +271,7 @@ class Run:
                     self._event(warn, event="skipped", step=report.step, reason=report.skipped)
                     warn(f"step {report.step}: {report.skipped}")
                 if report.checkpoint:
-                    self._checkpoint(state, warn)
+                    checkpoints.store(places, state, warn)
                 if report.seconds - last_event >= min(10.0, max(0.5, report.seconds / 500)) or report.done:
                     last_event = report.seconds
                     self._event(
@@ -315,8 +294,8 @@ class Run:
             raise
         finally:
             if state.step:
-                if not (self.path / "checkpoints" / f"{state.step:08d}").exists():
-                    self._checkpoint(state, warn)
+                if not (places / checkpoints.name_of(state)).exists():
+                    checkpoints.store(places, state, warn)
                 self._sheet(triangle, state.pixels(exemplars), state.step, warn)
                 models.save(triangle, self.path / "model", {**self.made_by(), "step": state.step}, force=True)
             self._event(warn, event=ending, step=state.step, seconds=round(state.seconds, 2))
@@ -389,17 +368,6 @@ class Run:
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         storage.replace_text(self.path / name, json.dumps(content, indent=2) + "\n")
-
-    def _checkpoint(self, state: State, warn: Callable[[str], None]) -> None:
-        """A full disk costs this checkpoint, not the fit."""
-        folder = self.path / "checkpoints" / f"{state.step:08d}"
-        try:
-            storage.store(folder, state.tensors(), state.numbers())
-        except TexsynError as error:
-            warn(f"{error}; the fit goes on with the checkpoint before")
-            return
-        for old in self.checkpoints()[_KEEP:]:
-            shutil.rmtree(old, ignore_errors=True)
 
     def _event(self, warn: Callable[[str], None], **content: Any) -> None:
         try:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import texsyn
-from texsyn import Run, TexsynError, cli, training
+from texsyn import Run, TexsynError, checkpoints, cli, training
 from texsyn.errors import Exit
 from trials.children import PATIENCE, RECIPE, Found, ended, fit, forked, leftovers, new_run, same, steps_said, weights
 
@@ -74,7 +74,7 @@ def signals(tries: int, folder: Path) -> Found:
         code = ended(child)
         taken.append(time.monotonic() - start)
         state = training.begin(run.fresh(), run.recipe, run.exemplars())
-        right = code == 128 + sent and run.restore(state, lambda text: None)
+        right = code == 128 + sent and checkpoints.restore(run.path / "checkpoints", state, lambda text: None)
         # The schedule of a longer fit is another one, so it is only the checkpoint that is compared: it is whole.
         good += right and state.step == int(run.checkpoints()[0].name) and bool(weights(run)) and bool(wanted)
         shutil.rmtree(run.path)
@@ -97,7 +97,7 @@ def damage(tries: int, folder: Path) -> Found:
         shutil.copytree(newest, kept)
         _damage(newest, before, chance)
         said: list[str] = []
-        found = run.restore(state, said.append)
+        found = checkpoints.restore(run.path / "checkpoints", state, said.append)
         good += found and state.step == int(before.name) and len(said) == 1 and newest.name in said[0]
         shutil.rmtree(newest)
         kept.rename(newest)
@@ -183,7 +183,7 @@ def full_disk(tries: int, folder: Path) -> Found:
             right = code in ((0, 5) if name == "fit" else (5,) if code else (0,)) and not leftovers(folder)
             right &= not (code and name != "fit" and any(made.glob("*.*")) and name != "frames")
             state = training.begin(run.fresh(), run.recipe, run.exemplars())
-            right &= run.restore(state, lambda text: None) and bool(run.triangle())
+            right &= checkpoints.restore(run.path / "checkpoints", state, lambda text: None) and bool(run.triangle())
             good += right
             if not right:
                 said.append(f"{name} at write {allowed}: exit {code}, {leftovers(folder)}")
@@ -213,7 +213,7 @@ def small_disk(tries: int, folder: Path) -> Found:
             code = ended(forked(fit(run.path), folder / "out"))
             text = (folder / "out").read_text()
             state = training.begin(run.fresh(), run.recipe, run.exemplars())
-            whole = not run.checkpoints() or run.restore(state, lambda text: None)
+            whole = not run.checkpoints() or checkpoints.restore(run.path / "checkpoints", state, lambda text: None)
             count, good = (
                 count + 1,
                 good + (code in (0, 5) and whole and not leftovers(place) and "Traceback" not in text),
