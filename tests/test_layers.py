@@ -168,12 +168,13 @@ def test_the_mean_of_neighbours_and_its_gradients_are_those_of_differences(axes)
 
 
 def test_a_filter_goes_round_a_torus_and_leaves_all_alone_at_first():
-    layer = corrections.Filter((3, 5)).double()
+    layer = corrections.Filter(3, (3, 5)).double()
     x = torch.randn(2, 3, 6, 7, dtype=torch.float64)
     torch.testing.assert_close(layer(x, (True, True)), x)
-    layer.kernel.copy_(torch.randn(3, 5))
+    layer.kernel.copy_(torch.randn(3, 3, 3, 5))
+    layer.offset.copy_(torch.randn(3))
     torch.testing.assert_close(layer(x.roll((1, 2), (2, 3)), (True, True)), layer(x, (True, True)).roll((1, 2), (2, 3)))
-    expected = F.conv2d(F.pad(x, (2, 2, 1, 1), mode="replicate"), layer.kernel.expand(3, 1, 3, 5), groups=3)
+    expected = F.conv2d(F.pad(x, (2, 2, 1, 1), mode="replicate"), layer.kernel, layer.offset)
     torch.testing.assert_close(layer(x, (False, False)), expected)
 
 
