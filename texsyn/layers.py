@@ -188,11 +188,10 @@ class Up(nn.Module):
             (-(-(k - f) // 2) + (blurs and smooth == "before"), (k - f) // 2 + (blurs and smooth == "after"))
             for k, f, blurs in zip(kernel, factor, self.smoothed, strict=True)
         )
-        # With few outputs, a convolution that makes the positions of a block as channels takes a third of the time.
         # One that makes no blocks has nothing to gain.
-        self.phased = 1 < math.prod(factor) <= inputs / outputs and not any(
-            k % f for k, f in zip(kernel, factor, strict=True)
-        )
+        self.in_blocks = math.prod(factor) > 1 and not any(k % f for k, f in zip(kernel, factor, strict=True))
+        # With few outputs, a convolution that makes the positions of a block as channels takes a third of the time.
+        self.phased = self.in_blocks and math.prod(factor) <= inputs / outputs
         self.weight = nn.Parameter(torch.empty(inputs, outputs, *kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
@@ -224,12 +223,11 @@ class Up(nn.Module):
         Bringing the weights into order is not worth it for a few positions, nor is its backward.
         """
         return (
-            x.device.type == "cpu"
+            self.in_blocks
+            and x.device.type == "cpu"
             and torch.is_autocast_enabled("cpu")
             and not torch.is_grad_enabled()
             and math.prod(x.shape[2:]) >= _MANY
-            and not any(k % f for k, f in zip(self.weight.shape[2:], self.factor, strict=True))
-            and math.prod(self.factor) > 1
         )
 
     def rims_for(self, wrapped: Sequence[bool]) -> Rims:

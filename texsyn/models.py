@@ -143,7 +143,8 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
     generator = stack("generator")
     if found.get("normalisation") not in ("batch", "none"):
         raise damaged(folder, "normalisation")
-    if found.setdefault("precision", "float32") not in ("auto", "float32", "bfloat16"):  # older models have none
+    precision = found.get("precision", "float32")  # older models have none
+    if precision not in ("auto", "float32", "bfloat16"):
         raise damaged(folder, "precision")
     return Design(
         latents=channels("latents", 1),
@@ -164,7 +165,7 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         smoothed=bool(found.get("smoothed")),
         toned=bool(found.get("toned")),
         steadied=bool(found.get("steadied")),
-        precision=found["precision"],
+        precision=precision,
         frames=channels("frames", 0),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from texsyn import draws, layers, precision, spectrum
 from texsyn.corrections import Correction
@@ -48,16 +48,16 @@ def _correct(modality: Modality, correction: Correction, made: Tensor, pixels: T
     if correction.equaliser is not None:
         real = draws.crops(pixels, modality.window, 12, draws.random(recipe.seed, "settle", 0), modality.raster)
         size = correction.equaliser.kernel.shape[2:]
-        kernel, offset = spectrum.equaliser(made, real, modality.axes, size, recipe.equalise)
-        correction.equaliser.kernel.copy_(kernel)
-        correction.equaliser.offset.copy_(offset)
+        _put(correction.equaliser, spectrum.equaliser(made, real, modality.axes, size, recipe.equalise))
         made = correction.equalised(made, modality.stationary)
     if correction.tone is not None:
-        matrix, offset = spectrum.tone(made, pixels[None], _STRETCH)
-        correction.tone.matrix.copy_(matrix)
-        correction.tone.offset.copy_(offset)
+        _put(correction.tone, spectrum.tone(made, pixels[None], _STRETCH))
         made = correction.toned(made)
     if correction.steady is not None:
-        found = spectrum.stillness(made, pixels[None])
-        for buffer, value in zip(correction.steady.buffers(), found, strict=True):
-            buffer.copy_(value)
+        _put(correction.steady, spectrum.stillness(made, pixels[None]))
+
+
+def _put(part: nn.Module, found: Sequence[Tensor]) -> None:
+    """Give a part of a correction what was found for its buffers, in their order."""
+    for buffer, value in zip(part.buffers(), found, strict=True):
+        buffer.copy_(value)
