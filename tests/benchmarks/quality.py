@@ -182,6 +182,8 @@ def main() -> None:
         tables[decoding.sniff(exemplar) == "clip"] += found
         for row in found:
             print(" | ".join(row), flush=True)
+    if not any(tables.values()):
+        raise SystemExit(f"{options.folder} holds no exemplar" + (f" of {options.only}" if options.only else ""))
     write(tables, options)
 
 

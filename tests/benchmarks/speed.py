@@ -280,7 +280,10 @@ def main() -> None:
     options = parser.parse_args()
     texsyn.tune()  # as every command does
     for name in options.sections or [each for each in SECTIONS if each != "quality"]:
-        text = SECTIONS[name](options)
+        try:
+            text = SECTIONS[name](options)
+        except texsyn.TexsynError as error:
+            raise SystemExit(str(error)) from None
         print(text, flush=True)
         command = f"python tests/benchmarks/speed.py {name}"
         store(REPORT, "Speed, by `speed.py`", name, command, f"{SECTIONS[name].__doc__}\n\n{text}")
