@@ -10,7 +10,7 @@ from conftest import draw
 from PIL import Image
 
 import texsyn
-from texsyn import Run, cli, storage
+from texsyn import Run, batches, cli, cluster, storage
 from texsyn.batches import Row
 
 ROOT = Path(__file__).parent.parent
@@ -124,10 +124,15 @@ def test_a_node_that_dies_loses_no_fit(tmp_path):
         (["nowhere"], 3, "is not a folder"),
         (["."], 3, "holds no pictures"),
         ([".", "--jobs", "0"], 2, "--jobs must lie"),
+        ([".", "--steps", "0"], 2, "--steps must lie"),
+        ([".", "--set", "wide=1"], 2, "--set 'wide=1' is not FIELD=VALUE"),
+        ([".", "--only", "nope.png", "a.png"], 3, "holds no nope.png"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, monkeypatch, words, code, said):
     monkeypatch.chdir(tmp_path)
+    if "--only" in words:
+        draw(tmp_path / "a.png")
     found, rows, err = batch(capsys, *words)
     assert (found, rows, err.count("\n")) == (code, [], 1)
     assert said in err
@@ -170,6 +175,8 @@ def test_a_map_of_normals_goes_with_its_picture(tmp_path, capsys):
     draw(folder / "wall.png")
     Image.new("RGB", (64, 64), (128, 128, 255)).save(folder / "wall-normal.png")
     Image.new("RGB", (64, 64), (128, 128, 255)).save(folder / "lone-normal.png")
+    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 1, "--only", "wall-normal.png")
+    assert (code, [row["name"] for row in rows]) == (0, ["wall"])  # as an array's task for that file asks
     code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 1)
     assert (code, [row["name"] for row in rows]) == (0, ["lone-normal", "wall"])
     assert [Run.open(runs / name).exemplars()[0].modality.name for name in ("lone-normal", "wall")] == [
@@ -197,3 +204,90 @@ def test_a_run_that_is_being_learnt_is_waited_for(tmp_path, capsys):
         assert work.is_alive()
     work.join(120)
     assert [(row.state, row.steps) for row in found] == [("finished", 2)]
+
+
+def test_an_address_is_no_folder(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["batch", str(tmp_path), "--out", "s3://bucket/runs"])
+    assert ended.value.code == 2
+    assert "is an address: mount what it names" in capsys.readouterr().err
+
+
+def test_another_file_of_the_same_name_is_not_taken_for_what_was_learnt(tmp_path, capsys):
+    folder, runs = tmp_path / "exemplars", tmp_path / "runs"
+    folder.mkdir()
+    draw(folder / "a.png")
+    assert batch(capsys, folder, "--out", runs, "--steps", 1)[0] == 0
+    draw(folder / "a.png", (80, 64))
+    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 1)
+    assert (code, rows[0]["state"]) == (3, "failed")
+    assert "a was begun from another file of this name" in rows[0]["reason"]
+
+
+def test_what_a_begun_run_keeps_is_said(tmp_path, capsys):
+    folder, runs = tmp_path / "exemplars", tmp_path / "runs"
+    folder.mkdir()
+    draw(folder / "a.png")
+    assert batch(capsys, folder, "--out", runs, "--steps", 1)[1][0]["reason"] == ""
+    assert batch(capsys, folder, "--out", runs, "--steps", 1)[1][0]["reason"] == ""
+    asked = ["--recipe", "best", "--seed", 0, "--set", "width=0.1", "--set", "slope=3"]
+    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 1, *asked)
+    assert code == 0
+    assert rows[0]["reason"] == "as it was begun, without --recipe, --set slope=3"
+
+
+def test_a_fit_that_the_system_ends_is_told_as_that(tmp_path, capsys, monkeypatch):
+    draw(tmp_path / "a.png")
+    monkeypatch.setenv("TEXSYN_KILL_AT", "written")
+    code, rows, _ = batch(capsys, tmp_path, "--out", tmp_path / "runs", "--steps", 1)
+    assert (code, rows[0]["state"], rows[0]["exit"]) == (1, "failed", -9)
+    assert "ended by SIGKILL, as where memory runs out" in rows[0]["reason"]
+
+
+def test_a_run_that_was_killed_while_it_was_scored_is_scored_later(tmp_path, capsys):
+    pytest.importorskip("plenoptic")
+    draw(tmp_path / "a.png", (224, 224))
+    assert batch(capsys, tmp_path, "--out", tmp_path / "runs", "--steps", 1)[0] == 0  # without a card
+    code = cli.main(["batch", str(tmp_path), "--out", str(tmp_path / "runs"), "--only", "a.png", "--json"])
+    row = json.loads(capsys.readouterr().out)
+    assert (code, row["before"], row["steps"]) == (0, True, 1)
+    assert row["card"]["measures"]["ps"] > 0
+    assert Run.open(tmp_path / "runs" / "a").scored
+
+
+def test_fits_are_spread_over_the_gpus_of_a_machine(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [batches._device(n, []) for n in range(3)] == [["--device=cuda:0"], ["--device=cuda:1"], ["--device=cuda:0"]]
+    assert batches._device(0, ["--device", "cpu"]) == batches._device(1, ["--device=cuda:1"]) == []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert batches._device(0, []) == []
+
+
+def test_a_node_that_does_not_share_the_folder_says_so_before_it_learns(tmp_path):
+    draw(tmp_path / "a.png")
+    blobs = {"a.png": (tmp_path / "a.png").read_bytes()}
+    row = batches._fit("a.png", blobs, "a", str(tmp_path / "runs" / ".shared-0"), ["--steps", "1"], force=False)
+    assert (row.state, row.exit) == ("failed", 5)
+    assert "does not share" in row.reason
+    assert not (tmp_path / "runs").exists()
+
+
+def test_calls_are_given_to_a_cluster_as_it_has_room():
+    ray = pytest.importorskip("ray")
+    asked = []
+
+    def given():
+        for number in range(40):
+            asked.append(number)
+            yield str(number), (number,)
+
+    ray.init(
+        num_cpus=1, log_to_driver=False, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}
+    )
+    try:
+        found = cluster.spread(lambda number: number + 1, given())
+        first = next(found)
+        assert len(asked) == 10
+        assert dict([first, *found]) == {str(n): n + 1 for n in range(40)}
+    finally:
+        ray.shutdown()

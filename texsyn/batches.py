@@ -8,25 +8,35 @@ from __future__ import annotations
 import argparse
 import html
 import json
+import math
 import os
+import secrets
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from texsyn import options as shared
 from texsyn.errors import Exit, TexsynError, reason, short
 
+if TYPE_CHECKING:
+    from texsyn.runs import Run
+
 _NORMALS = ("-normal", "_normal")  # at the end of the name of a picture's map of normals
 _POLL = 1.0  # seconds between two looks at whether a run is free
+_SUMMARY = 5.0  # seconds from one writing of the summary to the next, until the last
 _LARGEST = 500_000_000  # bytes of one exemplar that are sent to a node
 _WORDS = {Exit.INTERRUPTED: "stopped", Exit.TERMINATED: "stopped", Exit.BAD_INPUT: "skipped"}
 
@@ -41,7 +51,7 @@ class Row:
     run: str  # its folder
     state: str  # finished, skipped (it cannot be learnt), stopped or failed
     exit: int = 0
-    reason: str = ""
+    reason: str = ""  # why it is not finished, or what a finished one keeps from before
     steps: int = 0
     seconds: float = 0.0  # of learning
     before: bool = False  # it had been learnt already
@@ -56,7 +66,8 @@ class Row:
             return f"{name}: {self.state}: {self.reason}"
         told = ", ".join(self.words)
         when = "finished before" if self.before else "finished"
-        return f"{name}: {when}, {self.steps} steps in {self.seconds / 60:.1f} min{': ' if told else ''}{told}"
+        kept = f" ({self.reason})" if self.reason else ""
+        return f"{name}: {when}{kept}, {self.steps} steps in {self.seconds / 60:.1f} min{': ' if told else ''}{told}"
 
 
 def batch(
@@ -80,31 +91,58 @@ def batch(
     Raises TexsynError: exit 2 where there is no Ray, exit 3 where there are no exemplars, exit 5 when the disk refuses.
     """
     folder, out = Path(folder), Path(out)
-    named = {name: files for name, files in exemplars(folder).items() if not only or files[0].name in only}
-    if not named:
-        raise TexsynError(f"{folder.name} holds no {', '.join(only)}")
+    named = exemplars(folder)
+    if only:
+        there = {file.name for files in named.values() for file in files}
+        if missing := [name for name in only if name not in there]:
+            raise TexsynError(f"{folder.name} holds no {', '.join(missing)}")
+        named = {name: files for name, files in named.items() if any(file.name in only for file in files)}
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TexsynError(f"{out.name} cannot be created: {error.strerror}", Exit.DISK) from error
-    there = executor == "ray"
-    done = _there(named, out, how, jobs, force, address) if there else _here(named, out, how, jobs, force)
-    rows: list[Row] = []
-    for row in done:
-        rows.append(row)
-        if not only:
-            summarise(sorted(rows, key=lambda row: row.name), out)
-        yield row
+    on_ray = executor == "ray"
+    done = _there(named, out, how, jobs, force, address) if on_ray else _here(named, out, how, jobs, force)
+    rows, written = dict[str, tuple[Row, str]](), -math.inf
+    try:
+        for row in done:
+            rows[row.name] = row, _cells(row, out)
+            if not only and time.monotonic() - written > _SUMMARY:
+                _summarise(rows, out)
+                written = time.monotonic()
+            yield row
+    finally:
+        if rows and not only:
+            _summarise(rows, out)
 
 
 def _here(named: dict[str, Files], out: Path, how: Sequence[str], jobs: int, force: bool) -> Iterator[Row]:
+    places = SimpleQueue[Sequence[str]]()  # where a fit may be: each is one fit's at a time
+    for number in range(jobs):
+        places.put(_device(number, how))
+
+    def learn(name: str, files: Files) -> Row:
+        place = places.get()
+        try:
+            return one(files, name, out, [*how, *place], jobs, force)
+        finally:
+            places.put(place)
+
     pool = ThreadPoolExecutor(jobs)
     try:
-        waiting = [pool.submit(one, files, name, out, how, jobs, force) for name, files in named.items()]
+        waiting = [pool.submit(learn, name, files) for name, files in named.items()]
         for each in as_completed(waiting):
             yield each.result()
     finally:  # whoever leaves the loop waits for the fits that are at it, and begins no others
         pool.shutdown(cancel_futures=True)
+
+
+def _device(number: int, how: Sequence[str]) -> list[str]:
+    """The option that spreads fits over a machine's GPUs, where it has several and nobody asked for one."""
+    import torch
+
+    count = torch.cuda.device_count()
+    return [f"--device=cuda:{number % count}"] if count > 1 and _value(how, "--device") in ("", "auto", "cuda") else []
 
 
 def _there(
@@ -113,21 +151,28 @@ def _there(
     """On a cluster; `jobs` fits share one GPU."""
     from texsyn import cluster
 
-    given: dict[str, tuple[Any, ...]] = {}
-    for name, files in named.items():
-        try:
-            given[name] = (files[0].name, _packed(files), name, str(out.resolve()), how, force)
-        except (OSError, TexsynError) as error:
-            yield Row(name, str(out / name), "skipped", int(Exit.BAD_INPUT), reason(error))
-    for name, row in cluster.spread(_fit, given, share=1 / jobs, address=address):
-        if isinstance(row, Exception):
-            said = str(row).strip().splitlines()
-            yield Row(name, str(out / name), "failed", int(Exit.BUG), said[-1] if said else "its task failed")
-        elif row.state == "finished" and not (out / name / "run.json").exists():
-            nobody = f"it was learnt on {row.node}, but {out} is not a folder that all nodes share"
-            yield replace(row, run=str(out / name), state="failed", exit=int(Exit.DISK), reason=nobody)
-        else:
-            yield replace(row, run=str(out / name))
+    broken: list[Row] = []
+    token = out.resolve() / f".shared-{secrets.token_hex(8)}"  # which a node sees only where the folder is the same
+
+    def given() -> Iterator[tuple[str, tuple[Any, ...]]]:
+        for name, files in named.items():
+            try:
+                yield name, (files[0].name, _packed(files), name, str(token), how, force)
+            except (OSError, TexsynError) as error:
+                broken.append(Row(name, str(out / name), "skipped", int(Exit.BAD_INPUT), reason(error)))
+
+    share = 0 if _value(how, "--device") == "cpu" else 1 / jobs
+    token.touch()
+    try:
+        for name, row in cluster.spread(_fit, given(), share=share, address=address):
+            if isinstance(row, Exception):
+                said = str(row).strip().splitlines()
+                yield Row(name, str(out / name), "failed", int(Exit.BUG), said[-1] if said else "its task failed")
+            else:
+                yield replace(row, run=str(out / name))
+    finally:
+        token.unlink(missing_ok=True)
+    yield from broken
 
 
 def _packed(exemplar: Files) -> dict[str, bytes]:
@@ -139,18 +184,21 @@ def _packed(exemplar: Files) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in files if file.is_file()}
 
 
-def _fit(file: str, blobs: dict[str, bytes], name: str, out: str, how: Sequence[str], force: bool) -> Row:
+def _fit(file: str, blobs: dict[str, bytes], name: str, token: str, how: Sequence[str], force: bool) -> Row:
     """What a node does: the files are laid out under their own names, and learnt as a batch learns them."""
+    node, out = socket.gethostname(), Path(token).parent
+    if not Path(token).exists():
+        said = f"{node} does not share {out}: on a cluster --out must be a folder that all nodes share"
+        return Row(name, str(out / name), "failed", int(Exit.DISK), said, node=node)
     with tempfile.TemporaryDirectory() as folder:
         alone = file in blobs  # or a folder of frames
         place = Path(folder) if alone else Path(folder) / file
         place.mkdir(exist_ok=True)
         for each, blob in blobs.items():
             (place / Path(each).name).write_bytes(blob)
-        Path(out).mkdir(parents=True, exist_ok=True)
         files = tuple(place / Path(each).name for each in blobs) if alone else (place,)
-        row = one(files, name, Path(out), how, jobs=os.cpu_count() or 1, force=force, bound=True)
-        return replace(row, node=socket.gethostname())
+        # A node that dies takes its fits with it at once, so that another can go on with them.
+        return replace(one(files, name, out, how, _cores(), force, dies_by=signal.SIGKILL), node=node)
 
 
 def exemplars(folder: Path) -> dict[str, Files]:
@@ -189,35 +237,49 @@ def _frames(path: Path) -> bool:
 
 
 def one(
-    files: Files, name: str, out: Path, how: Sequence[str], jobs: int = 1, force: bool = False, bound: bool = False
+    files: Files,
+    name: str,
+    out: Path,
+    how: Sequence[str],
+    jobs: int = 1,
+    force: bool = False,
+    dies_by: int = signal.SIGTERM,
 ) -> Row:
     """Fit one exemplar, in a process of its own, from where its run stands; whoever learns it already ends first.
 
-    jobs: how many share this machine's cores. bound: that process is killed when the thread that waits for it dies.
+    jobs: how many share this machine's cores. dies_by: the signal that process gets when the thread that waits for it
+    dies; by SIGTERM it keeps what it has learnt.
     """
     place = out.resolve() / name
     try:
-        return _one(files, name, place, how, jobs, force, bound)
+        return _one(files, name, place, how, jobs, force, dies_by)
     except TexsynError as error:  # a damaged run, which costs nothing else
         return Row(name, str(place), "failed", int(error.exit), str(error))
+    except OSError as error:  # no memory for another process, or a disk that is gone
+        return Row(name, str(place), "failed", int(Exit.DISK), reason(error))
 
 
-def _one(files: Files, name: str, place: Path, how: Sequence[str], jobs: int, force: bool, bound: bool) -> Row:
+def _one(files: Files, name: str, place: Path, how: Sequence[str], jobs: int, force: bool, dies_by: int) -> Row:
     from texsyn import jobs as processes
     from texsyn.runs import Run
 
     begun = (place / "run.json").exists()
+    if begun:
+        _same(Run.open(place), files)
     while begun and processes.status(Run.open(place)).working:
         time.sleep(_POLL)
-    if begun and not force and processes.status(Run.open(place)).state == "finished":
-        return _learnt(name, place, before=True)
-    again = [word for option in ("--minutes", "--steps", "--device", "--no-card") for word in _said(how, option)]
+    learnt = begun and processes.status(Run.open(place)).state == "finished"
+    if learnt and not force and (_said(how, "--no-card") or Run.open(place).scored):
+        return _learnt(name, place, how, before=True)
+    # A finished run without a card was killed while it was scored.
+    budget = [] if learnt and not force else ["--minutes", "--steps"]
+    again = [word for option in (*budget, "--device", "--no-card") for word in _said(how, option)]
     asked = (
         [f"--resume={place}", *again]
         if begun
         else [*how, f"--out={place}", "--", *(str(file.absolute()) for file in files)]
     )
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, _cores() // jobs)
     environment = processes.environment() | ({} if jobs == 1 else {"OMP_NUM_THREADS": str(threads)})
     command = [*processes.COMMAND, "fit", "--quiet", *asked]
     done = subprocess.run(
@@ -227,20 +289,36 @@ def _one(files: Files, name: str, place: Path, how: Sequence[str], jobs: int, fo
         errors="replace",
         env=environment,
         check=False,
-        preexec_fn=_die_with_parent if bound and sys.platform == "linux" else None,
+        preexec_fn=partial(_die_with_parent, dies_by) if sys.platform == "linux" else None,
     )
     if done.returncode == 0:
-        return _learnt(name, place)
-    said = [line.removeprefix("texsyn: ") for line in done.stderr.splitlines() if line.strip()]
+        return _learnt(name, place, how, before=learnt and not force)
+    if done.returncode < 0:
+        said = [f"its process was ended by {signal.Signals(-done.returncode).name}, as where memory runs out"]
+    else:
+        said = [line for line in done.stderr.splitlines() if line.strip() and "warning: " not in line]
     state = _WORDS.get(Exit(done.returncode) if done.returncode in set(Exit) else Exit.BUG, "failed")
-    return Row(name, str(place), state, done.returncode, said[-1] if said else f"ended with {done.returncode}")
+    why = said[-1].removeprefix("texsyn: ") if said else f"ended with {done.returncode}"
+    return Row(name, str(place), state, done.returncode, why)
 
 
-def _die_with_parent() -> None:
+def _same(run: Run, files: Files) -> None:
+    """Raise TexsynError (exit 3) where a run was begun from other files than these."""
+    from texsyn import media
+
+    if len(run.facts) == 1 and run.facts[0].get("sha256") != media.digest(files):
+        raise TexsynError(f"{run.path.name} was begun from another file of this name: rename one, or remove {run.path}")
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _die_with_parent(number: int) -> None:
     import ctypes
-    import signal
 
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
 
 
 def _said(words: Sequence[str], option: str) -> list[str]:
@@ -254,7 +332,12 @@ def _said(words: Sequence[str], option: str) -> list[str]:
     return found
 
 
-def _learnt(name: str, place: Path, before: bool = False) -> Row:
+def _value(words: Sequence[str], option: str) -> str:
+    """What an option says, or nothing where it is not among the words."""
+    return _said(words, option)[-1].removeprefix(f"{option}=") if _said(words, option) else ""
+
+
+def _learnt(name: str, place: Path, how: Sequence[str], before: bool = False) -> Row:
     from texsyn import jobs, quality, storage
     from texsyn.runs import Run
 
@@ -265,16 +348,32 @@ def _learnt(name: str, place: Path, before: bool = False) -> Row:
         words = [] if not card else quality.words(quality.Card.from_plain(card))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TexsynError(f"{name}: card.json is damaged") from error
-    return Row(name, str(place), "finished", 0, "", status.step, status.seconds, before, card, words)
+    kept = _kept(run, how)
+    return Row(name, str(place), "finished", 0, kept, status.step, status.seconds, before, card, words)
 
 
-def summarise(rows: Sequence[Row], out: Path) -> None:
-    """Write summary.json and summary.html."""
+def _kept(run: Run, how: Sequence[str]) -> str:
+    """What a run that was begun before keeps as it is, though the options ask for something else."""
+    from texsyn.options import field_value
+
+    recipe = asdict(run.recipe)
+    has = {"--recipe": run.content.get("recipe_name"), "--seed": str(recipe["seed"])}
+    kept = [option for option, value in has.items() if _value(how, option) not in ("", value)]
+    for option, text in pairwise(how):
+        field_name, _, value = text.partition("=")
+        field_name = field_name.replace("-", "_")
+        if option == "--set" and field_name in recipe:
+            kept += [f"--set {text}"] * (field_value(field_name, value, recipe[field_name]) != recipe[field_name])
+    return f"as it was begun, without {', '.join(kept)}" if kept else ""
+
+
+def _summarise(rows: Mapping[str, tuple[Row, str]], out: Path) -> None:
+    """Write summary.json and summary.html, of rows and their cells."""
     from texsyn import storage
 
-    plain = [asdict(row) for row in rows]
-    storage.replace_text(out / "summary.json", json.dumps(plain, indent=2) + "\n")
-    lines = "".join(_cells(row, out) for row in rows)
+    ordered = [rows[name] for name in sorted(rows)]
+    storage.replace_text(out / "summary.json", json.dumps([asdict(row) for row, _ in ordered], indent=2) + "\n")
+    lines = "".join(cells for _, cells in ordered)
     storage.replace_text(out / "summary.html", _PAGE.replace("ROWS", lines).replace("WHEN", time.strftime("%Y-%m-%d")))
 
 
@@ -314,22 +413,25 @@ def add(commands: Any) -> None:
         epilog=shared.EXIT_CODES,
     )
     command.add_argument("folder", type=Path, metavar="FOLDER")
-    command.add_argument("--out", type=Path, default=Path("runs"), metavar="RUNS", help="(default runs)")
-    command.add_argument("--jobs", type=int, default=1, metavar="N", help="fits at a time (default 1)")
+    command.add_argument("--out", type=shared.folder, default=Path("runs"), metavar="RUNS", help="(default runs)")
+    command.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="fits at a time, or on a GPU of a cluster (default 1)"
+    )
     command.add_argument("--only", nargs="+", default=[], metavar="FILE", help="take these files of the folder alone")
     command.add_argument("--executor", choices=("local", "ray"), default="local", help="here, or on a Ray cluster")
-    command.add_argument("--address", default="", help="of the Ray cluster: auto, or HOST:6379 (default: start one)")
+    command.add_argument(
+        "--address",
+        default="",
+        help="of the Ray cluster: auto, or HOST:6379 (default: what Ray finds, or one of this machine alone)",
+    )
     command.add_argument("--force", action="store_true", help="go on with what is finished, too: with a larger budget")
     command.add_argument("--json", action="store_true", help="print each row as a JSON line")
-    for name, meaning in (
-        ("recipe", "fast, best or paper"),
-        ("minutes", "time budget of each, in minutes"),
-        ("steps", "steps of each"),
-        ("seed", "(default 0)"),
-        ("side", "reduce the shorter sides to this many pixels"),
-        ("device", "auto, cpu, cuda or cuda:N"),
-    ):
-        command.add_argument(f"--{name}", help=meaning)
+    command.add_argument("--recipe", choices=shared.RECIPES, help="(default fast)")
+    command.add_argument("--minutes", type=float, metavar="M", help="time budget of each, in minutes")
+    command.add_argument("--steps", type=int, metavar="N", help="steps of each")
+    command.add_argument("--seed", type=int, help="(default 0)")
+    command.add_argument("--side", type=int, metavar="PIXELS", help="reduce the shorter sides to this")
+    command.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto, on all GPUs of this machine)")
     command.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
     )
@@ -347,6 +449,9 @@ def _batch(options: argparse.Namespace) -> int:
             how += [f"--{name}", str(getattr(options, name))]
     how += [word for text in options.set for word in ("--set", text)]
     how += [f"--{name}" for name in ("untrusted", "no-card") if getattr(options, name.replace("-", "_"))]
+    from texsyn import modality, recipes
+
+    recipes.recipe_for(options.recipe or "fast", modality.STILL, **shared.changes(options))  # said once, not by each
     worst = Exit.OK
     where = {"executor": options.executor, "address": options.address, "only": options.only}
     for row in batch(options.folder, options.out, how, jobs=options.jobs, force=options.force, **where):

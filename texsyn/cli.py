@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from texsyn import __version__, asking, batches, making
 from texsyn.errors import Exit, TexsynError, short
-from texsyn.options import EXIT_CODES, device, window
+from texsyn.options import EXIT_CODES, RECIPES, changes, device, folder, window
 from texsyn.screen import Screen
 from texsyn.tuning import tune
 
@@ -28,12 +28,10 @@ if TYPE_CHECKING:
     from texsyn.media import Exemplar
     from texsyn.recipes import Recipe
     from texsyn.runs import Run
-    from texsyn.training import State
     from texsyn.triangle import Triangle
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _KINDS = ("still", "clip", "surface", "material", "objects")
-_RECIPES = ("fast", "best", "paper")
 _OBJECTIVES = ("triangle", "vae", "acd", "wake-sleep")
 
 
@@ -93,7 +91,7 @@ def _add_fit(commands: Any) -> None:
         type=Path,
         help="picture, clip, folder of frames, colour and normal map; or several; or many pictures (--kind objects)",
     )
-    fit.add_argument("--out", type=Path, metavar="RUN", help="run folder (default runs/NAME-N)")
+    fit.add_argument("--out", type=folder, metavar="RUN", help="run folder (default runs/NAME-N)")
     fit.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run")
     fit.add_argument("--kind", choices=_KINDS, help="what the exemplar is (default: found from the file)")
     fit.add_argument("--frames", metavar="A:B", help="frames of a clip to learn from; 0:-32 leaves out the last 32")
@@ -107,7 +105,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument(
         "--side", type=int, metavar="PIXELS", help="reduce the shorter side to this; 0 keeps a still's size"
     )
-    fit.add_argument("--recipe", choices=_RECIPES, help="(default fast)")
+    fit.add_argument("--recipe", choices=RECIPES, help="(default fast)")
     fit.add_argument("--objective", choices=_OBJECTIVES, help="the triangle (default) or a special case of it")
     fit.add_argument("--steps", type=int, metavar="N", help="steps in all (default: the recipe's)")
     fit.add_argument("--minutes", type=float, metavar="M", help="time budget in all, in minutes")
@@ -166,14 +164,15 @@ def _learn(options: argparse.Namespace, screen: Screen, run: Run, recipe: Recipe
                 break
     if report is None:
         screen.say(f"{run.path} is finished already: --steps or --minutes beyond it goes on")
-    else:
-        if not (stop.number or options.no_card):
-            _print_cards(run, triangle, report.state, screen)
+    # A process that was killed while it scored left a run that is finished and has no card.
+    if not (stop.number or options.no_card or (report is None and run.scored)):
+        _print_cards(run, triangle, screen)
+    if report is not None:
         screen.finish(run, report, stopped=bool(stop.number))
     return 128 + stop.number if stop.number else Exit.OK
 
 
-def _print_cards(run: Run, triangle: Triangle, state: State, screen: Screen) -> None:
+def _print_cards(run: Run, triangle: Triangle, screen: Screen) -> None:
     from texsyn import quality
 
     if triangle.modality.collection:
@@ -188,7 +187,7 @@ def _print_cards(run: Run, triangle: Triangle, state: State, screen: Screen) -> 
         if len(names) > 1:
             screen.say(name)
         try:
-            card = run.card(triangle, state, number)
+            card = run.card(triangle, number)
         except TexsynError as error:
             screen.say(f"no quality card: {error}")
             return
@@ -209,7 +208,7 @@ def _begun(options: argparse.Namespace) -> tuple[Run, Recipe]:
     many = options.kind == "objects"
     exemplars = (_collection(options),) if many else media.read_all(options.exemplar, **how)
     name = options.recipe or "fast"
-    recipe = recipes.recipe_for(name, exemplars[0].modality, **_changes(options))
+    recipe = recipes.recipe_for(name, exemplars[0].modality, **changes(options))
     return runs.Run.create(path, exemplars, recipe, name), recipe
 
 
@@ -260,37 +259,6 @@ def _resumed(options: argparse.Namespace) -> tuple[Run, Recipe]:
         recipe = replace(recipe, minutes=options.minutes)
     recipes.check_recipe(recipe)
     return run, recipe
-
-
-def _changes(options: argparse.Namespace) -> dict[str, Any]:
-    from dataclasses import asdict, fields
-
-    from texsyn.recipes import Recipe
-    from texsyn.triangle import OBJECTIVES
-
-    changes: dict[str, Any] = asdict(OBJECTIVES[options.objective]) if options.objective else {}
-    defaults = {f.name: f.default for f in fields(Recipe)}
-    for text in options.set:
-        name, equals, value = text.partition("=")
-        name = name.replace("-", "_")
-        if not equals or name not in defaults:
-            raise TexsynError(f"--set {text!r} is not FIELD=VALUE; --set ? lists the fields", Exit.USAGE)
-        changes[name] = _parse(name, value, defaults[name])
-    for name in ("steps", "minutes", "seed"):
-        if getattr(options, name) is not None:
-            changes[name] = getattr(options, name)
-    return changes
-
-
-def _parse(name: str, value: str, default: Any) -> Any:
-    if isinstance(default, bool):
-        if value.lower() not in ("true", "false", "yes", "no", "1", "0"):
-            raise TexsynError(f"--set {name} is yes or no, not {value!r}", Exit.USAGE)
-        return value.lower() in ("true", "yes", "1")
-    try:
-        return type(default)(value)
-    except ValueError:
-        raise TexsynError(f"--set {name} must be a {type(default).__name__}, not {value!r}", Exit.USAGE) from None
 
 
 def _list_fields() -> int:

@@ -106,7 +106,7 @@ def read(
     apart = None if held is None else _tensors(held[..., : pixels.shape[-1]], None, modality, side)[0]
     facts = {
         "name": short(files[0].stem),
-        "sha256": _digest(files),
+        "sha256": digest(files),
         "width": int(read_size[1]),
         "height": int(read_size[0]),
         **({"frames": whole, "used_frames": int(tensor.shape[1])} if modality.moving else {}),
@@ -404,7 +404,8 @@ def _eight_bit(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(np.round(_unit(picture) * 255).astype(np.uint8))
 
 
-def _digest(files: list[Path]) -> str:
+def digest(files: Sequence[Path]) -> str:
+    """SHA-256 of the bytes of files, and of the files in folders, in turn."""
     sha = hashlib.sha256()
     for file in files:
         for part in sorted(file.iterdir()) if file.is_dir() else [file]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 EXIT_CODES = "exit codes: 0 ok, 1 bug, 2 usage, 3 bad input, 4 out of memory, 5 disk, 6 diverged, 130/143 interrupted"
+RECIPES = ("fast", "best", "paper")
 FORMATS = ("png", "jpg", "webp", "mp4", "gif", "frames", "sheet")
 
 
@@ -31,6 +32,13 @@ def window(text: str) -> tuple[int, int, int, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form WxH+X+Y, such as 256x256+40+0")
     width, height, left, top = map(int, found.groups())
     return left, top, width, height
+
+
+def folder(text: str) -> Path:
+    """A folder, not the address of one."""
+    if re.match(r"[A-Za-z][\w+.-]+:/", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is an address: mount what it names, and give the folder")
+    return Path(text)
 
 
 def command(commands: Any, name: str, help: str, description: str, call: Any) -> argparse.ArgumentParser:
@@ -73,3 +81,36 @@ def device(name: str) -> torch.device:
     if found.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return found
+
+
+def changes(options: argparse.Namespace) -> dict[str, Any]:
+    """What a command line asks of a recipe, by its fields. Raises TexsynError (exit 2) for what is no field of it."""
+    from dataclasses import asdict, fields
+
+    from texsyn.recipes import Recipe
+    from texsyn.triangle import OBJECTIVES
+
+    changes: dict[str, Any] = asdict(OBJECTIVES[options.objective]) if getattr(options, "objective", None) else {}
+    defaults = {f.name: f.default for f in fields(Recipe)}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        name = name.replace("-", "_")
+        if not equals or name not in defaults:
+            raise TexsynError(f"--set {text!r} is not FIELD=VALUE; --set ? lists the fields", Exit.USAGE)
+        changes[name] = field_value(name, value, defaults[name])
+    for name in ("steps", "minutes", "seed"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    return changes
+
+
+def field_value(name: str, value: str, default: Any) -> Any:
+    """A field's value as `--set` writes it, of the type of `default`. Raises TexsynError (exit 2)."""
+    if isinstance(default, bool):
+        if value.lower() not in ("true", "false", "yes", "no", "1", "0"):
+            raise TexsynError(f"--set {name} is yes or no, not {value!r}", Exit.USAGE)
+        return value.lower() in ("true", "yes", "1")
+    try:
+        return type(default)(value)
+    except ValueError:
+        raise TexsynError(f"--set {name} must be a {type(default).__name__}, not {value!r}", Exit.USAGE) from None

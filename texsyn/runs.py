@@ -234,6 +234,15 @@ class Run:
         settling.settle(triangle, self.recipe, state.pixels(exemplars))
         return models.ready(triangle, device)
 
+    def pixels(self) -> list[Tensor]:
+        """The exemplars, `channels *axes` each; what was missing in them as the newest checkpoint estimates it."""
+        exemplars = self.exemplars()
+        if all(each.hidden is None for each in exemplars):
+            return [each.pixels for each in exemplars]
+        state = training.begin(self.fresh(), self.recipe, exemplars)
+        checkpoints.restore(self.path / "checkpoints", state, lambda text: None)
+        return state.pixels(exemplars)
+
     def fresh(self, device: str | torch.device = "cpu") -> Triangle:
         """The run's networks as they were before the first step."""
         content = self.content
@@ -300,7 +309,13 @@ class Run:
                 models.save(triangle, self.path / "model", {**self.made_by(), "step": state.step}, force=True)
             self._event(warn, event=ending, step=state.step, seconds=round(state.seconds, 2))
 
-    def card(self, triangle: Triangle, state: State, exemplar: int = 0) -> quality.Card:
+    @property
+    def scored(self) -> bool:
+        """Whether there is a card for each exemplar; a collection has an event instead."""
+        told = any(event.get("event") == "reconstruction" for event in self.events())
+        return told or all((self.path / self._card_name(n)).exists() for n in range(len(self.names())))
+
+    def card(self, triangle: Triangle, exemplar: int = 0) -> quality.Card:
         """Score samples of seeds 0 to 2 and keep the card in card.json. Raises TexsynError (exit 3) if too small.
 
         What was missing in the exemplar is scored as it was estimated.
@@ -309,7 +324,7 @@ class Run:
         moving = triangle.modality.moving
         count = triangle.modality.window[0] if moving else None
         samples = [quality.arrays(s) for s in sampling.sample(triangle, count=3, frames=count, exemplar=exemplar)]
-        original = quality.arrays(state.pixels(exemplars)[exemplar])
+        original = quality.arrays(self.pixels()[exemplar])
         if moving:
             held = exemplars[exemplar].held
             card = quality.score_clips(samples, original[:count], None if held is None else quality.arrays(held))

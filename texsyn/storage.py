@@ -109,11 +109,17 @@ def reached(point: str) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file for as long as the block runs, or the process lives. Raises TexsynError (exit 2) when taken."""
+    """Hold a lock file for as long as the block runs, or the process lives.
+
+    Raises TexsynError: exit 2 when it is taken, exit 5 on a file system that has no locks.
+    """
     with path.open("a") as file:
         for _ in range(_TRIES):
-            if _take(file):
-                break
+            try:
+                if _take(file):
+                    break
+            except OSError as error:
+                raise TexsynError(f"{path.parent.name} cannot be locked: {error.strerror}", Exit.DISK) from error
             time.sleep(0.05)  # it may only be somebody who looks whether it is taken
         else:
             raise TexsynError(f"{path.parent.name} is in use by another process", Exit.USAGE)
@@ -121,20 +127,20 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds a lock file; False where there is none."""
+    """Whether some process holds a lock file; False where there is none, or nobody can."""
     try:
         with path.open("r") as file:
-            return not _take(file)
+            return not _take(file, shared=True)  # on a network's file system who only reads cannot take it alone
     except OSError:
         return False
 
 
-def _take(file: IO[str]) -> bool:
-    """Lock an open file, for as long as it is open; False when it is taken."""
+def _take(file: IO[str], shared: bool = False) -> bool:
+    """Lock an open file, for as long as it is open; False when it is taken. Raises OSError where there are no locks."""
     if fcntl is not None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
             return False
     return True
 
