@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import VIDEOS
+from conftest import VIDEOS, draw
 from PIL import Image
 
 import texsyn
@@ -269,3 +269,19 @@ def test_paper_recipes_build_the_papers_networks(tmp_path, capsys):
     clip = [VIDEOS / "fire.mp4", "--recipe", "paper", "--steps", 1, "--set", "batch=1", "--no-card", "--quiet"]
     assert run(capsys, "fit", *clip, "--out", tmp_path / "clip")[0] == 0
     assert texsyn.load(tmp_path / "clip").latent_shape((32, 64, 64)) == (10, 2, 1, 1)
+
+
+def test_a_fit_ends_with_a_card_that_later_learning_takes_away(tmp_path, capsys):
+    pytest.importorskip("plenoptic")
+    draw(tmp_path / "a.png", (200, 200))  # smaller than what figures are published of
+    run = tmp_path / "run"
+    small = ["--set", "width=0.1", "--set", "batch=1"]
+    assert cli.main(["fit", str(tmp_path / "a.png"), "--side", "0", "--steps", "1", *small, "--out", str(run)]) == 0
+    said = [line.split()[0] for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert {"faithful", "sharp", "new", "varied", "seamless"} <= set(said)
+    card = json.loads((run / "card.json").read_text())
+    assert card["measures"]["ps"] > card["reference"]["ps"] > 0
+    assert cli.main(["fit", "--resume", str(run), "--steps", "2", "--no-card"]) == 0
+    assert not (run / "card.json").exists()
+    assert cli.main(["fit", "--resume", str(run)]) == 0  # finished, and not scored yet
+    assert (run / "card.json").exists()

@@ -60,7 +60,7 @@ def _add_score(commands: Any) -> None:
     score.add_argument("exemplar", type=Path)
     score.add_argument("samples", type=Path, nargs="+", metavar="SAMPLE")
     score.add_argument("--train", default="0:32", metavar="A:B", help="frames of a clip to score against (0:32)")
-    score.add_argument("--held", default="-32:", metavar="A:B", help="frames of a clip to compare with (-32:)")
+    score.add_argument("--held", metavar="A:B", help="frames of a clip to compare with (the last 32 of at least 64)")
     score.add_argument("--json", action="store_true")
     score.set_defaults(command=_score)
 

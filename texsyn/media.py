@@ -384,10 +384,10 @@ def _with_window(exemplar: Exemplar, name: str) -> Exemplar:
     return replace(exemplar, modality=replace(modality, window=window, size=own))
 
 
-def still_for_scoring(path: Path, side: int = 224) -> np.ndarray:
-    """`side side 3` in [0, 1], resized in 8 bits, as published figures of textures are."""
+def still_for_scoring(path: Path, side: int | None = 224) -> np.ndarray:
+    """`side side 3` in [0, 1], resized in 8 bits, as published figures of textures are; None keeps its size."""
     picture = _eight_bit(opaque(read_still(existing(path)), path))
-    if picture.size != (side, side):
+    if side is not None and picture.size != (side, side):
         picture = picture.resize((side, side), Resampling.LANCZOS)
     return np.asarray(picture, np.float32) / 255
 

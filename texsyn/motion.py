@@ -19,7 +19,9 @@ def _scipy() -> Any:
     try:
         import scipy.ndimage
     except ImportError as error:
-        raise TexsynError("clips need the extra texsyn[quality]: pip install 'texsyn[quality]'") from error
+        raise TexsynError(
+            "FLOW and distances of a clip's patches need the extra texsyn[quality]: pip install 'texsyn[quality]'"
+        ) from error
     return scipy.ndimage
 
 
@@ -142,6 +144,13 @@ def seam(clip: Array) -> float:
     """Jump from the last to the first frame over the median step; an exact loop is about 1."""
     steps = np.sqrt(((clip[1:] - clip[:-1]) ** 2).mean((1, 2, 3)))
     return float(np.sqrt(((clip[0] - clip[-1]) ** 2).mean()) / (np.median(steps) + 1e-6))
+
+
+def diversity(samples: list[Array], exemplar: Array) -> float:
+    """Mean deviation of a pixel over samples, over that of the exemplar in time (luma); nan for one sample."""
+    if len(samples) < 2:
+        return float("nan")
+    return float(np.array([luma(s) for s in samples]).std(0, ddof=1).mean() / (luma(exemplar).std(0).mean() + 1e-9))
 
 
 def _halve(clip: Array) -> Array:

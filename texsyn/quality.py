@@ -17,7 +17,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from texsyn import decoding, media, motion, stills
+from texsyn import decoding, media, motion, stills, writing
 from texsyn.errors import TexsynError
 
 Array = NDArray[Any]
@@ -43,8 +43,9 @@ CLIP_MEASURES = {
     "swd": "sliced Wasserstein distance of patches",
     "coherence": "distance of its patches to the exemplar's",
     "completeness": "distance of the exemplar's patches to its",
-    "near": "distance to the nearest frame learnt from over that of held-out frames; a copy is 0",
+    "near": "distance to the nearest frame learnt from over that of other frames; a copy is 0",
     "seam": "jump from last to first frame over the median step; 1 is a loop",
+    "diversity": "how much samples differ; towards 1",
 }
 
 
@@ -71,9 +72,10 @@ class Card:
         return cls(measures, reference, str(content.get("missing", "")))
 
 
-def score_stills(samples: Sequence[Array], exemplar: Array) -> Card:
+def score_stills(samples: Sequence[Array], exemplar: Array, wholes: Sequence[Array] = ()) -> Card:
     """Card of stills `h w 3` in [0, 1], all of one size; measures are means over the samples.
 
+    wholes: textures of any size and number whose seams are taken, where samples are windows of them or too few.
     Raises TexsynError (exit 3) for sizes that differ or pictures smaller than 128 pixels.
     """
     _check(samples, exemplar, 128)
@@ -81,18 +83,13 @@ def score_stills(samples: Sequence[Array], exemplar: Array) -> Card:
     left, right = exemplar[:, :half], exemplar[:, half:]
     missing, distance = "", None
     try:
-        distance = stills.PortillaSimoncelli(exemplar).distance
+        distance = stills.PortillaSimoncelli(exemplar, stills.crop_within(left)).distance
     except TexsynError as error:
         missing = str(error)
-    rows = [
-        {
-            "ps": distance(sample) if distance else math.nan,
-            **_still_row(sample, exemplar),
-            **dict(zip(("seam_x", "seam_y"), stills.seams(sample), strict=True)),
-        }
-        for sample in samples
-    ]
+    rows = [{"ps": distance(each) if distance else math.nan, **_still_row(each, exemplar)} for each in samples]
     measures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    found = np.mean([stills.seams(whole) for whole in wholes or samples], 0)
+    measures |= dict(zip(("seam_x", "seam_y"), map(float, found), strict=True))
     measures["diversity"] = stills.diversity(list(samples), exemplar)
     reference = {"ps": distance(right, left) if distance else math.nan, **_still_row(right, left)}
     return Card(_ordered(measures, STILL_MEASURES), _ordered(reference, STILL_MEASURES), missing)
@@ -110,20 +107,33 @@ def _still_row(sample: Array, exemplar: Array) -> dict[str, float]:
     }
 
 
-def score_clips(samples: Sequence[Array], train: Array, held: Array | None = None) -> Card:
+def score_clips(
+    samples: Sequence[Array], train: Array, held: Array | None = None, wholes: Sequence[Array] = ()
+) -> Card:
     """Card of clips `t h w 3` in [0, 1] against `train`; measures are medians over the samples.
 
-    held: frames that were not learnt from, as many as in `train`; without them `near` is in pixel values, and there is
-    no reference. Raises TexsynError (exit 3) for sizes that differ or for fewer than 16 frames.
+    Of longer samples as many frames as in `train` are judged. held: other frames of the exemplar, as many as in
+    `train`; without them `near` is in pixel values, and there is no reference. wholes: clips whose seams are taken,
+    one for each sample, where samples are pieces of them.
+    Raises TexsynError (exit 3) for sizes that differ or for fewer than 16 frames.
     """
     _check([clip[0] for clip in samples], train[0], 32)
     count = len(train)
     if count < 16 or any(len(clip) < count for clip in samples):
         raise TexsynError(f"a clip is scored on {count} frames, at least 16, and every sample needs as many")
+    if held is not None and len(held) != count:
+        raise TexsynError(f"{len(held)} frames to compare with, but {count} to score against: they must be as many")
     scale = 1.0 if held is None else motion.nearest_frame(held, train)
-    rows = [_clip_row(clip[:count], train, scale) for clip in samples]
-    measures = {name: float(np.median([row[name] for row in rows])) for name in CLIP_MEASURES}
-    return Card(measures, {} if held is None else _clip_row(held, train, scale))
+    if not scale:
+        raise TexsynError("the frames to compare with are those to score against: they must be others")
+    missing = set[str]()
+    rows = [_clip_row(clip[:count], train, scale, missing) for clip in samples]
+    for row, whole in zip(rows, wholes or [clip[:count] for clip in samples], strict=True):
+        row["seam"] = motion.seam(whole)
+    measures = {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
+    measures["diversity"] = motion.diversity([clip[:count] for clip in samples], train)
+    reference = {} if held is None else _ordered(_clip_row(held, train, scale, missing), CLIP_MEASURES)
+    return Card(_ordered(measures, CLIP_MEASURES), reference, "; ".join(missing))
 
 
 _CLIP_ROW: dict[str, Callable[[Array, Array], float]] = {
@@ -133,19 +143,21 @@ _CLIP_ROW: dict[str, Callable[[Array, Array], float]] = {
     "flow": motion.flow_divergence,
     "acf": motion.autocorrelation_difference,
     "swd": motion.sliced_wasserstein,
+    "coherence": lambda clip, train: motion.coherence_and_completeness(clip, train)[0],
+    "completeness": lambda clip, train: motion.coherence_and_completeness(clip, train)[1],
 }
 
 
-def _clip_row(clip: Array, train: Array, scale: float) -> dict[str, float]:
-    coherence, completeness = motion.coherence_and_completeness(clip, train)
-    row = {name: measure(clip, train) for name, measure in _CLIP_ROW.items()}
-    return {
-        **row,
-        "coherence": coherence,
-        "completeness": completeness,
-        "near": motion.nearest_frame(clip, train) / scale,
-        "seam": motion.seam(clip),
-    }
+def _clip_row(clip: Array, train: Array, scale: float, missing: set[str]) -> dict[str, float]:
+    """Measures of one clip; nan for those that need what is not installed, which is added to `missing`."""
+    row = {"near": motion.nearest_frame(clip, train) / scale, "seam": motion.seam(clip)}
+    for name, measure in _CLIP_ROW.items():
+        try:
+            row[name] = measure(clip, train)
+        except TexsynError as error:
+            row[name] = math.nan
+            missing.add(str(error))
+    return row
 
 
 def _check(samples: Sequence[Array], exemplar: Array, least: int) -> None:
@@ -175,16 +187,45 @@ def glance(sample: Array, exemplar: Array) -> dict[str, float]:
     return {"swd": stills.sliced_wasserstein(*pair), "sharp": stills.sharpness(*pair)}
 
 
-def score_files(exemplar: Path, samples: Sequence[Path], train: str = "0:32", held: str = "-32:") -> Card:
+def score_files(exemplar: Path, samples: Sequence[Path], train: str = "0:32", held: str | None = None) -> Card:
     """Card of files: stills brought to 224 x 224, clips to 64 x 64 from their centre square.
 
-    train and held: frames of the exemplar clip, "A:B" as in Python, to score against and to compare with.
+    Of what texsyn made a still is at the scale that was learnt, so a window of 224 x 224 of a larger one is judged; and
+    the seams are those of the whole. train and held: frames of the exemplar clip, "A:B" as in Python, to score against
+    and to compare with; by default the last 32, where there are as many more. Raises TexsynError (exit 3) for frames
+    that are both.
     """
     if decoding.sniff(exemplar) == "clip":
         clip = media.frames_for_scoring(exemplar)
-        window, apart = (clip[media.frame_slice(text, len(clip))] for text in (train, held))
-        return score_clips([media.frames_for_scoring(path) for path in samples], window, apart)
-    return score_stills([media.still_for_scoring(path) for path in samples], media.still_for_scoring(exemplar))
+        count = len(clip)
+        learnt = media.frame_slice(train, count)
+        seen = set(range(count)[learnt])
+        if held is None and len(seen) == 32 and not seen & set(range(count)[-32:]):
+            held = "-32:"
+        others = None if held is None else media.frame_slice(held, count)
+        if others is not None and seen & set(range(count)[others]):
+            raise TexsynError(f"--train {train} and --held {held} share frames of the {count}: they must not")
+        found = [media.frames_for_scoring(path) for path in samples]
+        wholes = [each if _ours(path) else each[: len(seen)] for path, each in zip(samples, found, strict=True)]
+        return score_clips(found, clip[learnt], None if others is None else clip[others], wholes)
+    original = media.still_for_scoring(exemplar)
+    pairs = [_still_for_scoring(path, original.shape[0]) for path in samples]
+    return score_stills([window for window, _ in pairs], original, [whole for _, whole in pairs])
+
+
+def _ours(path: Path) -> bool:
+    """Whether a texture says that texsyn made it, so that its scale is known, and that it wraps as a whole."""
+    return path.is_file() and writing.read_metadata(path) is not None
+
+
+def _still_for_scoring(path: Path, side: int) -> tuple[Array, Array]:
+    """What is judged of a picture, and whose seams are taken."""
+    if _ours(path):
+        whole = media.still_for_scoring(path, None)
+        if min(whole.shape[:2]) >= side:
+            return whole[:side, :side], whole
+    reduced = media.still_for_scoring(path, side)
+    return reduced, reduced
 
 
 def _ordered(row: dict[str, float], names: dict[str, str]) -> dict[str, float]:
@@ -211,7 +252,10 @@ def _still_words(card: Card) -> list[str]:
     m, r = card.measures, card.reference
     lines = []
     if not math.isnan(m["ps"]):
-        grade = _grade(m["ps"] <= 1.1 * r["ps"] and m["swd"] <= 1.1 * r["swd"], m["ps"] <= 1.6 * r["ps"])
+        grade = _grade(
+            m["ps"] <= 1.1 * r["ps"] and m["swd"] <= 1.1 * r["swd"],
+            m["ps"] <= 1.6 * r["ps"] and m["swd"] <= 2 * r["swd"],
+        )
         lines.append(f"faithful  {grade}: PS {m['ps']:.2f} ({r['ps']:.2f}), SWD {m['swd']:.3f} ({r['swd']:.3f})")
     else:
         lines.append(f"faithful  SWD {m['swd']:.3f} ({r['swd']:.3f}); {card.missing}")
@@ -221,9 +265,7 @@ def _still_words(card: Card) -> list[str]:
     lines.append(
         f"new       {_grade(extra <= 0.05, extra <= 0.2)}: {100 * m['vcf']:.0f} % copied ({100 * r['vcf']:.0f} %)"
     )
-    if not math.isnan(m["diversity"]):
-        grade = _grade(m["diversity"] >= 0.7, m["diversity"] >= 0.5)
-        lines.append(f"varied    {grade}: samples differ by {m['diversity']:.2f} of the exemplar's contrast")
+    lines += _varied(m["diversity"], "contrast")
     worst = max(m["seam_x"], m["seam_y"])
     lines.append(
         f"seamless  {_grade(worst <= 1.15, worst <= 1.4)}: seam {m['seam_x']:.2f} along x, {m['seam_y']:.2f} along y"
@@ -236,12 +278,22 @@ def _clip_words(card: Card) -> list[str]:
     known = bool(r)
     lsd, lbp = (r["lsd"], r["lbp"]) if known else (1.36, 0.005)
     grade = _grade(m["lsd"] <= 2 * lsd and m["lbp"] <= 2 * lbp, m["lsd"] <= 4 * lsd)
-    whose = "held-out frames" if known else "a usual continuation"
-    near = f"{_grade(0.7 <= m['near'] <= 1.5, m['near'] >= 0.4)}: {m['near']:.2f} of held-out frames' distance"
-    return [
+    whose = "other frames of the exemplar" if known else "a usual continuation"
+    near = f"{_grade(0.7 <= m['near'] <= 1.5, 0.4 <= m['near'] <= 1.8)}: {m['near']:.2f} of other frames' distance"
+    flow = "" if math.isnan(m["flow"]) else f"FLOW {m['flow']:.3f}" + (f" ({r['flow']:.3f})" if known else "") + ", "
+    lines = [
         f"faithful  {grade}: LSD {m['lsd']:.1f} dB ({lsd:.1f} for {whose}), LBP {m['lbp']:.3f} ({lbp:.3f})",
-        f"moving    FLOW {m['flow']:.3f}" + (f" ({r['flow']:.3f})" if known else "") + f", ACF {m['acf']:.3f}",
+        f"moving    {flow}ACF {m['acf']:.3f}" + (f"; {card.missing}" if card.missing else ""),
         f"sharp     {_grade(abs(m['top']) <= 1, abs(m['top']) <= 3)}: {m['top']:+.1f} dB in the finest detail",
-        f"new       {near}" if known else f"new       {m['near']:.3f} from the nearest frame learnt from",
+        f"new       {near}" if known else f"new       {m['near']:.3f} of the range from the nearest frame learnt from",
         f"seamless  {_grade(abs(m['seam'] - 1) <= 0.1, abs(m['seam'] - 1) <= 0.3)}: loop seam {m['seam']:.2f}",
     ]
+    return lines[:-1] + _varied(m.get("diversity", math.nan), "own change") + lines[-1:]
+
+
+def _varied(diversity: float, what: str) -> list[str]:
+    """Nothing where there is one sample, or a card of an older version says nothing of it."""
+    if math.isnan(diversity):
+        return []
+    grade = _grade(diversity >= 0.7, diversity >= 0.5)
+    return [f"varied    {grade}: samples differ by {diversity:.2f} of the exemplar's {what}"]

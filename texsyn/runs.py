@@ -271,11 +271,14 @@ class Run:
         if asdict(recipe) != content["recipe"]:
             self._write("run.json", {**content, "recipe": asdict(recipe)})
         self._event(warn, event="start", step=state.step, device=str(triangle.device))
-        times = sheets.Times(state.seconds)
+        times, begun = sheets.Times(state.seconds), state.step
         ending = "stopped"
         last_event = -math.inf
         try:
             for report in training.fit(triangle, exemplars, recipe, state):
+                if report.step == begun + 1:
+                    for number in range(len(exemplars)):  # of what it was before
+                        (self.path / self._card_name(number)).unlink(missing_ok=True)
                 if report.skipped:
                     self._event(warn, event="skipped", step=report.step, reason=report.skipped)
                     warn(f"step {report.step}: {report.skipped}")
@@ -312,24 +315,28 @@ class Run:
     @property
     def scored(self) -> bool:
         """Whether there is a card for each exemplar; a collection has an event instead."""
-        told = any(event.get("event") == "reconstruction" for event in self.events())
-        return told or all((self.path / self._card_name(n)).exists() for n in range(len(self.names())))
+        learnt = [event.get("event") for event in self.events() if event.get("event") in ("step", "reconstruction")]
+        return learnt[-1:] == ["reconstruction"] or all(
+            (self.path / self._card_name(n)).exists() for n in range(len(self.names()))
+        )
 
     def card(self, triangle: Triangle, exemplar: int = 0) -> quality.Card:
         """Score samples of seeds 0 to 2 and keep the card in card.json. Raises TexsynError (exit 3) if too small.
 
-        What was missing in the exemplar is scored as it was estimated.
+        What was missing in the exemplar is scored as it was estimated. A clip's reference are frames that were held out
+        of the fit, or else the exemplar's last. Seams, which cost little and vary much, are those of twelve stills.
         """
-        exemplars = self.exemplars()
         moving = triangle.modality.moving
         count = triangle.modality.window[0] if moving else None
-        samples = [quality.arrays(s) for s in sampling.sample(triangle, count=3, frames=count, exemplar=exemplar)]
-        original = quality.arrays(self.pixels()[exemplar])
+        many = sampling.sample(triangle, count=3 if moving else 12, frames=count, exemplar=exemplar)
+        wholes = [quality.arrays(each) for each in many]
+        samples, original = wholes[:3], quality.arrays(self.pixels()[exemplar])
         if moving:
-            held = exemplars[exemplar].held
-            card = quality.score_clips(samples, original[:count], None if held is None else quality.arrays(held))
+            held = self.exemplars()[exemplar].held
+            others = original[-count:] if count and len(original) >= 2 * count else None
+            card = quality.score_clips(samples, original[:count], others if held is None else quality.arrays(held))
         else:
-            card = quality.score_stills(samples, original[: samples[0].shape[0], : samples[0].shape[1]])
+            card = quality.score_stills(samples, original[: samples[0].shape[0], : samples[0].shape[1]], wholes)
         self._write(self._card_name(exemplar), card.plain())
         return card
 

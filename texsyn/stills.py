@@ -130,6 +130,11 @@ def diversity(samples: list[Array], exemplar: Array) -> float:
     return float(np.array([s.mean(2) for s in samples]).std(0, ddof=1).mean() / exemplar.mean(2).std())
 
 
+def crop_within(picture: Array, crop: int = 112) -> int:
+    """Side of the crops that PS compares, where some picture is smaller than usual: a multiple of 16 pixels."""
+    return min(crop, *(int(n) // 16 * 16 for n in picture.shape[:2]))
+
+
 class PortillaSimoncelli:
     """PS: root mean square z of texture statistics of crops, in principal colours weighted by their variance."""
 

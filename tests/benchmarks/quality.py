@@ -124,7 +124,9 @@ def rows(
     for method, found in methods.items():
         try:
             card = (
-                quality.score_clips(found, basis, original[-32:]) if moving else quality.score_stills(found, original)
+                quality.score_clips([clip[-32:] for clip in found], basis, original[-32:], found)
+                if moving
+                else quality.score_stills(found, original)
             )
         except TexsynError as error:
             print(f"{name}, {method}: {error}", file=sys.stderr)
@@ -147,7 +149,7 @@ def variants(run: Path, moving: bool) -> dict[str, list[np.ndarray]]:
         # Eight bits, as in a file.
         return [((quality.arrays(each) * 255).round() / 255).astype(np.float32) for each in made]
 
-    longer = {"the same, last 32 of 128 frames": [clip[-32:] for clip in samples(128)]} if moving else {}
+    longer = {"the same, last 32 of 128 frames": samples(128)} if moving else {}
     triangle.corrections = torch.nn.ModuleList()
     return {**longer, "the triangle alone, uncorrected": samples(32 if moving else None)}
 
@@ -157,7 +159,7 @@ def montage(original: np.ndarray, methods: dict[str, list[np.ndarray]], path: Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     strips = []
     for found in methods.values():
-        shown = [np.concatenate(list(clip[:32:4]), 1) for clip in found[:2]] if moving else [original, *found]
+        shown = [np.concatenate(list(clip[-32::4]), 1) for clip in found[:2]] if moving else [original, *found]
         strips.append(np.concatenate(shown, 0 if moving else 1))
     Image.fromarray((np.concatenate(strips) * 255).round().astype(np.uint8)).save(path)
 
