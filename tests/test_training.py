@@ -4,12 +4,14 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+import ways
 from conftest import KINDS, lively
 
 from texsyn import TexsynError, draws, settling, spectrum, training
 from texsyn.draws import crops
 from texsyn.errors import Exit
 from texsyn.media import Exemplar
+from texsyn.modality import CLIP, STILL
 from texsyn.recipes import Recipe, recipe_for
 from texsyn.sampling import sample
 from texsyn.training import create, fit
@@ -312,3 +314,33 @@ def test_grey_exemplars_have_grey_samples(recipe):
     made = sample(triangle)[0]
     assert made.std() > 0.01
     assert (made - made.mean(0)).abs().max() < 0.02
+
+
+class _Narrow:
+    """A step small enough for a test."""
+
+    def change(self, recipe):
+        return replace(super().change(recipe), width=0.25, precision=self.precision)
+
+
+@pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda row: row.name)
+def test_a_step_is_the_one_that_pytorch_takes_by_default(modality):
+    """All that makes a step quick leaves its terms and gradients as they are: to float32's rounding, or bfloat16's."""
+    found = {}
+    for name, way, precision in (
+        ("plain", ways.Plain, "float32"),
+        ("ours", ways.Ours, "float32"),
+        ("bfloat16", ways.Ours, "bfloat16"),
+    ):
+        torch.manual_seed(0)
+        made = type("Narrow", (_Narrow, way), {"precision": precision})(modality, "fast")
+        state = made.state
+        with made.context():
+            terms, trouble = training._step(state, made.data, made.recipe, 1)
+        assert not trouble
+        gradients = [p.grad for network in training.NETWORKS for p in getattr(state.triangle, network).parameters()]
+        found[name] = terms, torch.cat([each.flatten() for each in gradients if each is not None])
+    for name, of_terms, nats, of_gradients in (("ours", 1e-4, 0, 2e-3), ("bfloat16", 0.02, 1, 0.1)):
+        assert found[name][0] == pytest.approx(found["plain"][0], rel=of_terms, abs=nats)
+        apart = (found[name][1] - found["plain"][1]).norm() / found["plain"][1].norm()
+        assert apart < of_gradients, (name, apart)

@@ -231,9 +231,7 @@ def _step(state: State, data: draws.Data, recipe: Recipe, parts: int) -> tuple[d
     triangle.zero_grad(set_to_none=True)
     penalty = recipe.penalty * state.strength
     penalised = penalty > 0 and state.step % recipe.penalty_every == 0
-    terms: dict[str, float] = dict.fromkeys(TERMS, 0.0)
-    roughness = 0.0
-    decoded = []
+    measured, decoded = [], []
     for part in range(parts):
         chunk = slice(part * recipe.batch // parts, (part + 1) * recipe.batch // parts)
         share = (chunk.stop - chunk.start) / recipe.batch
@@ -243,12 +241,13 @@ def _step(state: State, data: draws.Data, recipe: Recipe, parts: int) -> tuple[d
         with precision.autocast(recipe.precision, triangle.device):
             losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe, penalised, **of_chunk)
         torch.autograd.backward((losses.loss / size + penalty * recipe.penalty_every * losses.roughness) * share)
-        found = losses.terms
         decoded.append(losses.decoded)
-        roughness += share * float(losses.roughness.detach())
-        for name, value in found.items():
-            terms[name] += share * float(value.detach())
-    terms = {name: terms[name] for name in TERMS if name in found}
+        names = [name for name in TERMS if name in losses.terms]
+        found = (losses.roughness, *(losses.terms[name] for name in names))
+        measured.append(share * torch.stack([value.detach() for value in found]))
+    # Read at once: each reading of a number waits for the device.
+    roughness, *values = torch.stack(measured).sum(0).tolist()
+    terms = dict(zip(names, values, strict=True))
     state.step += 1
     trouble = _trouble(state, terms)
     if not trouble:
@@ -264,9 +263,13 @@ def _trouble(state: State, terms: dict[str, float]) -> str:
     for name, value in terms.items():
         if not math.isfinite(value):
             return f"{name} is not finite"
+    norms = {}
     for name in NETWORKS:
         gradients = [p.grad for p in getattr(state.triangle, name).parameters() if p.grad is not None]
-        if gradients and not bool(torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all()):
+        if gradients:
+            norms[name] = torch.stack(torch._foreach_norm(gradients)).sum()
+    for name, norm in zip(norms, torch.stack([*norms.values()]).tolist(), strict=True):
+        if not math.isfinite(norm):
             return f"a gradient of the {name} is not finite"
     return ""
 

@@ -68,8 +68,20 @@ def child(*command: str) -> tuple[float, float]:
 
 def machine() -> str:
     """When and on what."""
-    threads = torch.get_num_threads()
-    return f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {threads} thread(s), torch {torch.__version__}"
+    told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = re.search(r"model name\s*: (.*)", told)
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    parts = [
+        time.strftime("%Y-%m-%d"),
+        " ".join(model[1].split()) if model else platform.machine(),
+        *(["matrix units"] if "amx_bf16" in told else []),
+        *gpu,
+        f"{torch.get_num_threads()} thread(s)",
+        f"Python {platform.python_version()}",
+        f"torch {torch.__version__}",
+        f"texsyn {texsyn.__version__}",
+    ]
+    return ", ".join(parts)
 
 
 def store(report: Path, title: str, name: str, command: str, said: str) -> None:

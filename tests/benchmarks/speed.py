@@ -1,8 +1,9 @@
 """How near the machine's limit texsyn works: python tests/benchmarks/speed.py [SECTION...]
 
 Sections: steps, sampling, crossover, batch, fleet (what 10,000 exemplars would take, from what is measured here), and
-quality (a fit of ten minutes to an exemplar that --exemplar names). Writes SPEED.md beside this file (a section that is
-run again takes the place of its old one). Run it on a quiet machine.
+quality (a fit of --minutes to a still that --exemplar names, against published samples `authors_*` beside it). On CUDA,
+too, where there is a device. Writes SPEED.md beside this file (a section that is run again takes the place of its old
+one). Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ from texsyn.modality import CLIP, STILL
 
 HERE = Path(__file__).parent
 REPORT = HERE / "SPEED.md"
+DEVICES = ("cpu", *(["cuda"] if torch.cuda.is_available() else []))
+
+
+def done() -> None:
+    """Returns when all that was asked of a GPU is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def peak(dtype: torch.dtype, device: str, size: int) -> float:
@@ -37,8 +45,7 @@ def peak(dtype: torch.dtype, device: str, size: int) -> float:
 
     def product() -> None:
         _ = a @ b
-        if device == "cuda":
-            torch.cuda.synchronize()
+        done()
 
     product()
     return 2 * size**3 / seconds(product, 8) / 1e12
@@ -54,7 +61,7 @@ def arithmetic(way: Ours) -> float:
 def steps(options: argparse.Namespace) -> str:
     """A step of each kind and recipe, against the same step as PyTorch runs it by default, and against the machine."""
     text = ""
-    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+    for device in DEVICES:
         size = 2048 if device == "cpu" else 8192
         full, half = peak(torch.float32, device, size), peak(torch.bfloat16, device, size)
         rows: list[list[object]] = []
@@ -62,6 +69,11 @@ def steps(options: argparse.Namespace) -> str:
             for name in ("fast", "paper"):
                 ways = [way(modality, name, device) for way in (Textbook, Plain, Ours)]
                 work = arithmetic(ways[-1])
+                held = ""
+                if device == "cuda":
+                    torch.cuda.reset_peak_memory_stats()
+                    ways[-1].seconds(2)
+                    held = f"{torch.cuda.max_memory_allocated() / 1e9:.2f}"
                 times = [[way.seconds(2) for way in ways] for _ in range(options.rounds + 1)][1:]
                 textbook, plain, ours = (statistics.median(column) for column in zip(*times, strict=True))
                 used = precision.resolve(ways[-1].recipe.precision, ways[-1].device)
@@ -76,6 +88,7 @@ def steps(options: argparse.Namespace) -> str:
                         f"{plain / ours:.2f}",
                         f"{work:.3f}",
                         f"{100 * work / ours / most:.0f} %",
+                        held,
                     ]
                 )
                 print(rows[-1], flush=True)
@@ -93,9 +106,9 @@ def steps(options: argparse.Namespace) -> str:
             f"{device}: a product of {size} x {size} matrices runs at {full:.2f} TFLOP/s in float32 and {half:.2f} in "
             "bfloat16. Textbook: each network called once for each term, autograd asked twice for the penalty, "
             "float32, contiguous, Adam as it comes. Plain: our step with these settings. A step is 2 textures of data "
-            "and 2 made ones; all are timed in turn, and the ratios are those of medians.\n\n"
-            + table([*head, "TFLOP a step", "of the peak"], rows)
-            + "\n"
+            "and 2 made ones; all are timed in turn, and the ratios are those of medians. Recipe `best` takes the "
+            "steps of `fast`, but more of them. Memory is a GPU's, of all three ways together; that of a process is "
+            "in the section on sampling.\n\n" + table([*head, "TFLOP a step", "of the peak", "GB"], rows) + "\n"
         )
     return text
 
@@ -103,22 +116,22 @@ def steps(options: argparse.Namespace) -> str:
 def sampling(options: argparse.Namespace) -> str:
     """Making textures: what the compute takes, what a command takes, and memory."""
     rows: list[list[object]] = []
-    still, _ = learnt(texsyn.read(VIDEOS / "beans.png"), 1)
-    clip, _ = learnt(texsyn.read(VIDEOS / "fire.mp4"), 1)
-    for side, times in ((224, 20), (1024, 5), (4096, 1)):
-        taken = seconds(lambda side=side: texsyn.sample(still, size=(side, side)), times)
-        rows.append([f"still, {side} x {side}", f"{1000 * taken:.0f}", f"{side**2 / taken / 1e6:.2f}", ""])
-    for frames, times in ((64, 5), (1000, 1)):
-        taken = seconds(lambda frames=frames: texsyn.sample(clip, frames=frames), times)
-        rows.append(
-            [
-                f"clip, {frames} frames",
-                f"{1000 * taken:.0f}",
-                f"{frames * 4096 / taken / 1e6:.2f}",
-                f"{frames / taken:.0f}",
-            ]
-        )
-    text = table(["in Python", "ms", "megapixels a second", "frames a second"], rows) + "\n"
+    models = [learnt(texsyn.read(VIDEOS / name), 1)[0] for name in ("beans.png", "fire.mp4")]
+    for device in DEVICES:
+        still, clip = (model.to(device) for model in models)
+
+        def timed(times: int, model: texsyn.Triangle, **how: object) -> float:
+            return seconds(lambda: (texsyn.sample(model, **how), done()), times)
+
+        for side, times in ((224, 20), (1024, 5), (4096, 1 if device == "cpu" else 5)):
+            found = timed(times, still, size=(side, side))
+            speed = f"{side**2 / found / 1e6:.2f}"
+            rows.append([device, f"still, {side} x {side}", f"{1000 * found:.1f}", speed, ""])
+        for frames, times in ((64, 5), (1000, 1 if device == "cpu" else 5)):
+            found = timed(times, clip, frames=frames)
+            speed = f"{frames * 4096 / found / 1e6:.2f}"
+            rows.append([device, f"clip, {frames} frames", f"{1000 * found:.1f}", speed, f"{frames / found:.0f}"])
+    text = table(["on", "in Python", "ms", "megapixels a second", "frames a second"], rows) + "\n"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "run")
@@ -151,19 +164,23 @@ def crossover(options: argparse.Namespace) -> str:
 
 
 def batch(options: argparse.Namespace) -> str:
-    """`texsyn batch` over four stills: one after another with all cores, and two at a time with half of them each."""
+    """`texsyn batch` over stills: one after another with all cores, and several at a time with a share each."""
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as folder:
         exemplars = Path(folder) / "exemplars"
         exemplars.mkdir()
-        for name in ("beans", "brick", "leaves", "pebbles"):
-            shutil.copy(VIDEOS / f"{name}.png", exemplars)
-        for jobs in (1, 2):
+        names = ("beans", "brick", "leaves", "pebbles")
+        for name in names * (2 if torch.cuda.is_available() else 1):
+            shutil.copy(VIDEOS / f"{name}.png", exemplars / f"{len(list(exemplars.iterdir()))}{name}.png")
+        count = len(list(exemplars.iterdir()))
+        for jobs in (1, 2, *((4, 8) if torch.cuda.is_available() else ())):
             words = ["batch", str(exemplars), "--out", f"{folder}/{jobs}", "--jobs", str(jobs), "--steps", "150"]
             taken, _ = child(*words, "--no-card", "--set", "checkpoint_every=1000")
-            rows.append([jobs, f"{taken:.0f}", f"{4 * 3600 / taken:.0f}"])
+            rows.append([jobs, f"{taken:.0f}", f"{count * 3600 / taken:.0f}"])
             print(rows[-1], flush=True)
-    return "150 steps each, start-up included.\n\n" + table(["--jobs", "seconds", "such fits an hour"], rows)
+    return f"{count} stills, 150 steps each, start-up included.\n\n" + table(
+        ["--jobs", "seconds", "such fits an hour"], rows
+    )
 
 
 COUNT, MINUTES, LIFE, CORES = 10_000, 10, 24.0, 2  # exemplars, of each fit, hours between a node's deaths, of a node
@@ -186,16 +203,18 @@ def fleet(options: argparse.Namespace) -> str:
         card, start = runs[2] - runs[1], runs[0]
         kept = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
         states = [file.stat().st_size / 1e6 for file in run.glob("checkpoints/*/*.safetensors")]
-    lost = 100 * step  # at most: what lies between two checkpoints
+    lost, fit = 100 * step, 60 * MINUTES + start + card  # at most: what lies between two checkpoints
     rows: list[list[object]] = []
-    for nodes in (1, 10, 100, 1000, 10_000):
-        makespan, busy, deaths = schedule(nodes, 60 * MINUTES + start + card, start, lost)
+    for nodes in (1, 10, 100, 1000, COUNT):
+        makespan, busy, deaths = schedule(nodes, fit, start, lost)
+        at_work = busy / (makespan * nodes)
         rows.append(
             [
                 nodes,
                 f"{makespan / 3600:.1f}",
                 f"{busy * CORES / 3600:.0f}",
-                f"{100 * busy / (makespan * nodes):.0f} %",
+                f"{busy * CORES / 3600 * options.price:.0f}",
+                f"{100 * at_work:.0f} %",
                 deaths,
                 f"{nodes * states[0] / lost:.0f}",
             ]
@@ -206,8 +225,15 @@ def fleet(options: argparse.Namespace) -> str:
         f"{kept:.0f} MB: {COUNT * kept / 1e6:.2f} TB for all, of which {COUNT * sum(states) / 1e6:.2f} TB are the "
         "checkpoints that a run keeps to go on from.\n\n"
     )
-    head = ["nodes of 2 cores", "hours", "core hours", "at work", "nodes that died", "MB a second to shared storage"]
-    return said + table(head, rows)
+    bends = (
+        f"\nWhere it would bend: start-up is {100 * start / fit:.1f} % of a fit, and a death loses {lost:.0f} s of "
+        f"work at most. Storage bends first: a hundred nodes write {rows[2][-1]} MB a second of checkpoints, a "
+        f"thousand {rows[3][-1]}; `--set checkpoint_every=1000` divides that by ten, and a death then loses "
+        f"{10 * lost / 60:.1f} minutes at most. With as many nodes as exemplars {100 * (1 - at_work):.0f} % of their "
+        "time is spent waiting for the slowest. The simulation knows no contention.\n"
+    )
+    head = ["nodes of 2 cores", "hours", "core hours", f"cost at {options.price:g} a core hour", "at work"]
+    return said + table([*head, "nodes that died", "MB a second to shared storage"], rows) + bends
 
 
 def schedule(nodes: int, fit: float, start: float, lost: float) -> tuple[float, float, int]:
@@ -239,26 +265,36 @@ def time_to_quality(options: argparse.Namespace) -> str:
         raise SystemExit("name an exemplar with --exemplar")
     exemplar = texsyn.read(options.exemplar)
     original = media.still_for_scoring(options.exemplar)
+    published = sorted(options.exemplar.parent.glob("authors_*"))
+    goal = quality.score_files(options.exemplar, published).measures if published else {}
+    device = DEVICES[-1]
     recipe = texsyn.recipe_for("fast", exemplar.modality, minutes=options.minutes)
-    triangle, due, rows = texsyn.create(exemplar, recipe), 1.0, []
+    triangle, due, rows, reached = texsyn.create(exemplar, recipe).to(device), 1, list[list[object]](), ""
     state = training.begin(triangle, recipe, [exemplar])
     for report in texsyn.fit(triangle, exemplar, recipe, state):
-        if report.seconds >= 60 * due or report.done:
+        if report.seconds >= due * options.every or report.done:
             due += 1
             begun = time.perf_counter()
             settling.settle(triangle, recipe, state.pixels([exemplar]))
             samples = [quality.arrays(each) for each in texsyn.sample(triangle, count=3, size=(224, 224))]
             card = quality.score_stills(samples, original).measures
-            rows.append(
-                [f"{report.seconds / 60:.1f}", report.step, *(f"{card[name]:.3f}" for name in ("ps", "swd", "sharp"))]
-            )
+            at = f"{report.seconds / 60:.1f}"
+            rows.append([at, report.step, *(f"{card[name]:.3f}" for name in ("ps", "swd", "sharp"))])
             print(rows[-1], flush=True)
+            if goal and not reached and card["ps"] <= goal["ps"]:
+                reached = at
             if report.done:
                 break
             state.seconds -= time.perf_counter() - begun  # a fit counts its caller's time as its own
-    return f"{options.minutes:g} minutes, {options.exemplar.parent.name}.\n\n" + table(
-        ["minutes", "steps", "PS", "SWD", "sharp"], rows
+    theirs = (
+        f"Published samples have PS {goal['ps']:.3f} and SWD {goal['swd']:.3f}: PS is there "
+        + (f"after {reached} minutes. " if reached else "at no time. ")
+        if goal
+        else ""
     )
+    shown = f"{options.minutes:g} minutes of recipe `fast` on {device}, {options.exemplar.parent.name}. {theirs}"
+    falling = f"Rates fall from {(1 - recipe.anneal) * options.minutes:.1f} minutes on.\n\n"
+    return shown + falling + table(["minutes", "steps", "PS", "SWD", "sharp"], rows)
 
 
 SECTIONS = {
@@ -277,7 +313,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--exemplar", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--every", type=float, default=60, help="seconds from one judging to the next, in quality")
+    parser.add_argument("--price", type=float, default=0.05, help="of a core hour, in fleet")
     options = parser.parse_args()
+    asked = "".join(
+        f" --{name} {options.exemplar.parent.name + '/' + value.name if isinstance(value, Path) else f'{value:g}'}"
+        for name, value in vars(options).items()
+        if name != "sections" and value != parser.get_default(name)
+    )
     texsyn.tune()  # as every command does
     for name in options.sections or [each for each in SECTIONS if each != "quality"]:
         try:
@@ -285,7 +328,7 @@ def main() -> None:
         except texsyn.TexsynError as error:
             raise SystemExit(str(error)) from None
         print(text, flush=True)
-        command = f"python tests/benchmarks/speed.py {name}"
+        command = f"python tests/benchmarks/speed.py {name}{asked}"
         store(REPORT, "Speed, by `speed.py`", name, command, f"{SECTIONS[name].__doc__}\n\n{text}")
 
 
