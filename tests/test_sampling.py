@@ -9,7 +9,8 @@ import pytest
 import torch
 from conftest import KINDS, lively
 
-from texsyn import Run, TexsynError, sampling
+from texsyn import Run, TexsynError, recipes, sampling
+from texsyn.modality import CLIP, STILL
 from texsyn.triangle import Triangle
 
 
@@ -129,6 +130,16 @@ def test_pieces_of_the_field_make_what_the_whole_field_makes(triangle, monkeypat
     found = list(sampling.bands(triangle, seed=5, frames=frames, size=(goal[-1], goal[-2])))
     assert len(found) > 4
     torch.testing.assert_close(torch.cat(found, 1), whole, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda row: row.name)
+def test_pieces_reach_as_far_as_the_shipped_networks_do(modality, monkeypatch):
+    design = recipes.design_for(modality, recipes.recipe_for("fast", modality, width=0.1, precision="float32"))
+    triangle = lively(Triangle(modality, design, seed=1)).double()
+    asked = {"frames": 128} if modality.moving else {"size": (512, 512)}
+    whole = sampling.sample(triangle, **asked)[0]
+    monkeypatch.setattr(sampling, "_PIECE", {2: (96, 160), 3: (16, 64, 64)})
+    torch.testing.assert_close(torch.cat(list(sampling.bands(triangle, **asked)), 1), whole, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What comes after the generator and makes its textures more like one exemplar: spectrum, colours, rest.
+"""What comes after the generator and makes its textures more like one exemplar: spectrum, colours, rest, change.
 
 Buffers, no weights: `settling.settle` estimates them on the finished generator.
 """
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from texsyn.grids import extend
 from texsyn.modality import Design, Modality
+from texsyn.spectrum import KNOTS, time_bands
 
 
 class Correction(nn.Module):
-    """What makes the generator's textures more like one exemplar: its spectrum, its colours, what rests in it."""
+    """What makes textures more like one exemplar: its spectrum, its colours, what rests in it, how the rest moves."""
 
     def __init__(self, modality: Modality, design: Design) -> None:
         super().__init__()
@@ -26,16 +27,20 @@ class Correction(nn.Module):
         self.equaliser = Filter(modality.channels, design.equaliser) if design.equaliser else None
         self.tone = Tone(modality.channels) if design.toned else None
         self.steady = Steady(modality.channels, fixed) if design.steadied else None
+        self.changes = Changes(modality.channels, design.changes) if design.changes else None
 
     def forward(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        made = self.toned(self.equalised(made, wrapped))
-        return made if self.steady is None else self.steady(made).clamp(-1, 1)
+        made = self.steadied(self.toned(self.equalised(made, wrapped)))
+        return made if self.changes is None else self.changes(made, wrapped).clamp(-1, 1)
 
     def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
         return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
 
     def toned(self, made: Tensor) -> Tensor:
         return made if self.tone is None else self.tone(made).clamp(-1, 1)
+
+    def steadied(self, made: Tensor) -> Tensor:
+        return made if self.steady is None else self.steady(made).clamp(-1, 1)
 
 
 class Filter(nn.Module):
@@ -106,3 +111,38 @@ class Steady(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.mean_real + self.gain * (x - self.mean_made)
+
+
+class Changes(nn.Module):
+    """Gains for changes in time, by their size: bands of an undecimated pyramid along the first axis, coefficient wise.
+
+    A linear filter cannot tell the slight tremor of what is smooth from the seldom large changes of what is not.
+    """
+
+    top: Tensor
+    gain: Tensor
+
+    def __init__(self, channels: int, levels: int) -> None:
+        super().__init__()
+        self.register_buffer("top", torch.ones(levels, channels))  # size from which on the last gain holds
+        self.register_buffer("gain", torch.ones(levels, channels, KNOTS + 1))
+
+    def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        reach = 2 ** len(self.top) - 1
+        found = time_bands(extend(x, (reach, *(0,) * (x.dim() - 3)), wrapped), len(self.top))
+        total = found.pop()
+        for band, top, gain in zip(found, self.top.to(x.dtype), self.gain.to(x.dtype), strict=True):
+            total = total + band * torch.stack(
+                [_looked_up(*each) for each in zip(band.unbind(1), top, gain, strict=True)], 1
+            )
+        return total
+
+
+@torch.no_grad()  # gains count as constants: at no change at all the square root has no slope
+def _looked_up(band: Tensor, top: Tensor, gain: Tensor) -> Tensor:
+    """The gains of a channel's changes, from its table."""
+    place = (band.abs() / top).sqrt_().clamp_(max=1).mul_(KNOTS)
+    below = place.floor().clamp_(max=KNOTS - 1)
+    first = below.int().flatten()
+    slope = gain.diff(append=gain[-1:]).index_select(0, first).view_as(place)
+    return slope.mul_(place.sub_(below)).add_(gain.index_select(0, first).view_as(place))

@@ -16,8 +16,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from texsyn import layers, writing
-from texsyn.corrections import Correction
+from texsyn.corrections import Changes, Correction
 from texsyn.errors import Exit, TexsynError
+from texsyn.spectrum import KNOTS
 from texsyn.triangle import Triangle
 
 _OPSET, _IR = 17, 8  # old enough for engines of the last years
@@ -100,7 +101,7 @@ class _Graph:
         self.weights.append(self.onnx.numpy_helper.from_array(stored, name))
         return self.op("Cast", name, to=self.onnx.TensorProto.FLOAT) if self.half else name
 
-    def integers(self, values: Sequence[int]) -> str:
+    def integers(self, values: Sequence[int] | np.ndarray) -> str:
         name = f"w{len(self.weights)}"
         self.weights.append(self.onnx.numpy_helper.from_array(np.array(values, np.int64), name))
         return name
@@ -227,7 +228,36 @@ class _Graph:
             x = self.clipped(
                 self.op("Add", self.op("Mul", moved, self.weight(still.gain)), self.weight(still.mean_real))
             )
+        if correction.changes is not None:
+            x = self.clipped(self.changed(x, correction.changes))
         return x
+
+    def changed(self, x: str, changes: Changes) -> str:
+        """`Changes.forward`."""
+        levels, channels = changes.top.shape
+        x = self.extended(x, 2, 2**levels - 1, self.wrapped[0])
+        parts = []
+        for level in range(levels):
+            step = 2**level
+            middle = self.cut(x, 2, step, -step)
+            ends = self.op("Add", self.cut(x, 2, 0, -2 * step), self.cut(x, 2, 2 * step, None))
+            low = self.op("Add", self.op("Mul", ends, self.scalar(0.25)), self.op("Mul", middle, self.scalar(0.5)))
+            left = 2**levels - 2 * step
+            band = self.op("Sub", middle, low)
+            band = self.cut(band, 2, left, -left) if left else band
+            top = self.weight(changes.top[level].view(1, channels, *(1,) * self.rank))
+            share = self.op("Sqrt", self.op("Div", self.op("Abs", band), top))
+            place = self.op("Mul", self.op("Clip", share, self.scalar(0), self.scalar(1)), self.scalar(KNOTS))
+            below = self.op("Clip", self.op("Floor", place), self.scalar(0), self.scalar(KNOTS - 1))
+            rows = self.integers(((KNOTS + 1) * np.arange(channels)).reshape(1, channels, *(1,) * self.rank))
+            first = self.op("Add", self.op("Cast", below, to=self.onnx.TensorProto.INT64), rows)
+            table = self.weight(changes.gain[level].flatten())
+            after = self.op("Gather", table, self.op("Add", first, self.integers([1])))
+            before = self.op("Gather", table, first)
+            more = self.op("Mul", self.op("Sub", after, before), self.op("Sub", place, below))
+            parts.append(self.op("Mul", band, self.op("Add", before, more)))
+            x = low
+        return self.op("Sum", x, *parts)
 
     def clipped(self, x: str) -> str:
         return self.op("Clip", x, self.scalar(-1), self.scalar(1))

@@ -17,7 +17,7 @@ from texsyn.errors import Exit, TexsynError
 from texsyn.modality import Modality
 from texsyn.triangle import Triangle
 
-_MARGIN = 3  # latent positions: more than the generator and the filter after it reach
+_MARGIN = 3  # latent positions: more than the generator and the equaliser after it reach
 _PIECE = {2: (512, 2048), 3: (128, 192, 192)}  # pixels (frames) per axis that are made at once, without margins
 _LARGEST = 300_000_000  # values of a texture that is returned whole
 _WIDEST = 1_000_000
@@ -287,15 +287,16 @@ class _Field:
     def _piece(self, windows: Sequence[tuple[int, int]]) -> Tensor:
         factor, wrapped, cuts = self.triangle.factor, list(self.triangle.modality.stationary), []
         indices: list[list[int]] = []
+        margin = _MARGIN + (self.triangle.design.changes > 0)  # which reach further in time
         for axis, (first, last) in enumerate(windows):
             low, high = first // factor[axis], -(-last // factor[axis])
-            if high - low + 2 * _MARGIN >= self.grid[axis]:  # the whole torus is no more work
+            if high - low + 2 * margin >= self.grid[axis]:  # the whole torus is no more work
                 indices.append(list(range(self.grid[axis])))
                 cuts.append(torch.arange(first, last) % self.size[axis])
             else:
-                indices.append([n % self.grid[axis] for n in range(low - _MARGIN, high + _MARGIN)])
+                indices.append([n % self.grid[axis] for n in range(low - margin, high + margin)])
                 wrapped[axis] = False
-                cuts.append(torch.arange(first, last) - (low - _MARGIN) * factor[axis])
+                cuts.append(torch.arange(first, last) - (low - margin) * factor[axis])
         z = self.rows(indices[0])
         for axis, chosen in enumerate(indices[1:], start=3):
             z = z.index_select(axis, torch.tensor(chosen, device=z.device))

@@ -55,6 +55,10 @@ def _correct(modality: Modality, correction: Correction, made: Tensor, pixels: T
         made = correction.toned(made)
     if correction.steady is not None:
         _put(correction.steady, spectrum.stillness(made, pixels[None]))
+        made = correction.steadied(made)
+    if correction.changes is not None:
+        levels = len(correction.changes.top)
+        _put(correction.changes, spectrum.changes(made, pixels[None], levels, recipe.equalise or 1.0))
 
 
 def _put(part: nn.Module, found: Sequence[Tensor]) -> None:

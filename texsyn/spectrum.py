@@ -1,4 +1,4 @@
-"""Power spectra of textures, what brings one to the other, and where textures move."""
+"""Power spectra of textures, what brings one to the other, and where and how much textures move."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+KNOTS = 32  # steps of a table of gains, each a square of equal ones: most changes are small
+_SIZES = 300_000  # changes that are looked at
 _IN_TIME, _IN_SPACE = 6, 16  # bands along time, and along each axis of space
 _LEAST = 0.5  # share of the mean that a filter must pass to be scaled up to all of it
 
@@ -75,6 +77,52 @@ def stillness(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     moves = [(each[:, :, 1:] - each[:, :, :-1]).square().mean((0, 1, 2), keepdim=True).sqrt() for each in (made, real)]
     gain = (moves[1] / moves[0].clamp(min=1e-6)).clamp(max=1)
     return made.mean((0, 2), keepdim=True), real.mean((0, 2), keepdim=True), gain
+
+
+def changes(made: Tensor, real: Tensor, levels: int, most: float) -> tuple[Tensor, Tensor]:
+    """Gains, of `most` at most, that give changes in time, by their size, the sizes they have in `real`: each band's.
+
+    made, real: `b c t *grid`, of any number of frames. Returns what `corrections.Changes` takes: `levels c`, the size
+    from which on the last gain holds, and `levels c KNOTS+1`. After the histogram matching of pyramids by Heeger and
+    Bergen (1995), for sizes alone and in one pass.
+    """
+    sizes = [[_sizes(band) for band in time_bands(each, levels)[:-1]] for each in (made, real)]
+    tops, gains = [], []
+    for ours, theirs in zip(*sizes, strict=True):
+        top = torch.stack([each[-1] for each in ours]).clamp(min=1e-4)
+        steps = torch.linspace(0, 1, KNOTS + 1, device=made.device).square()
+        found = []
+        for own, other, largest in zip(ours, theirs, top, strict=True):
+            knots = steps * largest
+            rank = torch.searchsorted(own, knots) / len(own)
+            found.append(other[(rank * (len(other) - 1)).long()] / knots.clamp(min=1e-6))
+            found[-1][0] = found[-1][1]  # of no change
+        tops.append(top)
+        gains.append(torch.stack(found).clamp(max=most))
+    return torch.stack(tops), torch.stack(gains)
+
+
+def time_bands(x: Tensor, levels: int) -> list[Tensor]:
+    """`b c t *rest` -> `levels` bands of changes along t, the fastest first, and what is left; their sum is x.
+
+    All have t without the `2 ** levels - 1` positions at both ends that their filters reach.
+    """
+    bands, whole = [], 2**levels - 1
+    for level in range(levels):
+        step, size = 2**level, x.shape[2]
+        middle = x.narrow(2, step, size - 2 * step)
+        low = (x.narrow(2, 0, size - 2 * step) + x.narrow(2, 2 * step, size - 2 * step)) / 4 + middle / 2
+        left = whole - (2 * step - 1)  # positions that coarser bands still take off each end
+        bands.append((middle - low).narrow(2, left, low.shape[2] - 2 * left))
+        x = low
+    return [*bands, x]
+
+
+def _sizes(band: Tensor) -> list[Tensor]:
+    """Of a band's changes, for each channel, in order, without the largest thousandth."""
+    flat = band.transpose(0, 1).flatten(1).abs()
+    flat = flat[:, :: max(1, flat.shape[1] // _SIZES)].sort().values
+    return list(flat[:, : max(1, flat.shape[1] * 999 // 1000)].contiguous())
 
 
 def bands(axes: Sequence[str], grid: Sequence[int], device: torch.device) -> Tensor:
