@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -216,8 +218,14 @@ def test_info_shows_a_run(still, capsys):
         (["fit", "nowhere.png"], 3, "nowhere.png: no such file"),
         (["fit"], 2, "name an exemplar"),
         (["fit", "{picture}", "--steps", "0"], 2, "--steps must lie in 1"),
-        (["fit", "{picture}", "--set", "speed=1"], 2, "FIELD=VALUE"),
-        (["fit", "{picture}", "--set", "batch=two"], 2, "must be a int"),
+        (["fit", "{picture}", "--set", "speed"], 2, "is not FIELD=VALUE"),
+        (["fit", "{picture}", "--set", "speed=1"], 2, "a recipe has no field speed"),
+        (["fit", "{picture}", "--set", "batch=two"], 2, "batch must be a whole number"),
+        (["fit", "{picture}", "--set", "batch=0"], 2, "--set batch must lie in"),
+        (["fit", "{picture}", "--minutes", "0"], 2, "--minutes must be more than 0"),
+        (["fit", "{picture}", "--side", "10"], 2, "--side must be 0 or at least 64"),
+        (["fit", "{picture}", "--crop", "10x10+0+0"], 3, "what --crop leaves of"),
+        (["fit", "--resume", "{still}", "--minutes", "-1"], 2, "--minutes must be more than 0"),
         (["fit", "{picture}", "--frames", "0:3"], 3, "for clips"),
         (["fit", "{picture}", "--device", "toaster"], 2, "--device"),
         (["fit", "{picture}", "--device", "cuda:99"], 2, "CUDA device"),
@@ -233,6 +241,9 @@ def test_info_shows_a_run(still, capsys):
         (["sample", "{still}", "-o", "{picture}"], 2, "exists already"),
         (["sample", "{still}", "-o", "out.mp4"], 2, "is written to"),
         (["sample", "{still}", "--format", "webp", "-o", "out.png"], 2, "out.png does not end as webp does"),
+        (["sample", "{still}", "-o", "out.tiff"], 2, "there is no format .tiff, but .gif, .jpeg, .jpg"),
+        (["sample", "{still}", "--frames", "0"], 2, "for clips"),
+        (["complete", "{still}"], 3, "nothing is missing in what the run learnt: name an IMAGE"),
         (["sample", "{still}", "--format", "gif"], 2, "cannot be written as gif"),
         (["sample", "{still}", "--frames", "4"], 2, "for clips"),
         (["sample", "{still}", "--count", "0"], 2, "--count"),
@@ -285,3 +296,25 @@ def test_a_fit_ends_with_a_card_that_later_learning_takes_away(tmp_path, capsys)
     assert not (run / "card.json").exists()
     assert cli.main(["fit", "--resume", str(run)]) == 0  # finished, and not scored yet
     assert (run / "card.json").exists()
+
+
+@pytest.mark.parametrize(("sent", "code", "said"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")])
+def test_a_sample_that_is_ended_leaves_nothing_half_written(tmp_path, still, sent, code, said):
+    command = [sys.executable, "-m", "texsyn", "sample", str(still), "--size", "40000x40000", "-o", "large.png"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as child:
+        deadline = time.monotonic() + 120
+        while not any(each.stat().st_size > 100_000 for each in tmp_path.iterdir()):
+            assert time.monotonic() < deadline, "nothing was written"
+            time.sleep(0.05)
+        child.send_signal(getattr(signal, sent))
+        _, err = child.communicate(timeout=120)
+    assert child.returncode == code
+    assert err.splitlines()[-1] == f"texsyn: {said}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shorter_budget_leaves_a_run_as_it_is(still, capsys):
+    before = (still / "run.json").read_bytes(), (still / "events.jsonl").read_text().count("finished")
+    assert cli.main(["fit", "--resume", str(still), "--steps", "1"]) == 2
+    assert capsys.readouterr().err.endswith("texsyn: run has learnt 2 steps already: --steps 1 must be more\n")
+    assert ((still / "run.json").read_bytes(), (still / "events.jsonl").read_text().count("finished")) == before

@@ -175,7 +175,7 @@ def test_bands_that_fail_leave_nothing_behind(tmp_path):
 def test_what_the_disk_or_the_format_cannot_hold_is_refused(tmp_path):
     with pytest.raises(TexsynError, match="GB would be written, and the disk has") as caught:
         writing.refuse_full(tmp_path / "not" / "yet" / "there.png", "png", 10**18)
-    assert caught.value.exit is Exit.BAD_INPUT
+    assert caught.value.exit is Exit.DISK
     writing.refuse_full(tmp_path / "small.png", "png", 1000)
     with pytest.raises(TexsynError, match="webp holds at most 16383"):
         writing.write_bands([], (3, 8, 20_000), tmp_path / "wide.webp")

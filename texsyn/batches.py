@@ -437,7 +437,8 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--untrusted", action="store_true", help="read files in processes with limits")
     command.add_argument("--no-card", action="store_true", help="do not score samples")
-    command.set_defaults(command=_batch)
+    # Its fits get the signal when it dies, and keep what they have learnt; asked to end, it would wait for them.
+    command.set_defaults(command=_batch, dies_at_once=True)
 
 
 def _batch(options: argparse.Namespace) -> int:

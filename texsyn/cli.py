@@ -10,15 +10,16 @@ import errno
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from texsyn import __version__, asking, batches, making
 from texsyn.errors import Exit, TexsynError, short
-from texsyn.options import EXIT_CODES, RECIPES, changes, device, folder, window
+from texsyn.options import EXIT_CODES, RECIPES, changes, check_minutes, device, folder, window
 from texsyn.screen import Screen
 from texsyn.tuning import tune
 
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     tune()
     try:
-        return int(options.command(options))
+        with nullcontext() if getattr(options, "dies_at_once", False) else _terminated():
+            return int(options.command(options))
     except TexsynError as error:
         print(f"texsyn: {error}", file=sys.stderr)
         return int(error.exit)
@@ -59,9 +61,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = short(Path(str(error.filename or "")).name)
         print(f"texsyn: {name + ': ' if name else ''}{error.strerror or error}", file=sys.stderr)
         return int(Exit.DISK if error.errno in _FULL else Exit.BAD_INPUT)
+    except _Terminated:
+        print("texsyn: terminated", file=sys.stderr)
+        return int(Exit.TERMINATED)
     except KeyboardInterrupt:
         print("texsyn: interrupted", file=sys.stderr)
         return int(Exit.INTERRUPTED)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which undoes what is half done as Ctrl-C does."""
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    def end(number: int, frame: types.FrameType | None) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # which alone may watch for signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -255,6 +279,7 @@ def _resumed(options: argparse.Namespace) -> tuple[Run, Recipe]:
     recipe = run.recipe
     if options.steps is not None:
         recipe = replace(recipe, steps=options.steps, minutes=0.0)
+    check_minutes(options)
     if options.minutes is not None:
         recipe = replace(recipe, minutes=options.minutes)
     recipes.check_recipe(recipe)

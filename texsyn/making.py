@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -240,7 +241,10 @@ def _complete(options: argparse.Namespace) -> int:
 
     run, triangle, number, given = _opened(options)
     if given.hidden is None or not bool(given.hidden.any()):
-        raise TexsynError("nothing is missing: --mask names a picture that is white where it is")
+        where = "what is missing in it is white in --mask's" if options.image else "name an IMAGE, and a --mask of it"
+        raise TexsynError(
+            f"nothing is missing in {'this picture' if options.image else 'what the run learnt'}: {where}"
+        )
     writer = _Writer(options, run, triangle, given.size, ["complete"])
     if not 0 <= options.seed < 2**31:
         raise TexsynError(f"--seed must be at least 0, but is {options.seed}", Exit.USAGE)
@@ -353,6 +357,12 @@ class _Writer:
         single_file = options.out is not None and (
             out.suffix.lower() in writing.ENDINGS or (in_folders and not several)
         )
+        if not single_file and re.search("[A-Za-z]", out.suffix) and not (options.format or out.is_dir()):
+            raise TexsynError(
+                f"{out.name}: there is no format {out.suffix}, but {', '.join(sorted(writing.ENDINGS))}; a folder's "
+                "name ends otherwise, or --format says what goes into it",
+                Exit.USAGE,
+            )
         if single_file and not several:
             paths = [out]
         elif single_file:

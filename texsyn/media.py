@@ -29,7 +29,7 @@ from texsyn.decoding import (
     size_of,
     sniff,
 )
-from texsyn.errors import TexsynError, short
+from texsyn.errors import Exit, TexsynError, short
 from texsyn.modality import MODALITIES, Modality, Plane
 
 SMALLEST = 64  # pixels a still must have on both sides
@@ -79,14 +79,17 @@ def read(
         raise TexsynError("no exemplar named")
     files = [existing(Path(path)) for path in paths]
     modality = _kind(files, kind)
+    if side and side < SMALLEST:
+        raise TexsynError(f"--side must be 0 or at least {SMALLEST}, but is {side}", Exit.USAGE)
     pixels, missing, fps = _read_files(files, modality, frames is not None)
     missing = _marked(missing, mask, pixels, files[0])
     if crop is not None:
         pixels, missing = _cropped(pixels, crop), None if missing is None else _cropped(missing, crop)
     whole, read_size = len(pixels), pixels.shape[1:3]
     if min(read_size) < SMALLEST:
+        cut = "" if crop is None else "what --crop leaves of "
         raise TexsynError(
-            f"{files[0].name} is {read_size[1]} x {read_size[0]}, but a {modality.name} needs at least "
+            f"{cut}{files[0].name} is {read_size[1]} x {read_size[0]}, but a {modality.name} needs at least "
             f"{SMALLEST} x {SMALLEST}"
         )
     held = None

@@ -95,13 +95,22 @@ def changes(options: argparse.Namespace) -> dict[str, Any]:
     for text in options.set:
         name, equals, value = text.partition("=")
         name = name.replace("-", "_")
-        if not equals or name not in defaults:
+        if not equals:
             raise TexsynError(f"--set {text!r} is not FIELD=VALUE; --set ? lists the fields", Exit.USAGE)
+        if name not in defaults:
+            raise TexsynError(f"--set {text!r}: a recipe has no field {name}; --set ? lists them", Exit.USAGE)
         changes[name] = field_value(name, value, defaults[name])
+    check_minutes(options)
     for name in ("steps", "minutes", "seed"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     return changes
+
+
+def check_minutes(options: argparse.Namespace) -> None:
+    """Raise TexsynError (exit 2) for a budget of no time; in a recipe 0 is no budget."""
+    if options.minutes is not None and not options.minutes > 0:
+        raise TexsynError(f"--minutes must be more than 0, but is {options.minutes:g}", Exit.USAGE)
 
 
 def field_value(name: str, value: str, default: Any) -> Any:
@@ -113,4 +122,5 @@ def field_value(name: str, value: str, default: Any) -> Any:
     try:
         return type(default)(value)
     except ValueError:
-        raise TexsynError(f"--set {name} must be a {type(default).__name__}, not {value!r}", Exit.USAGE) from None
+        kind = {int: "a whole number", float: "a number"}.get(type(default), "a word")
+        raise TexsynError(f"--set {name} must be {kind}, not {value!r}", Exit.USAGE) from None

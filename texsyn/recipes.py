@@ -111,9 +111,7 @@ def check_recipe(recipe: Recipe) -> None:
     for name, (low, high) in ranges.items():
         value = getattr(recipe, name)
         if not (math.isfinite(value) and low <= value <= high):
-            raise TexsynError(
-                f"--{name.replace('_', '-')} must lie in {low:g} to {high:g}, but is {value:g}", Exit.USAGE
-            )
+            raise TexsynError(f"{_spelt(name)} must lie in {low:g} to {high:g}, but is {value:g}", Exit.USAGE)
     choices = {
         "networks": ("local", "paper"),
         "normalisation": ("batch", "none"),
@@ -121,7 +119,13 @@ def check_recipe(recipe: Recipe) -> None:
     }
     for name, allowed in choices.items():
         if getattr(recipe, name) not in allowed:
-            raise TexsynError(f"--{name} is one of {', '.join(allowed)}, not {getattr(recipe, name)!r}", Exit.USAGE)
+            said = f"{_spelt(name)} is one of {', '.join(allowed)}, not {getattr(recipe, name)!r}"
+            raise TexsynError(said, Exit.USAGE)
+
+
+def _spelt(name: str) -> str:
+    """A field as a command line names it."""
+    return f"--{name}" if name in ("steps", "minutes", "seed") else f"--set {name}"
 
 
 def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design:

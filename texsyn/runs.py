@@ -269,6 +269,11 @@ class Run:
         checkpoints.restore(places, state, warn)
         content = self.content
         if asdict(recipe) != content["recipe"]:
+            other = any(content["recipe"].get(name) != getattr(recipe, name) for name in ("steps", "minutes"))
+            if other and state.step and training.progress(state, recipe) >= 1:
+                budget = f"--minutes {recipe.minutes:g}" if recipe.minutes else f"--steps {recipe.steps}"
+                learnt = f"{state.seconds / 60:.1f} minutes" if recipe.minutes else f"{state.step} steps"
+                raise TexsynError(f"{self.path.name} has learnt {learnt} already: {budget} must be more", Exit.USAGE)
             self._write("run.json", {**content, "recipe": asdict(recipe)})
         self._event(warn, event="start", step=state.step, device=str(triangle.device))
         times, begun = sheets.Times(state.seconds), state.step

@@ -174,9 +174,11 @@ def target(modality: Modality, size: tuple[int, int] | None, frames: int | None)
     asked: dict[str, int | None] = {"t": frames, "x": size[0] if size else None, "y": size[1] if size else None}
     goal = []
     for axis, same, own in zip(modality.axes, modality.stationary, modality.size, strict=True):
-        wanted = asked[axis] or own
+        wanted = asked[axis]
+        wanted = own if wanted is None else wanted
         if not 1 <= wanted <= _WIDEST:
-            raise TexsynError(f"a size must lie in 1 to {_WIDEST}, but is {wanted}", Exit.USAGE)
+            option = "--frames" if axis == "t" else "--size"
+            raise TexsynError(f"{option} must lie in 1 to {_WIDEST}, but is {wanted}", Exit.USAGE)
         if not same and wanted != own:
             raise TexsynError(
                 f"this {modality.name} knows where things are in the picture, so its {own} pixels along {axis} are "

@@ -157,12 +157,14 @@ def refuse_overwrite(path: Path, force: bool) -> None:
 
 
 def refuse_full(path: Path, format: str, values: int) -> None:
-    """Raise TexsynError (exit 3) when the disk cannot hold `values` numbers written in a format."""
+    """Raise TexsynError (exit 5) when the disk cannot hold `values` numbers written in a format."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     needed = values // _SHRINKS.get(format, 1)
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise TexsynError(f"about {needed / 1e9:.3g} GB would be written, and the disk has {free / 1e9:.3g} GB left")
+        raise TexsynError(
+            f"about {needed / 1e9:.3g} GB would be written, and the disk has {free / 1e9:.3g} GB left", Exit.DISK
+        )
 
 
 def _parts(path: Path, channels: int, planes: Sequence[Plane] | None) -> list[tuple[Path, str, slice]]:

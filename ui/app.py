@@ -81,6 +81,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     options = parser.parse_args()
+    if not 0 <= options.port < 65536:
+        parser.error(f"--port must lie in 0 to 65535, but is {options.port}")
     options.auth = options.auth or os.environ.get("TEXSYN_AUTH")
     if options.auth and not all(options.auth.partition(":")[::2]):
         parser.error("--auth is USER:PASS")

@@ -11,7 +11,7 @@ from sample_page import sample_page
 from start_page import LENGTHS, start_page
 from studio import Studio
 from watch_page import watch_page
-from wiring import PRIVATE, QUIET, SECRET, said
+from wiring import QUIET, SECRET, said
 
 import texsyn
 from texsyn import TexsynError
@@ -52,7 +52,7 @@ def build(studio: Studio) -> gr.Blocks:
             begin,
             [start["draft"], start["length"]],
             [watched, tabs, start["draft"], *chosen],
-            **PRIVATE,
+            **QUIET,  # or what is said of an error would stay over the choice of runs on every page
         )
         begun.then(watch["look"], watch["asks"], watch["shows"], **QUIET)
         opened = app.load(lambda name: choices(name), [watched], [*chosen], **QUIET)
@@ -75,6 +75,8 @@ def _endpoints(studio: Studio) -> None:
     def fit(exemplar: gr.FileData, minutes: float = 3.0, seed: int = 0) -> str:
         """Begin to learn an uploaded exemplar; returns the run's id."""
         path = exemplar["path"] if isinstance(exemplar, dict) else exemplar.path
+        if not minutes > 0:
+            raise TexsynError(f"minutes must be more than 0, but are {minutes:g}")
         run = studio.prepare([studio.uploaded(path)], seed=int(seed))
         return studio.begin(run, float(minutes)).path.name
 
@@ -87,7 +89,7 @@ def _endpoints(studio: Studio) -> None:
     @said
     def sample(run: str, seed: int = 0, width: int = 0, height: int = 0) -> gr.FileData:
         """A new texture as a file: PNG, or MP4 for clips."""
-        size = (int(width), int(height)) if width and height else None
+        size = (int(width), int(height)) if width or height else None
         path = studio.sample(studio.run(run), int(seed), size=size)
         return gr.FileData(path=str(path))
 

@@ -54,7 +54,7 @@ def said(call: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return call(*arguments)
         except TexsynError as error:
-            raise gr.Error(str(error), duration=8) from error
+            raise gr.Error(str(error), duration=8, print_exception=False) from error
 
     return safe
 
