@@ -188,3 +188,13 @@ def test_tickets_are_not_left_where_a_link_leads(tmp_path):
     (tmp_path / "temporary" / f"texsyn-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TexsynError, match="not a folder of this user's"):
         jobs.status(make(tmp_path, "run"))
+
+
+def test_a_run_that_is_being_scored_is_not_queued_again(tmp_path):
+    run = make(tmp_path, "run", steps=2)
+    with jobs.turn(run, "cpu", print):
+        assert jobs.status(run).state == "queued"
+        for _ in run.learn(run.fresh(), run.exemplars(), run.recipe, print):
+            pass
+        assert (jobs.status(run).state, jobs.status(run).progress) == ("running", 1)
+    assert jobs.status(run).state == "finished"

@@ -32,6 +32,7 @@ _SECONDS, _MEMORY = 60, 8_000_000_000  # that reading an upload may take, and by
 _NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000  # Linux' namespaces
 _LOG = "log.txt"
 WORKING = ("queued", "running")
+_NO_ERROR = ("texsyn: warning", "texsyn: terminated", "texsyn: interrupted")  # of what a fit may say last
 COMMAND = (sys.executable, "-P", "-m", "texsyn")  # -P: nothing is imported from the folder that somebody works in
 
 
@@ -169,17 +170,18 @@ def status(run: Run) -> Status:
         "curves": steps[:: max(1, len(steps) // 300)],
         "glances": [event for event in events if event.get("event") == "glance"],
     }
+    ends = [event for event in events if event.get("event") in ("finished", "stopped", "diverged", "failed")]
+    starts = [index for index, event in enumerate(events) if event.get("event") == "start"]
+    ended = bool(ends) and (not starts or events.index(ends[-1]) > starts[-1])
     ticket = _ticket_of(run)
     if ticket is not None:
         ahead = [other for other in _waiting() if other.parent == ticket.parent and other.name < ticket.name]
-        if ahead or not storage.is_locked(run.path / ".lock"):
+        if ahead or not (ended or storage.is_locked(run.path / ".lock")):  # at its end it is scored
             return Status("queued", ahead=len(ahead), **known)
         return Status("running", **known)
     if storage.is_locked(run.path / ".lock"):  # by a fit on the command line, which takes no ticket
         return Status("running", **known)
-    ends = [event for event in events if event.get("event") in ("finished", "stopped", "diverged", "failed")]
-    starts = [index for index, event in enumerate(events) if event.get("event") == "start"]
-    if ends and (not starts or events.index(ends[-1]) > starts[-1]):
+    if ended:
         state = str(ends[-1]["event"])
         return Status(state, message=_said(run) if state in ("diverged", "failed") else "", **known)
     said = _said(run)
@@ -193,7 +195,7 @@ def _said(run: Run) -> str:
         lines = (run.path / _LOG).read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    told = [line for line in lines if line.startswith("texsyn: ") and not line.startswith("texsyn: warning")]
+    told = [line for line in lines if line.startswith("texsyn: ") and not line.startswith(_NO_ERROR)]
     return told[-1].removeprefix("texsyn: ") if told else ""
 
 
