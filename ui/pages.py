@@ -11,7 +11,7 @@ from sample_page import sample_page
 from start_page import LENGTHS, start_page
 from studio import Studio
 from watch_page import watch_page
-from wiring import QUIET, SECRET, said
+from wiring import PRIVATE, QUIET, SECRET, said
 
 import texsyn
 from texsyn import TexsynError
@@ -52,7 +52,8 @@ def build(studio: Studio) -> gr.Blocks:
             begin,
             [start["draft"], start["length"]],
             [watched, tabs, start["draft"], *chosen],
-            **QUIET,  # or what is said of an error would stay over the choice of runs on every page
+            show_progress_on=start["begin"],  # or a badge of each error would lie over the choice of runs on every page
+            **PRIVATE,
         )
         begun.then(watch["look"], watch["asks"], watch["shows"], **QUIET)
         opened = app.load(lambda name: choices(name), [watched], [*chosen], **QUIET)

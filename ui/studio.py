@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import time
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Studio:
     # ------------------------------------------------------------ runs
 
     def runs(self) -> list[tuple[str, str]]:
-        """Title and id of every run, the newest first."""
+        """Title and id of every run, the newest first; of one title, with the time when each was begun."""
         found = [path for path in self.folder.iterdir() if (path / "run.json").exists() and _ID.fullmatch(path.name)]
         listed = []
         for path in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True):
@@ -50,7 +51,12 @@ class Studio:
                 listed.append((Run.open(path).title, path.name))
             except TexsynError:
                 continue  # a stranger's folder, or a damaged one: not ours to show
-        return listed
+        often = Counter(title for title, _ in listed)
+        return [(title if often[title] == 1 else f"{title}, {self._begun(name)}", name) for title, name in listed]
+
+    def _begun(self, name: str) -> str:
+        """When a run's exemplar was stored."""
+        return time.strftime("%d %b %H:%M:%S", time.localtime((self.folder / name / "exemplar").stat().st_mtime))
 
     def run(self, name: str | None) -> Run:
         """The run of that id, looked up among those that are there. Raises TexsynError for any other name."""
