@@ -40,7 +40,7 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
         equaliser=three,
         toned=not fixed,
         steadied=fixed,
-        changes=2 if "t" in axes else 0,
+        coring=2,
     )
     return Modality(
         name="tiny",
@@ -87,8 +87,8 @@ def lively(triangle: Triangle) -> Triangle:
     for correction in triangle.corrections:
         kernel = correction.equaliser.kernel
         kernel.copy_(torch.rand(kernel.shape, generator=random) * 3 / kernel[0].numel())
-        if correction.changes is not None:
-            gain = correction.changes.gain
+        if correction.coring is not None:
+            gain = correction.coring.gain
             gain.copy_(torch.rand(gain.shape, generator=random) + 0.5)
     return triangle
 

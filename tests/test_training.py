@@ -9,7 +9,7 @@ import ways
 from conftest import KINDS, lively
 
 from texsyn import TexsynError, draws, settling, spectrum, training
-from texsyn.corrections import Changes
+from texsyn.corrections import Coring
 from texsyn.draws import crops
 from texsyn.errors import Exit
 from texsyn.media import Exemplar
@@ -213,7 +213,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
 
 
 def test_without_an_equaliser_there_is_none(exemplar, recipe):
-    triangle, _ = learn(exemplar, replace(recipe, equalise=0.0, tone=False, steady=False, changes=False))
+    triangle, _ = learn(exemplar, replace(recipe, equalise=0.0, tone=False, steady=False, coring=False))
     assert not len(triangle.corrections)
     z = torch.zeros(1, *triangle.latent_shape(triangle.modality.window))
     torch.testing.assert_close(triangle.texture(z), triangle.average(z))
@@ -290,39 +290,41 @@ def test_what_stands_still_in_the_exemplar_stands_still_in_samples(recipe):
     assert (sample(free, frames=16)[0][..., :8] - pixels[:, :1, :, :8]).abs().mean() > 0.01
 
 
-def test_bands_of_changes_sum_to_the_clip_and_know_their_speed():
+def test_bands_of_detail_sum_to_the_clip_and_know_their_speed():
     t = torch.arange(64.0)
     fast, slow = torch.cos(math.pi * t), torch.cos(2 * math.pi * t / 16)
     clip = (fast + slow).view(1, 1, -1, 1, 1)
     wide = torch.cat((clip[:, :, -7:], clip, clip[:, :, :7]), 2)
-    first, *middle, rest = spectrum.time_bands(wide, 3)
+    first, *middle, rest = spectrum.pyramid(wide, 3, (2,))
     torch.testing.assert_close(first + sum(middle) + rest, clip)
     torch.testing.assert_close(first.flatten(), fast + 0.038 * slow, atol=0.01, rtol=0)
     assert max(float(each.abs().max()) for each in (*middle, rest)) < 1.1
+    still = torch.rand(1, 3, 40, 50)
+    torch.testing.assert_close(sum(spectrum.pyramid(still, 2, (2, 3))), still[:, :, 3:-3, 3:-3])
 
 
-def test_changes_are_as_often_small_as_the_exemplars():
+@pytest.mark.parametrize(("axes", "grid"), [((2,), (32, 16, 16)), ((2, 3), (96, 96))], ids=["clip", "still"])
+def test_detail_is_as_often_slight_as_the_exemplars(axes, grid):
     """Tremor everywhere against seldom steps: the same power, other sizes."""
-    random = torch.Generator().manual_seed(0)
-    made = 0.1 * torch.randn(4, 2, 32, 16, 16, generator=random)
-    seldom = (torch.rand(2, 2, 64, 16, 16, generator=random) < 0.05).float()
+    random, wrapped = torch.Generator().manual_seed(0), (True, *[len(axes) == 2] * (len(grid) - 1))
+    made = 0.1 * torch.randn(4, 2, *grid, generator=random)
+    seldom = (torch.rand(2, 2, *grid, generator=random) < 0.05).float()
     real = 0.1 * seldom / 0.05**0.5 * torch.randn(seldom.shape, generator=random)
-    changes = Changes(2, 3)
-    torch.testing.assert_close(changes(made, (True, False, False)), made)  # as long as nothing is known
-    for buffer, value in zip(changes.buffers(), spectrum.changes(made, real, 3, 100.0), strict=True):
+    coring = Coring(2, 3, axes)
+    torch.testing.assert_close(coring(made, wrapped), made)  # as long as nothing is known
+    for buffer, value in zip(coring.buffers(), spectrum.coring(made, real, 3, axes, 100.0), strict=True):
         buffer.copy_(value)
-    found = changes(made, (True, False, False))
-    small = [float(((each[:, :, 1:] - each[:, :, :-1]).abs() < 0.02).float().mean()) for each in (made, found, real)]
-    assert small[0] < 0.15
-    assert small[2] > 0.8
-    assert small[1] > 3 * small[0]  # not as many: bands are small at different times
+    found = coring(made, wrapped)
+    slight = [float(((each[:, :, 1:] - each[:, :, :-1]).abs() < 0.02).float().mean()) for each in (made, found, real)]
+    assert slight[0] < 0.15
+    assert slight[2] > 0.8
+    assert slight[1] > 3 * slight[0]  # not as many: bands are slight at different places
     assert found.std() == pytest.approx(float(real.std()), rel=0.3)
-    torch.testing.assert_close(changes(made.roll(5, 2), (True, False, False)), found.roll(5, 2))
-    still = made[:, :, :1].repeat(1, 1, 32, 1, 1).requires_grad_()
-    (slope,) = torch.autograd.grad(changes(still, (True, False, False)).sum(), still)
+    torch.testing.assert_close(coring(made.roll(5, 2), wrapped), found.roll(5, 2))
+    flat = torch.zeros_like(made).requires_grad_()
+    (slope,) = torch.autograd.grad(coring(flat, wrapped).sum(), flat)
     assert slope.isfinite().all()
-    bounded = spectrum.changes(made, real, 3, 2.0)[1]
-    assert bounded.max() == 2
+    assert spectrum.coring(made, real, 3, axes, 2.0)[1].max() == 2
 
 
 @pytest.mark.parametrize("channels", [1, 3])

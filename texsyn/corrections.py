@@ -1,4 +1,4 @@
-"""What comes after the generator and makes its textures more like one exemplar: spectrum, colours, rest, change.
+"""What comes after the generator and makes its textures more like one exemplar: spectrum, colours, rest, detail.
 
 Buffers, no weights: `settling.settle` estimates them on the finished generator.
 """
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from texsyn.grids import extend
 from texsyn.modality import Design, Modality
-from texsyn.spectrum import KNOTS, time_bands
+from texsyn.spectrum import KNOTS, pyramid
 
 
 class Correction(nn.Module):
-    """What makes textures more like one exemplar: its spectrum, its colours, what rests in it, how the rest moves."""
+    """What makes textures more like one exemplar: its spectrum, its colours, what rests in it, sizes of its detail."""
 
     def __init__(self, modality: Modality, design: Design) -> None:
         super().__init__()
@@ -27,11 +27,12 @@ class Correction(nn.Module):
         self.equaliser = Filter(modality.channels, design.equaliser) if design.equaliser else None
         self.tone = Tone(modality.channels) if design.toned else None
         self.steady = Steady(modality.channels, fixed) if design.steadied else None
-        self.changes = Changes(modality.channels, design.changes) if design.changes else None
+        axes = (2,) if modality.moving else (2, 3)  # of a clip time alone
+        self.coring = Coring(modality.channels, design.coring, axes) if design.coring else None
 
     def forward(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
         made = self.steadied(self.toned(self.equalised(made, wrapped)))
-        return made if self.changes is None else self.changes(made, wrapped).clamp(-1, 1)
+        return made if self.coring is None else self.coring(made, wrapped).clamp(-1, 1)
 
     def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
         return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
@@ -113,34 +114,35 @@ class Steady(nn.Module):
         return self.mean_real + self.gain * (x - self.mean_made)
 
 
-class Changes(nn.Module):
-    """Gains for changes in time, by their size: bands of an undecimated pyramid along the first axis, coefficient wise.
+class Coring(nn.Module):
+    """Gains for detail by its size: an undecimated pyramid along `axes`, coefficient by coefficient.
 
-    A linear filter cannot tell the slight tremor of what is smooth from the seldom large changes of what is not.
+    A linear filter cannot tell the slight tremor, or weave, of what is smooth from the seldom strong detail of what is
+    not.
     """
 
     top: Tensor
     gain: Tensor
 
-    def __init__(self, channels: int, levels: int) -> None:
+    def __init__(self, channels: int, levels: int, axes: Sequence[int]) -> None:
         super().__init__()
+        self.axes = tuple(axes)
         self.register_buffer("top", torch.ones(levels, channels))  # size from which on the last gain holds
         self.register_buffer("gain", torch.ones(levels, channels, KNOTS + 1))
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
         reach = 2 ** len(self.top) - 1
-        found = time_bands(extend(x, (reach, *(0,) * (x.dim() - 3)), wrapped), len(self.top))
-        total = found.pop()
+        wide = extend(x, [reach if axis in self.axes else 0 for axis in range(2, x.dim())], wrapped)
+        *found, total = pyramid(wide, len(self.top), self.axes)
         for band, top, gain in zip(found, self.top.to(x.dtype), self.gain.to(x.dtype), strict=True):
-            total = total + band * torch.stack(
-                [_looked_up(*each) for each in zip(band.unbind(1), top, gain, strict=True)], 1
-            )
+            gains = [_looked_up(*each) for each in zip(band.unbind(1), top, gain, strict=True)]
+            total = total + band * torch.stack(gains, 1)
         return total
 
 
-@torch.no_grad()  # gains count as constants: at no change at all the square root has no slope
+@torch.no_grad()  # gains count as constants: at 0 the square root has no slope
 def _looked_up(band: Tensor, top: Tensor, gain: Tensor) -> Tensor:
-    """The gains of a channel's changes, from its table."""
+    """The gains of a channel's coefficients, from its table."""
     place = (band.abs() / top).sqrt_().clamp_(max=1).mul_(KNOTS)
     below = place.floor().clamp_(max=KNOTS - 1)
     first = below.int().flatten()

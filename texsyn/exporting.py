@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from texsyn import layers, writing
-from texsyn.corrections import Changes, Correction
+from texsyn.corrections import Coring, Correction
 from texsyn.errors import Exit, TexsynError
 from texsyn.spectrum import KNOTS
 from texsyn.triangle import Triangle
@@ -228,30 +228,34 @@ class _Graph:
             x = self.clipped(
                 self.op("Add", self.op("Mul", moved, self.weight(still.gain)), self.weight(still.mean_real))
             )
-        if correction.changes is not None:
-            x = self.clipped(self.changed(x, correction.changes))
+        if correction.coring is not None:
+            x = self.clipped(self.cored(x, correction.coring))
         return x
 
-    def changed(self, x: str, changes: Changes) -> str:
-        """`Changes.forward`."""
-        levels, channels = changes.top.shape
-        x = self.extended(x, 2, 2**levels - 1, self.wrapped[0])
+    def cored(self, x: str, coring: Coring) -> str:
+        """`Coring.forward`."""
+        levels, channels = coring.top.shape
+        each = (1, channels, *(1,) * self.rank)
+        for axis in coring.axes:
+            x = self.extended(x, axis, 2**levels - 1, self.wrapped[axis - 2])
         parts = []
         for level in range(levels):
             step = 2**level
-            middle = self.cut(x, 2, step, -step)
-            ends = self.op("Add", self.cut(x, 2, 0, -2 * step), self.cut(x, 2, 2 * step, None))
-            low = self.op("Add", self.op("Mul", ends, self.scalar(0.25)), self.op("Mul", middle, self.scalar(0.5)))
-            left = 2**levels - 2 * step
-            band = self.op("Sub", middle, low)
-            band = self.cut(band, 2, left, -left) if left else band
-            top = self.weight(changes.top[level].view(1, channels, *(1,) * self.rank))
-            share = self.op("Sqrt", self.op("Div", self.op("Abs", band), top))
+            low, inside = x, x
+            for axis in coring.axes:
+                ends = self.op("Add", self.cut(low, axis, 0, -2 * step), self.cut(low, axis, 2 * step, None))
+                middle = self.op("Mul", self.cut(low, axis, step, -step), self.scalar(0.5))
+                low = self.op("Add", self.op("Mul", ends, self.scalar(0.25)), middle)
+                inside = self.cut(inside, axis, step, -step)
+            band, left = self.op("Sub", inside, low), 2**levels - 2 * step
+            for axis in coring.axes if left else ():
+                band = self.cut(band, axis, left, -left)
+            share = self.op("Sqrt", self.op("Div", self.op("Abs", band), self.weight(coring.top[level].view(each))))
             place = self.op("Mul", self.op("Clip", share, self.scalar(0), self.scalar(1)), self.scalar(KNOTS))
             below = self.op("Clip", self.op("Floor", place), self.scalar(0), self.scalar(KNOTS - 1))
-            rows = self.integers(((KNOTS + 1) * np.arange(channels)).reshape(1, channels, *(1,) * self.rank))
+            rows = self.integers(((KNOTS + 1) * np.arange(channels)).reshape(each))
             first = self.op("Add", self.op("Cast", below, to=self.onnx.TensorProto.INT64), rows)
-            table = self.weight(changes.gain[level].flatten())
+            table = self.weight(coring.gain[level].flatten())
             after = self.op("Gather", table, self.op("Add", first, self.integers([1])))
             before = self.op("Gather", table, first)
             more = self.op("Mul", self.op("Sub", after, before), self.op("Sub", place, below))

@@ -62,7 +62,7 @@ class Design:
     exemplars: int = 1  # that one model learns; with more, a global latent says which of them a texture is like
     toned: bool = False  # samples get the exemplar's mean and covariance of colours
     steadied: bool = False  # where the exemplar stands still, samples do
-    changes: int = 0  # bands of changes in time whose sizes are brought to the exemplar's; 0 is none
+    coring: int = 0  # bands of detail (of a clip, in time) whose sizes are brought to the exemplar's; 0 is none
     precision: str = "float32"  # of what is sampled: float32, bfloat16, or auto for what is quicker on the machine
 
     @property
@@ -210,6 +210,7 @@ def _still_local() -> Design:
         smoothed=True,
         equaliser=(15, 15),
         toned=True,
+        coring=2,
     )
 
 
@@ -231,7 +232,7 @@ def _clip_local() -> Design:
         edges=True,
         equaliser=(7, 15, 15),
         steadied=True,
-        changes=3,
+        coring=3,
     )
 
 

@@ -165,7 +165,7 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         smoothed=bool(found.get("smoothed")),
         toned=bool(found.get("toned")),
         steadied=bool(found.get("steadied")),
-        changes=number_in({"changes": 0, **found}, "changes", int, 0, 5, folder),
+        coring=number_in({"coring": 0, **found}, "coring", int, 0, 5, folder),
         precision=precision,
         frames=channels("frames", 0),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),

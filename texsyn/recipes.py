@@ -44,7 +44,7 @@ class Recipe(Objective):
     equalise: float = _option(1.0, "largest gain of the filter that brings samples to the exemplar's spectrum; 0: none")
     tone: bool = _option(True, "samples of stills get the exemplar's mean and covariance of colours")
     steady: bool = _option(True, "where a clip's exemplar stands still, its samples do")
-    changes: bool = _option(True, "a clip's changes are as often small and as seldom large as its exemplar's")
+    coring: bool = _option(True, "detail (of clips, in time) is as often slight and as seldom strong as the exemplar's")
     precision: str = _option("auto", "of learning and sampling: auto, float32 or bfloat16")
 
 
@@ -61,7 +61,7 @@ RECIPES: dict[str, Recipe] = {
         equalise=0.0,
         tone=False,
         steady=False,
-        changes=False,
+        coring=False,
     ),
 }
 
@@ -152,7 +152,7 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         equaliser=design.equaliser if recipe.equalise else (),
         toned=design.toned and recipe.tone,
         steadied=design.steadied and recipe.steady,
-        changes=design.changes * recipe.changes,
+        coring=design.coring * recipe.coring,
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,
         energy_signed=recipe.energy_signed,

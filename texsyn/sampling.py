@@ -289,7 +289,7 @@ class _Field:
     def _piece(self, windows: Sequence[tuple[int, int]]) -> Tensor:
         factor, wrapped, cuts = self.triangle.factor, list(self.triangle.modality.stationary), []
         indices: list[list[int]] = []
-        margin = _MARGIN + (self.triangle.design.changes > 0)  # which reach further in time
+        margin = _MARGIN + (self.triangle.modality.moving and self.triangle.design.coring > 0)  # it reaches further
         for axis, (first, last) in enumerate(windows):
             low, high = first // factor[axis], -(-last // factor[axis])
             if high - low + 2 * margin >= self.grid[axis]:  # the whole torus is no more work

@@ -56,9 +56,9 @@ def _correct(modality: Modality, correction: Correction, made: Tensor, pixels: T
     if correction.steady is not None:
         _put(correction.steady, spectrum.stillness(made, pixels[None]))
         made = correction.steadied(made)
-    if correction.changes is not None:
-        levels = len(correction.changes.top)
-        _put(correction.changes, spectrum.changes(made, pixels[None], levels, recipe.equalise or 1.0))
+    if correction.coring is not None:
+        levels, axes = len(correction.coring.top), correction.coring.axes
+        _put(correction.coring, spectrum.coring(made, pixels[None], levels, axes, recipe.equalise or 1.0))
 
 
 def _put(part: nn.Module, found: Sequence[Tensor]) -> None:

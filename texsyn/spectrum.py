@@ -1,4 +1,4 @@
-"""Power spectra of textures, what brings one to the other, and where and how much textures move."""
+"""Power spectra of textures, what brings one to the other, where textures move, and how strong their detail is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-KNOTS = 32  # steps of a table of gains, each a square of equal ones: most changes are small
-_SIZES = 300_000  # changes that are looked at
+KNOTS = 32  # steps of a table of gains, each a square of equal ones: most detail is slight
+_SIZES = 300_000  # coefficients that are looked at
 _IN_TIME, _IN_SPACE = 6, 16  # bands along time, and along each axis of space
 _LEAST = 0.5  # share of the mean that a filter must pass to be scaled up to all of it
 
@@ -79,14 +79,14 @@ def stillness(made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return made.mean((0, 2), keepdim=True), real.mean((0, 2), keepdim=True), gain
 
 
-def changes(made: Tensor, real: Tensor, levels: int, most: float) -> tuple[Tensor, Tensor]:
-    """Gains, of `most` at most, that give changes in time, by their size, the sizes they have in `real`: each band's.
+def coring(made: Tensor, real: Tensor, levels: int, axes: Sequence[int], most: float) -> tuple[Tensor, Tensor]:
+    """Gains, of `most` at most, by which the coefficients of a pyramid along `axes` have the sizes they have in `real`.
 
-    made, real: `b c t *grid`, of any number of frames. Returns what `corrections.Changes` takes: `levels c`, the size
-    from which on the last gain holds, and `levels c KNOTS+1`. After the histogram matching of pyramids by Heeger and
-    Bergen (1995), for sizes alone and in one pass.
+    made, real: `b c *grid`, of any grids. Returns what `corrections.Coring` takes: `levels c`, the size from which on
+    the last gain holds, and `levels c KNOTS+1`. After the histogram matching of pyramids by Heeger and Bergen (1995),
+    for sizes alone and in one pass.
     """
-    sizes = [[_sizes(band) for band in time_bands(each, levels)[:-1]] for each in (made, real)]
+    sizes = [[_sizes(band) for band in pyramid(each, levels, axes)[:-1]] for each in (made, real)]
     tops, gains = [], []
     for ours, theirs in zip(*sizes, strict=True):
         top = torch.stack([each[-1] for each in ours]).clamp(min=1e-4)
@@ -96,30 +96,39 @@ def changes(made: Tensor, real: Tensor, levels: int, most: float) -> tuple[Tenso
             knots = steps * largest
             rank = torch.searchsorted(own, knots) / len(own)
             found.append(other[(rank * (len(other) - 1)).long()] / knots.clamp(min=1e-6))
-            found[-1][0] = found[-1][1]  # of no change
+            found[-1][0] = found[-1][1]  # of no detail at all
         tops.append(top)
         gains.append(torch.stack(found).clamp(max=most))
     return torch.stack(tops), torch.stack(gains)
 
 
-def time_bands(x: Tensor, levels: int) -> list[Tensor]:
-    """`b c t *rest` -> `levels` bands of changes along t, the fastest first, and what is left; their sum is x.
+def pyramid(x: Tensor, levels: int, axes: Sequence[int]) -> list[Tensor]:
+    """`b c *grid` -> `levels` bands of detail along `axes`, the finest first, and what is left; their sum is x.
 
-    All have t without the `2 ** levels - 1` positions at both ends that their filters reach.
+    All lack the `2 ** levels - 1` positions at both ends of these axes that the pyramid's filters reach.
     """
-    bands, whole = [], 2**levels - 1
+    bands, reach = [], 2**levels - 1
     for level in range(levels):
-        step, size = 2**level, x.shape[2]
-        middle = x.narrow(2, step, size - 2 * step)
-        low = (x.narrow(2, 0, size - 2 * step) + x.narrow(2, 2 * step, size - 2 * step)) / 4 + middle / 2
-        left = whole - (2 * step - 1)  # positions that coarser bands still take off each end
-        bands.append((middle - low).narrow(2, left, low.shape[2] - 2 * left))
+        step = 2**level
+        low = x
+        for axis in axes:
+            size = low.shape[axis] - 2 * step
+            ends = low.narrow(axis, 0, size) + low.narrow(axis, 2 * step, size)
+            low = ends / 4 + low.narrow(axis, step, size) / 2
+        left = reach - (2 * step - 1)  # positions that coarser bands still take off each end
+        bands.append(_inside(_inside(x, axes, step) - low, axes, left))
         x = low
     return [*bands, x]
 
 
+def _inside(x: Tensor, axes: Sequence[int], margin: int) -> Tensor:
+    for axis in axes:
+        x = x.narrow(axis, margin, x.shape[axis] - 2 * margin)
+    return x
+
+
 def _sizes(band: Tensor) -> list[Tensor]:
-    """Of a band's changes, for each channel, in order, without the largest thousandth."""
+    """Of a band's coefficients, for each channel, in order, without the largest thousandth."""
     flat = band.transpose(0, 1).flatten(1).abs()
     flat = flat[:, :: max(1, flat.shape[1] // _SIZES)].sort().values
     return list(flat[:, : max(1, flat.shape[1] * 999 // 1000)].contiguous())

@@ -79,7 +79,7 @@ class Triangle(nn.Module):
         self.posterior = networks.Posterior(modality, design)
         self.energy = networks.Energy(modality, design)
         self.average = networks.Generator(modality, design).requires_grad_(False)
-        corrected = bool(design.equaliser or design.toned or design.steadied or design.changes)
+        corrected = bool(design.equaliser or design.toned or design.steadied or design.coring)
         # One for each exemplar; none where nothing is corrected.
         self.corrections = nn.ModuleList(Correction(modality, design) for _ in range(design.exemplars * corrected))
         if self.device.type != "meta":
