@@ -125,7 +125,7 @@ def test_a_node_that_dies_loses_no_fit(tmp_path):
         (["."], 3, "holds no pictures"),
         ([".", "--jobs", "0"], 2, "--jobs must lie"),
         ([".", "--steps", "0"], 2, "--steps must lie"),
-        ([".", "--set", "wide=1"], 2, "--set 'wide=1' is not FIELD=VALUE"),
+        ([".", "--set", "wide=1"], 2, "a recipe has no field wide"),
         ([".", "--only", "nope.png", "a.png"], 3, "holds no nope.png"),
     ],
 )
