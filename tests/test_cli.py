@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -301,13 +302,17 @@ def test_a_fit_ends_with_a_card_that_later_learning_takes_away(tmp_path, capsys)
 @pytest.mark.parametrize(("sent", "code", "said"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")])
 def test_a_sample_that_is_ended_leaves_nothing_half_written(tmp_path, still, sent, code, said):
     command = [sys.executable, "-m", "texsyn", "sample", str(still), "--size", "40000x40000", "-o", "large.png"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as child:
-        deadline = time.monotonic() + 120
-        while not any(each.stat().st_size > 100_000 for each in tmp_path.iterdir()):
-            assert time.monotonic() < deadline, "nothing was written"
-            time.sleep(0.05)
-        child.send_signal(getattr(signal, sent))
-        _, err = child.communicate(timeout=120)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs ignore
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=heed) as child:
+        try:
+            deadline = time.monotonic() + 120
+            while not any(each.stat().st_size > 100_000 for each in tmp_path.iterdir()):
+                assert time.monotonic() < deadline, "nothing was written"
+                time.sleep(0.05)
+            child.send_signal(getattr(signal, sent))
+            _, err = child.communicate(timeout=120)
+        finally:
+            child.kill()
     assert child.returncode == code
     assert err.splitlines()[-1] == f"texsyn: {said}"
     assert list(tmp_path.iterdir()) == []
