@@ -224,7 +224,7 @@ def test_info_shows_a_run(still, capsys):
         (["fit", "{picture}", "--set", "batch=two"], 2, "batch must be a whole number"),
         (["fit", "{picture}", "--set", "batch=0"], 2, "--set batch must lie in"),
         (["fit", "{picture}", "--minutes", "0"], 2, "--minutes must be more than 0"),
-        (["fit", "{picture}", "--side", "10"], 2, "--side must be 0 or at least 64"),
+        (["fit", "{picture}", "--side", "10"], 2, "--side must be 0 or at least 32"),
         (["fit", "{picture}", "--crop", "10x10+0+0"], 3, "what --crop leaves of"),
         (["fit", "--resume", "{still}", "--minutes", "-1"], 2, "--minutes must be more than 0"),
         (["fit", "{picture}", "--frames", "0:3"], 3, "for clips"),

@@ -161,16 +161,17 @@ def status(run: Run) -> Status:
     """Where a run stands."""
     events = run.events()
     steps = [event for event in events if event.get("event") == "step"]
+    ends = [event for event in events if event.get("event") in ("finished", "stopped", "diverged", "failed")]
     last = steps[-1] if steps else {}
+    newest: dict[str, Any] = next((each for each in reversed(events) if each in (last, *ends[-1:])), {})
     known: dict[str, Any] = {
-        "step": int(last.get("step", 0)),
-        "seconds": float(last.get("seconds", 0)),
+        "step": int(newest.get("step", 0)),
+        "seconds": float(newest.get("seconds", 0)),
         "progress": float(last.get("progress", 0)),
         "remaining": float(last.get("remaining", 0)),
         "curves": steps[:: max(1, len(steps) // 300)],
         "glances": [event for event in events if event.get("event") == "glance"],
     }
-    ends = [event for event in events if event.get("event") in ("finished", "stopped", "diverged", "failed")]
     starts = [index for index, event in enumerate(events) if event.get("event") == "start"]
     ended = bool(ends) and (not starts or events.index(ends[-1]) > starts[-1])
     ticket = _ticket_of(run)

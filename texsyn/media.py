@@ -33,6 +33,7 @@ from texsyn.errors import Exit, TexsynError, short
 from texsyn.modality import MODALITIES, Modality, Plane
 
 SMALLEST = 64  # pixels a still must have on both sides
+_LEAST_SIDE = 32  # pixels to which the shorter side is reduced
 COLOUR = (Plane("colour"),)
 
 
@@ -79,8 +80,8 @@ def read(
         raise TexsynError("no exemplar named")
     files = [existing(Path(path)) for path in paths]
     modality = _kind(files, kind)
-    if side and side < SMALLEST:
-        raise TexsynError(f"--side must be 0 or at least {SMALLEST}, but is {side}", Exit.USAGE)
+    if side and side < _LEAST_SIDE:
+        raise TexsynError(f"--side must be 0 or at least {_LEAST_SIDE}, but is {side}", Exit.USAGE)
     pixels, missing, fps = _read_files(files, modality, frames is not None)
     missing = _marked(missing, mask, pixels, files[0])
     if crop is not None:
