@@ -47,6 +47,8 @@ def main() -> None:
 
 
 def _check_port(options: argparse.Namespace) -> None:
+    if not 0 <= options.port < 65536:  # which the system would take modulo 65536
+        _refuse(f"--port must lie in 0 to 65535, but is {options.port}")
     try:
         found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
         with socket.socket(found[0][0], socket.SOCK_STREAM) as free:
@@ -81,8 +83,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     options = parser.parse_args()
-    if not 0 <= options.port < 65536:
-        parser.error(f"--port must lie in 0 to 65535, but is {options.port}")
     options.auth = options.auth or os.environ.get("TEXSYN_AUTH")
     if options.auth and not all(options.auth.partition(":")[::2]):
         parser.error("--auth is USER:PASS")
