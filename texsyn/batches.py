@@ -263,13 +263,13 @@ def _one(files: Files, name: str, place: Path, how: Sequence[str], jobs: int, fo
     from texsyn import jobs as processes
     from texsyn.runs import Run
 
-    begun = (place / "run.json").exists()
+    begun = Run.open(place) if (place / "run.json").exists() else None
     if begun:
-        _same(Run.open(place), files)
-    while begun and processes.status(Run.open(place)).working:
+        _same(begun, files)
+    while begun and processes.status(begun).working:
         time.sleep(_POLL)
-    learnt = begun and processes.status(Run.open(place)).state == "finished"
-    if learnt and not force and (_said(how, "--no-card") or Run.open(place).scored):
+    learnt = begun is not None and processes.status(begun).state == "finished"
+    if begun and learnt and not force and (_said(how, "--no-card") or begun.scored):
         return _learnt(name, place, how, before=True)
     # A finished run without a card was killed while it was scored.
     budget = [] if learnt and not force else ["--minutes", "--steps"]

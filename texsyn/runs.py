@@ -234,9 +234,8 @@ class Run:
         settling.settle(triangle, self.recipe, state.pixels(exemplars))
         return models.ready(triangle, device)
 
-    def pixels(self) -> list[Tensor]:
+    def _pixels(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
         """The exemplars, `channels *axes` each; what was missing in them as the newest checkpoint estimates it."""
-        exemplars = self.exemplars()
         if all(each.hidden is None for each in exemplars):
             return [each.pixels for each in exemplars]
         state = training.begin(self.fresh(), self.recipe, exemplars)
@@ -331,13 +330,13 @@ class Run:
         What was missing in the exemplar is scored as it was estimated. A clip's reference are frames that were held out
         of the fit, or else the exemplar's last. Seams, which cost little and vary much, are those of twelve stills.
         """
-        moving = triangle.modality.moving
+        exemplars, moving = self.exemplars(), triangle.modality.moving
         count = triangle.modality.window[0] if moving else None
         many = sampling.sample(triangle, count=3 if moving else 12, frames=count, exemplar=exemplar)
         wholes = [quality.arrays(each) for each in many]
-        samples, original = wholes[:3], quality.arrays(self.pixels()[exemplar])
+        samples, original = wholes[:3], quality.arrays(self._pixels(exemplars)[exemplar])
         if moving:
-            held = self.exemplars()[exemplar].held
+            held = exemplars[exemplar].held
             others = original[-count:] if count and len(original) >= 2 * count else None
             card = quality.score_clips(samples, original[:count], others if held is None else quality.arrays(held))
         else:
