@@ -11,7 +11,7 @@ from PIL import Image
 
 import texsyn
 from texsyn import Run, batches, cli, cluster, storage
-from texsyn.batches import Row
+from texsyn.summary import Row
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,8 +32,9 @@ def test_a_folder_is_learnt_once_and_a_broken_file_is_named(tmp_path, capsys):
     draw(folder / "b.jpg")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     (folder / "notes.txt").write_text("no exemplar")
-    code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 2, "--jobs", 2)
+    code, rows, err = batch(capsys, folder, "--out", runs, "--steps", 2, "--jobs", 2)
     assert code == 3
+    assert "exemplars: 4, 2 at a time" in err
     assert {row["name"]: row["state"] for row in rows} == {
         "a": "finished",
         "b-png": "finished",

@@ -49,6 +49,7 @@ LEVELS = {
     "jobs": 10,
     "screen": 10,
     "options": 10,
+    "summary": 10,
     "making": 11,
     "asking": 11,
     "batches": 11,

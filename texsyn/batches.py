@@ -6,7 +6,6 @@ Only the standard library is imported at first, as in the other modules of comma
 from __future__ import annotations
 
 import argparse
-import html
 import json
 import math
 import os
@@ -18,18 +17,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from texsyn import options as shared
+from texsyn import summary
 from texsyn.errors import Exit, TexsynError, reason, short
+from texsyn.summary import Row
 
 if TYPE_CHECKING:
     from texsyn.runs import Run
@@ -41,33 +41,6 @@ _LARGEST = 500_000_000  # bytes of one exemplar that are sent to a node
 _WORDS = {Exit.INTERRUPTED: "stopped", Exit.TERMINATED: "stopped", Exit.BAD_INPUT: "skipped"}
 
 Files = tuple[Path, ...]  # of one exemplar
-
-
-@dataclass(frozen=True)
-class Row:
-    """What came of one exemplar."""
-
-    name: str
-    run: str  # its folder
-    state: str  # finished, skipped (it cannot be learnt), stopped or failed
-    exit: int = 0
-    reason: str = ""  # why it is not finished, or what a finished one keeps from before
-    steps: int = 0
-    seconds: float = 0.0  # of learning
-    before: bool = False  # it had been learnt already
-    card: dict[str, Any] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)  # of the card
-    node: str = ""  # of a cluster, that learnt it
-
-    @property
-    def line(self) -> str:
-        name = short(self.name)
-        if self.state != "finished":
-            return f"{name}: {self.state}: {self.reason}"
-        told = ", ".join(self.words)
-        when = "finished before" if self.before else "finished"
-        kept = f" ({self.reason})" if self.reason else ""
-        return f"{name}: {when}{kept}, {self.steps} steps in {self.seconds / 60:.1f} min{': ' if told else ''}{told}"
 
 
 def batch(
@@ -106,14 +79,14 @@ def batch(
     rows, written = dict[str, tuple[Row, str]](), -math.inf
     try:
         for row in done:
-            rows[row.name] = row, _cells(row, out)
+            rows[row.name] = row, summary.cells(row, out)
             if not only and time.monotonic() - written > _SUMMARY:
-                _summarise(rows, out)
+                summary.write(rows, out)
                 written = time.monotonic()
             yield row
     finally:
         if rows and not only:
-            _summarise(rows, out)
+            summary.write(rows, out)
 
 
 def _here(named: dict[str, Files], out: Path, how: Sequence[str], jobs: int, force: bool) -> Iterator[Row]:
@@ -367,39 +340,6 @@ def _kept(run: Run, how: Sequence[str]) -> str:
     return f"as it was begun, without {', '.join(kept)}" if kept else ""
 
 
-def _summarise(rows: Mapping[str, tuple[Row, str]], out: Path) -> None:
-    """Write summary.json and summary.html, of rows and their cells."""
-    from texsyn import storage
-
-    ordered = [rows[name] for name in sorted(rows)]
-    storage.replace_text(out / "summary.json", json.dumps([asdict(row) for row, _ in ordered], indent=2) + "\n")
-    lines = "".join(cells for _, cells in ordered)
-    storage.replace_text(out / "summary.html", _PAGE.replace("ROWS", lines).replace("WHEN", time.strftime("%Y-%m-%d")))
-
-
-def _cells(row: Row, out: Path) -> str:
-    sheets = sorted((out / row.name / "sheets").glob("*.png"))
-    picture = f'<img src="{quote(os.fsencode(row.name))}/sheets/{sheets[-1].name}" alt="">' if sheets else ""
-    told = "<br>".join(html.escape(word) for word in row.words) if row.state == "finished" else html.escape(row.reason)
-    learnt = f"{row.steps:,} steps, {row.seconds / 60:.1f} min" if row.steps else ""
-    cells = (html.escape(short(row.name)), picture, row.state, learnt, told)
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>texsyn batch</title>
-<style>
-body { font: 15px system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }
-td, th { padding: .5rem 1rem .5rem 0; vertical-align: top; text-align: left; }
-img { height: 112px; border-radius: 6px; }
-</style>
-<h1>texsyn batch, WHEN</h1>
-<table><tr><th>exemplar</th><th>exemplar and samples</th><th>state</th><th>learnt</th><th>quality</th></tr>
-ROWS</table>
-</html>
-"""
-
-
 # ---------------------------------------------------------------- the command
 
 
@@ -453,6 +393,9 @@ def _batch(options: argparse.Namespace) -> int:
     from texsyn import modality, recipes
 
     recipes.recipe_for(options.recipe or "fast", modality.STILL, **shared.changes(options))  # said once, not by each
+    if not options.only:
+        count = len(exemplars(options.folder))
+        print(f"exemplars: {count}, {options.jobs} at a time; a line as each one ends", file=sys.stderr)
     worst = Exit.OK
     where = {"executor": options.executor, "address": options.address, "only": options.only}
     for row in batch(options.folder, options.out, how, jobs=options.jobs, force=options.force, **where):
