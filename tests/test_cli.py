@@ -180,6 +180,7 @@ def test_frames_and_sheets(clip, tmp_path, capsys):
     assert run(capsys, *shorter)[0] == Exit.USAGE
     assert run(capsys, *shorter, "--force")[0] == 0
     assert len(list((tmp_path / "frames").glob("*.png"))) == 4
+    assert json.loads(run(capsys, "info", tmp_path / "frames", "--json")[1][0])["size"] == [4, 64, 64]
 
 
 def test_a_material_is_two_files_in_and_two_out(material, tmp_path, capsys):
@@ -247,6 +248,7 @@ def test_info_shows_a_run(still, capsys):
         (["complete", "{still}"], 3, "nothing is missing in what the run learnt: name an IMAGE"),
         (["sample", "{still}", "--format", "gif"], 2, "cannot be written as gif"),
         (["sample", "{still}", "--frames", "4"], 2, "for clips"),
+        (["sample", "{still}", "--fps", "12"], 2, "--fps is for clips"),
         (["sample", "{still}", "--count", "0"], 2, "--count"),
         (["info", "{picture}"], 3, "says nothing of texsyn"),
         (["info", "nowhere.png"], 3, "no such file"),

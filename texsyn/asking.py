@@ -116,13 +116,14 @@ def _landscape(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     from texsyn import runs, writing
 
-    if options.path.is_dir():
+    frames = sorted(options.path.glob("[0-9]*.png"))  # of a clip that was written as such
+    if options.path.is_dir() and not frames:
         run = runs.Run.open(options.path)
         content: dict[str, Any] = {**run.content, "checkpoints": [p.name for p in run.checkpoints()]}
     else:
         if not options.path.exists():
             raise TexsynError(f"{options.path.name}: no such file or folder")
-        found = writing.read_metadata(options.path)
+        found = writing.read_metadata(frames[0] if frames else options.path)
         if found is None:
             raise TexsynError(f"{options.path.name} says nothing of texsyn: not made by it, or made with --no-metadata")
         content = found

@@ -313,8 +313,8 @@ class _Writer:
     def __post_init__(self) -> None:
         from texsyn import writing
 
-        shared.check_fps(self.options.fps)
         self.moving = len(self.goal) == 3
+        shared.check_fps(self.options.fps, self.moving)
         self.targets = self._targets()
         self.planes = self.planes or self.triangle.modality.planes
         self.channels = sum(plane.channels for plane in self.planes)

@@ -60,8 +60,10 @@ def add_output(command: argparse.ArgumentParser, out: str, formats: tuple[str, .
     command.add_argument("--json", action="store_true", help="print each file as a JSON line")
 
 
-def check_fps(fps: float | None) -> None:
-    """Raise TexsynError (exit 2) for a rate out of range."""
+def check_fps(fps: float | None, moving: bool) -> None:
+    """Raise TexsynError (exit 2) for a rate out of range, or of what does not move."""
+    if fps is not None and not moving:
+        raise TexsynError("--fps is for clips, and this is a still", Exit.USAGE)
     if fps is not None and not 0.1 <= fps <= 240:
         raise TexsynError(f"--fps must lie in 0.1 to 240, but is {fps:g}", Exit.USAGE)
 

@@ -112,11 +112,13 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
     hosts = frozenset({"127.0.0.1", "localhost", "::1", options.host.lower()} if local else ())
     app = build(Studio(options.runs.resolve(), temporary, options.device))
     how: dict[str, Any] = {"openapi_url": None, "middleware": [Middleware(Guard, hosts=hosts)]}
-    app.queue(default_concurrency_limit=4, max_size=256).launch(
+    _, address, _ = app.queue(default_concurrency_limit=4, max_size=256).launch(
         server_name=options.host,
         server_port=options.port,
         auth=tuple(options.auth.split(":", 1)) if options.auth else None,
         share=False,
+        quiet=True,  # of how to publish it
+        prevent_thread_lock=True,
         ssr_mode=False,
         enable_monitoring=False,
         run_history=False,
@@ -128,6 +130,8 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
         css=STYLE,
         head=HEAD,
     )
+    print(f"texsyn: {address} until Ctrl-C; fits go on after that", flush=True)
+    app.block_thread()
 
 
 if __name__ == "__main__":
