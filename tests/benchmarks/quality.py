@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import report
 import torch
 from PIL import Image
 
@@ -191,10 +191,9 @@ def main() -> None:
 
 def write(tables: dict[bool, list[list[str]]], options: argparse.Namespace) -> None:
     """Append this run's tables to the report."""
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     budget = f"--steps {options.steps}" if options.steps else f"--minutes {options.minutes:g}"
     command = f"python tests/benchmarks/quality.py FOLDER {budget} --recipe {options.recipe}"
-    lines = [f"\n## {time.strftime('%Y-%m-%d')}: `{command}`\n\n{machine}\n"]
+    lines = [f"\n## {time.strftime('%Y-%m-%d')}: `{command}`\n\n{report.machine()}\n"]
     for moving, table in tables.items():
         names = list(quality.CLIP_MEASURES if moving else quality.STILL_MEASURES)
         if table:
