@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from functools import partial
@@ -53,6 +53,7 @@ def batch(
     only: Sequence[str] = (),
     executor: str = "local",
     address: str = "",
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Row]:
     """Fit every exemplar in `folder`, `jobs` at a time, each in a run of its name in `out`; a row as each one ends.
 
@@ -60,7 +61,7 @@ def batch(
     with a picture NAME-normal or NAME_normal beside it, NAME is a material.
     What was finished is not learnt again, unless `force`; what was begun goes on. At the end `out` holds summary.json
     and summary.html. only: names of files to take, without a summary. executor: "local", or "ray" for the cluster at
-    `address`, whose nodes must share the folder `out`.
+    `address`, whose nodes must share the folder `out`. say: is told what begins.
     Raises TexsynError: exit 2 where there is no Ray, exit 3 where there are no exemplars, exit 5 when the disk refuses.
     """
     folder, out = Path(folder), Path(out)
@@ -74,6 +75,8 @@ def batch(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TexsynError(f"{out.name} cannot be created: {error.strerror}", Exit.DISK) from error
+    if not only:
+        say(f"exemplars: {len(named)}, {jobs} at a time; a line as each one ends")
     on_ray = executor == "ray"
     done = _there(named, out, how, jobs, force, address) if on_ray else _here(named, out, how, jobs, force)
     rows, written = dict[str, tuple[Row, str]](), -math.inf
@@ -393,11 +396,9 @@ def _batch(options: argparse.Namespace) -> int:
     from texsyn import modality, recipes
 
     recipes.recipe_for(options.recipe or "fast", modality.STILL, **shared.changes(options))  # said once, not by each
-    if not options.only:
-        count = len(exemplars(options.folder))
-        print(f"exemplars: {count}, {options.jobs} at a time; a line as each one ends", file=sys.stderr)
     worst = Exit.OK
-    where = {"executor": options.executor, "address": options.address, "only": options.only}
+    say = partial(print, file=sys.stderr, flush=True)
+    where = {"executor": options.executor, "address": options.address, "only": options.only, "say": say}
     for row in batch(options.folder, options.out, how, jobs=options.jobs, force=options.force, **where):
         print(json.dumps(asdict(row)) if options.json else row.line, flush=True)
         if row.exit and (worst in (Exit.OK, Exit.BAD_INPUT)):

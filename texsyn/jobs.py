@@ -163,7 +163,8 @@ def status(run: Run) -> Status:
     steps = [event for event in events if event.get("event") == "step"]
     ends = [event for event in events if event.get("event") in ("finished", "stopped", "diverged", "failed")]
     last = steps[-1] if steps else {}
-    newest: dict[str, Any] = next((each for each in reversed(events) if each in (last, *ends[-1:])), {})
+    timed = [event for event in events if "seconds" in event]  # steps and ends
+    newest = timed[-1] if timed else {}
     known: dict[str, Any] = {
         "step": int(newest.get("step", 0)),
         "seconds": float(newest.get("seconds", 0)),

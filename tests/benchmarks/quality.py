@@ -14,7 +14,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,7 +192,7 @@ def write(tables: dict[bool, list[list[str]]], options: argparse.Namespace) -> N
     """Append this run's tables to the report."""
     budget = f"--steps {options.steps}" if options.steps else f"--minutes {options.minutes:g}"
     command = f"python tests/benchmarks/quality.py FOLDER {budget} --recipe {options.recipe}"
-    lines = [f"\n## {time.strftime('%Y-%m-%d')}: `{command}`\n\n{report.machine()}\n"]
+    lines = [f"\n## `{command}`\n\n{report.machine()}\n"]
     for moving, table in tables.items():
         names = list(quality.CLIP_MEASURES if moving else quality.STILL_MEASURES)
         if table:
