@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from texsyn.media import Exemplar
-from texsyn.modality import Design, Layer, Modality, Plane
-from texsyn.recipes import Recipe
-from texsyn.triangle import Triangle
+from texsyn.core.architecture import Design, Layer
+from texsyn.core.modality import Modality, Plane
+from texsyn.core.recipes import Recipe
+from texsyn.media.exemplar import Exemplar
+from texsyn.models.triangle import Triangle
 
 torch.set_num_threads(1)
 collect_ignore = ["benchmarks"]  # scripts, some of which need packages that tests do without

@@ -10,8 +10,12 @@ import torch
 from PIL import Image
 
 import texsyn
-from texsyn import Run, TexsynError, albums, cli, draws, training
-from texsyn.modality import OBJECTS
+from texsyn import Run, TexsynError
+from texsyn.cli.entry import main
+from texsyn.core.modality import OBJECTS
+from texsyn.media.collection import pictures_of
+from texsyn.media.exemplar import crops
+from texsyn.models.triangle import TERMS
 
 SMALL = ["--set", "width=0.1", "--set", "batch=2", "--steps", "2"]
 
@@ -47,7 +51,7 @@ def test_a_folder_is_a_sheet_and_a_tenth_is_held_out(folder):
     found = texsyn.read_collection(folder)
     assert (found.modality.name, found.modality.channels) == ("objects28", 1)
     assert (found.facts["pictures"], found.facts["held"]) == (24, 2)
-    learnt, held = (albums.pictures_of(sheet, 28) for sheet in (found.pixels, found.held))
+    learnt, held = (pictures_of(sheet, 28) for sheet in (found.pixels, found.held))
     assert len(held) == 2
     given = {picture.tobytes() for picture in digits(24)}
     back = [((each[0] + 1) * 127.5).round().to(torch.uint8).numpy().tobytes() for each in (*learnt, *held)]
@@ -69,7 +73,7 @@ def test_standard_files_are_read(tmp_path):
     colour = texsyn.read_collection(tmp_path / "data_batch_1.bin", tmp_path / "data_batch_2.bin")
     assert (colour.modality.name, colour.modality.channels, colour.facts["pictures"]) == ("objects32", 3, 40)
     red = np.frombuffer(cifar(20), np.uint8).reshape(20, 3073)[:, 1:1025]
-    pieces = albums.pictures_of(torch.cat((colour.pixels,), -1), 32)
+    pieces = pictures_of(torch.cat((colour.pixels,), -1), 32)
     assert {(((p[0] + 1) * 127.5).round().to(torch.uint8).numpy()).tobytes() for p in pieces} <= {
         r.tobytes() for r in red
     }
@@ -77,7 +81,7 @@ def test_standard_files_are_read(tmp_path):
 
 def test_a_broken_picture_is_named_and_left_out(folder, capsys, tmp_path):
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    code = cli.main(["fit", str(folder), "--kind", "objects", "--out", str(tmp_path / "run"), "--quiet", *SMALL])
+    code = main(["fit", str(folder), "--kind", "objects", "--out", str(tmp_path / "run"), "--quiet", *SMALL])
     out, err = capsys.readouterr()
     assert (code, out.strip()) == (0, str(tmp_path / "run"))
     assert "broken.png cannot be read" in err
@@ -99,7 +103,7 @@ def test_a_broken_picture_is_named_and_left_out(folder, capsys, tmp_path):
 )
 def test_bad_files_are_one_line(tmp_path, capsys, name, blob, said):
     (tmp_path / name).write_bytes(blob)
-    code = cli.main(["fit", str(tmp_path / name), "--kind", "objects", "--out", str(tmp_path / "run"), "--quiet"])
+    code = main(["fit", str(tmp_path / name), "--kind", "objects", "--out", str(tmp_path / "run"), "--quiet"])
     out, err = capsys.readouterr()
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert said in err
@@ -108,16 +112,16 @@ def test_bad_files_are_one_line(tmp_path, capsys, name, blob, said):
 
 def test_an_empty_folder_is_one_line(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    assert cli.main(["fit", str(tmp_path / "empty"), "--kind", "objects"]) == 3
+    assert main(["fit", str(tmp_path / "empty"), "--kind", "objects"]) == 3
     assert "holds no pictures" in capsys.readouterr().err
-    assert cli.main(["fit", str(tmp_path / "empty"), "--kind", "objects", "--frames", "0:4"]) == 2
+    assert main(["fit", str(tmp_path / "empty"), "--kind", "objects", "--frames", "0:4"]) == 2
 
 
 def test_windows_are_whole_pictures(folder):
     found = texsyn.read_collection(folder)
-    whole = {each.numpy().tobytes() for each in albums.pictures_of(found.pixels, 28)}
+    whole = {each.numpy().tobytes() for each in pictures_of(found.pixels, 28)}
     row = found.modality
-    seen = draws.crops(found.pixels, row.window, 40, torch.Generator().manual_seed(0), row.raster)
+    seen = crops(found.pixels, row.window, 40, torch.Generator().manual_seed(0), row.raster)
     assert {each.numpy().tobytes() for each in seen} <= whole
     assert len({each.numpy().tobytes() for each in seen}) > 10
 
@@ -130,7 +134,7 @@ def test_every_size_learns_samples_and_reconstructs(row):
     recipe = texsyn.recipe_for("fast", row, steps=2, batch=2, width=0.1, precision="float32")
     triangle = texsyn.create(exemplar, recipe)
     *_, last = texsyn.fit(triangle, exemplar, recipe)
-    assert set(last.terms) == set(training.TERMS)
+    assert set(last.terms) == set(TERMS)
     assert texsyn.sample(triangle, count=3).shape == (3, row.channels, row.side, row.side)
     assert triangle.latent_shape(row.window) == (100, 1, 1)
     between = texsyn.between(triangle, texsyn.End(0), texsyn.End(1), 0.5)
@@ -141,7 +145,7 @@ def test_every_size_learns_samples_and_reconstructs(row):
 
 def test_the_command_line_from_folder_to_landscape(folder, tmp_path, capsys):
     run = tmp_path / "run"
-    assert cli.main(["fit", str(folder), "--kind", "objects", "--out", str(run), *SMALL]) == 0
+    assert main(["fit", str(folder), "--kind", "objects", "--out", str(run), *SMALL]) == 0
     err = capsys.readouterr().err
     assert "24 pictures of 28 pixels, 2 held out" in err
     assert "squared error of a reconstruction" in err
@@ -150,12 +154,10 @@ def test_the_command_line_from_folder_to_landscape(folder, tmp_path, capsys):
     with Image.open(next((run / "sheets").glob("*.png"))) as sheet:
         assert sheet.size == (8 * 28, 4 * 28)
     one = str(folder / "03.png")
-    assert cli.main(["sample", str(run), "--count", "2", "-o", str(tmp_path / "made")]) == 0
-    assert cli.main(["reconstruct", str(run), one, "-o", str(tmp_path / "again.png")]) == 0
-    assert cli.main(["rank", str(run), one]) == 0
-    assert (
-        cli.main(["morph", str(run), "--from", "0", "--to", "1", "--frames", "4", "-o", str(tmp_path / "m.gif")]) == 0
-    )
+    assert main(["sample", str(run), "--count", "2", "-o", str(tmp_path / "made")]) == 0
+    assert main(["reconstruct", str(run), one, "-o", str(tmp_path / "again.png")]) == 0
+    assert main(["rank", str(run), one]) == 0
+    assert main(["morph", str(run), "--from", "0", "--to", "1", "--frames", "4", "-o", str(tmp_path / "m.gif")]) == 0
     capsys.readouterr()
-    assert cli.main(["landscape", str(run), "--starts", "2", "--steps", "2", "--json"]) == 0
+    assert main(["landscape", str(run), "--starts", "2", "--steps", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kinds"] == ["crop 0", "crop 0", "sample 0", "sample 0"]

@@ -8,18 +8,19 @@ from conftest import KINDS, draw, lively
 from PIL import Image
 
 import texsyn
-from texsyn import TexsynError, basins, cli
-from texsyn.triangle import Triangle
+from texsyn import TexsynError
+from texsyn.cli.entry import main
+from texsyn.models.triangle import Triangle
+from texsyn.synthesis.landscape import Landscape, _leaves
+from texsyn.synthesis.landscape import draw as draw_graph
 
 
-def two_wells() -> basins.Landscape:
+def two_wells() -> Landscape:
     """Ends 0 and 1 share a basin; 2 lies behind a barrier."""
     starts = torch.tensor([0.0, 0.1, 4.0]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
     ends = torch.tensor([0.0, 0.1, 9.0]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
     barriers = torch.tensor([[0.0, -0.99, 0.5], [-0.99, 0.0, 0.4], [0.5, 0.4, 0.0]])
-    return basins.Landscape(
-        ("crop 0", "crop 0", "sample 0"), starts, ends, (-0.5, -0.4, 0.6), (-1.0, -1.0, -0.5), barriers
-    )
+    return Landscape(("crop 0", "crop 0", "sample 0"), starts, ends, (-0.5, -0.4, 0.6), (-1.0, -1.0, -0.5), barriers)
 
 
 def test_single_linkage_joins_over_the_lowest_barriers():
@@ -46,19 +47,19 @@ def test_descent_goes_down_and_barriers_lie_above_their_ends(triangle, exemplar,
 
 
 def test_no_line_of_the_graph_crosses_another():
-    assert basins._leaves(two_wells()) == [0, 1, 2]
+    assert _leaves(two_wells()) == [0, 1, 2]
 
 
 def test_the_picture_is_written_once(tmp_path):
     for name in ("graph.png", "graph.svg"):
-        basins.draw(two_wells(), tmp_path / name)
+        draw_graph(two_wells(), tmp_path / name)
     with Image.open(tmp_path / "graph.png") as picture:
         assert min(picture.size) > 300
     assert "<svg" in (tmp_path / "graph.svg").read_text()
     with pytest.raises(TexsynError, match="exists already"):
-        basins.draw(two_wells(), tmp_path / "graph.png")
+        draw_graph(two_wells(), tmp_path / "graph.png")
     with pytest.raises(TexsynError, match=r"is written to \.png or \.svg"):
-        basins.draw(two_wells(), tmp_path / "graph.gif")
+        draw_graph(two_wells(), tmp_path / "graph.gif")
 
 
 def test_numbers_out_of_range_are_refused():
@@ -72,15 +73,15 @@ def test_a_command_maps_two_exemplars(tmp_path, capsys):
         draw(tmp_path / f"{number}.png", change=lambda image, n=number: image.rotate(90 * n))
     small = ["--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet", "--steps", "2"]
     run = str(tmp_path / "run")
-    assert cli.main(["fit", str(tmp_path / "1.png"), str(tmp_path / "2.png"), "--out", run, *small]) == 0
+    assert main(["fit", str(tmp_path / "1.png"), str(tmp_path / "2.png"), "--out", run, *small]) == 0
     capsys.readouterr()
-    assert cli.main(["landscape", run, "--starts", "1", "--steps", "2", "--json"]) == 0
+    assert main(["landscape", run, "--starts", "1", "--steps", "2", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["kinds"] == ["crop 0", "sample 0", "crop 1", "sample 1"]
     assert [min(said["after"][:2]), min(said["after"][2:])] == [0, 0]
     assert 0 <= said["crops_that_stay_near"] <= 1
     assert (tmp_path / "run" / "landscape.png").exists()
-    assert cli.main(["landscape", run, "--starts", "1", "--steps", "2", "--latent", "--json"]) == 0
+    assert main(["landscape", run, "--starts", "1", "--steps", "2", "--latent", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["before"] != said["before"]
-    assert cli.main(["landscape", run, "--starts", "99"]) == 2
+    assert main(["landscape", run, "--starts", "99"]) == 2
     assert "--starts must lie" in capsys.readouterr().err

@@ -10,8 +10,12 @@ from conftest import draw
 from PIL import Image
 
 import texsyn
-from texsyn import Run, batches, cli, cluster, storage
-from texsyn.summary import Row
+from texsyn import Run
+from texsyn.cli.entry import main
+from texsyn.core.files import locked
+from texsyn.jobs import cluster as cluster_
+from texsyn.jobs import summary as summary_
+from texsyn.jobs.batch import _device
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,7 +23,7 @@ SMALL = ["--set", "width=0.1", "--set", "batch=1", "--no-card"]
 
 
 def batch(capsys, *words: object) -> tuple[int, list[dict], str]:
-    code = cli.main(["batch", *map(str, words), *SMALL, "--json"])
+    code = main(["batch", *map(str, words), *SMALL, "--json"])
     out, err = capsys.readouterr()
     return code, sorted((json.loads(line) for line in out.splitlines()), key=lambda row: row["name"]), err
 
@@ -100,7 +104,7 @@ def test_a_node_that_dies_loses_no_fit(tmp_path):
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         path = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
         ray.init(address=cluster.address, log_to_driver=False, runtime_env=path)
-        rows: list[Row] = []
+        rows: list[summary_.Row] = []
         how = ["--steps", "300", *SMALL, "--set", "checkpoint_every=20"]
         work = threading.Thread(target=lambda: rows.extend(texsyn.batch(folder, runs, how, executor="ray")))
         work.start()
@@ -196,8 +200,8 @@ def test_a_run_that_is_being_learnt_is_waited_for(tmp_path, capsys):
         texsyn.recipe_for("fast", texsyn.read(folder / "a.png").modality, steps=2, width=0.1, batch=1),
         "fast",
     )
-    with storage.locked(begun.path / ".lock"):  # as a fit holds it
-        found: list[Row] = []
+    with locked(begun.path / ".lock"):  # as a fit holds it
+        found: list[summary_.Row] = []
         work = threading.Thread(target=lambda: found.extend(texsyn.batch(folder, runs, ["--no-card"])))
         work.start()
         time.sleep(2)
@@ -209,7 +213,7 @@ def test_a_run_that_is_being_learnt_is_waited_for(tmp_path, capsys):
 
 def test_an_address_is_no_folder(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["batch", str(tmp_path), "--out", "s3://bucket/runs"])
+        main(["batch", str(tmp_path), "--out", "s3://bucket/runs"])
     assert ended.value.code == 2
     assert "is an address: mount what it names" in capsys.readouterr().err
 
@@ -249,7 +253,7 @@ def test_a_run_that_was_killed_while_it_was_scored_is_scored_later(tmp_path, cap
     pytest.importorskip("plenoptic")
     draw(tmp_path / "a.png", (224, 224))
     assert batch(capsys, tmp_path, "--out", tmp_path / "runs", "--steps", 1)[0] == 0  # without a card
-    code = cli.main(["batch", str(tmp_path), "--out", str(tmp_path / "runs"), "--only", "a.png", "--json"])
+    code = main(["batch", str(tmp_path), "--out", str(tmp_path / "runs"), "--only", "a.png", "--json"])
     row = json.loads(capsys.readouterr().out)
     assert (code, row["before"], row["steps"]) == (0, True, 1)
     assert row["card"]["measures"]["ps"] > 0
@@ -258,16 +262,16 @@ def test_a_run_that_was_killed_while_it_was_scored_is_scored_later(tmp_path, cap
 
 def test_fits_are_spread_over_the_gpus_of_a_machine(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert [batches._device(n, []) for n in range(3)] == [["--device=cuda:0"], ["--device=cuda:1"], ["--device=cuda:0"]]
-    assert batches._device(0, ["--device", "cpu"]) == batches._device(1, ["--device=cuda:1"]) == []
+    assert [_device(n, []) for n in range(3)] == [["--device=cuda:0"], ["--device=cuda:1"], ["--device=cuda:0"]]
+    assert _device(0, ["--device", "cpu"]) == _device(1, ["--device=cuda:1"]) == []
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    assert batches._device(0, []) == []
+    assert _device(0, []) == []
 
 
 def test_a_node_that_does_not_share_the_folder_says_so_before_it_learns(tmp_path):
     draw(tmp_path / "a.png")
     blobs = {"a.png": (tmp_path / "a.png").read_bytes()}
-    row = batches._fit("a.png", blobs, "a", str(tmp_path / "runs" / ".shared-0"), ["--steps", "1"], force=False)
+    row = cluster_._fit("a.png", blobs, "a", str(tmp_path / "runs" / ".shared-0"), ["--steps", "1"], force=False)
     assert (row.state, row.exit) == ("failed", 5)
     assert "does not share" in row.reason
     assert not (tmp_path / "runs").exists()
@@ -286,7 +290,7 @@ def test_calls_are_given_to_a_cluster_as_it_has_room():
         num_cpus=1, log_to_driver=False, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}}
     )
     try:
-        found = cluster.spread(lambda number: number + 1, given())
+        found = cluster_.spread(lambda number: number + 1, given())
         first = next(found)
         assert len(asked) == 10
         assert dict([first, *found]) == {str(n): n + 1 for n in range(40)}

@@ -15,8 +15,8 @@ from conftest import VIDEOS, draw
 from PIL import Image
 
 import texsyn
-from texsyn import cli
-from texsyn.errors import Exit
+from texsyn.cli.entry import main
+from texsyn.core.errors import Exit
 
 SMALL = ["--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet"]
 
@@ -26,14 +26,14 @@ def still(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("still")
     y, x = np.mgrid[:64, :64]
     Image.fromarray(np.stack([4 * x, 4 * y, 0 * x + 90], -1).astype(np.uint8)).save(path / "ramp.png")
-    assert cli.main(["fit", str(path / "ramp.png"), "--out", str(path / "run"), "--steps", "2", *SMALL]) == 0
+    assert main(["fit", str(path / "ramp.png"), "--out", str(path / "run"), "--steps", "2", *SMALL]) == 0
     return path / "run"
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("clip")
-    assert cli.main(["fit", str(VIDEOS / "fire.mp4"), "--out", str(path / "run"), "--steps", "1", *SMALL]) == 0
+    assert main(["fit", str(VIDEOS / "fire.mp4"), "--out", str(path / "run"), "--steps", "1", *SMALL]) == 0
     return path / "run"
 
 
@@ -41,7 +41,7 @@ def clip(tmp_path_factory) -> Path:
 def material(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("material")
     maps = [str(VIDEOS / "pebbles.png"), str(VIDEOS / "pebbles-normal.png")]
-    assert cli.main(["fit", *maps, "--side", "64", "--out", str(path / "run"), "--steps", "1", *SMALL]) == 0
+    assert main(["fit", *maps, "--side", "64", "--out", str(path / "run"), "--steps", "1", *SMALL]) == 0
     return path / "run"
 
 
@@ -51,7 +51,7 @@ def size(path: str | Path) -> tuple[int, int]:
 
 
 def run(capsys, *arguments: object) -> tuple[int, list[str], str]:
-    code = cli.main([str(a) for a in arguments])
+    code = main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     return code, out.splitlines(), err
 
@@ -65,7 +65,7 @@ def test_help_and_version_import_nothing_heavy():
 
 def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["--version"])
+        main(["--version"])
     assert capsys.readouterr().out.strip() == f"texsyn {texsyn.__version__}"
 
 
@@ -267,7 +267,7 @@ def test_bad_input_is_one_line_and_its_exit_code(still, picture, tmp_path, monke
 
 def test_wrong_sizes_are_a_usage_error(still):
     with pytest.raises(SystemExit, match="2"):
-        cli.main(["sample", str(still), "--size", "12"])
+        main(["sample", str(still), "--size", "12"])
 
 
 def test_a_closed_pipe_is_no_error(still):
@@ -290,14 +290,14 @@ def test_a_fit_ends_with_a_card_that_later_learning_takes_away(tmp_path, capsys)
     draw(tmp_path / "a.png", (200, 200))  # smaller than what figures are published of
     run = tmp_path / "run"
     small = ["--set", "width=0.1", "--set", "batch=1"]
-    assert cli.main(["fit", str(tmp_path / "a.png"), "--side", "0", "--steps", "1", *small, "--out", str(run)]) == 0
+    assert main(["fit", str(tmp_path / "a.png"), "--side", "0", "--steps", "1", *small, "--out", str(run)]) == 0
     said = [line.split()[0] for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert {"faithful", "sharp", "new", "varied", "seamless"} <= set(said)
     card = json.loads((run / "card.json").read_text())
     assert card["measures"]["ps"] > card["reference"]["ps"] > 0
-    assert cli.main(["fit", "--resume", str(run), "--steps", "2", "--no-card"]) == 0
+    assert main(["fit", "--resume", str(run), "--steps", "2", "--no-card"]) == 0
     assert not (run / "card.json").exists()
-    assert cli.main(["fit", "--resume", str(run)]) == 0  # finished, and not scored yet
+    assert main(["fit", "--resume", str(run)]) == 0  # finished, and not scored yet
     assert (run / "card.json").exists()
 
 
@@ -322,6 +322,6 @@ def test_a_sample_that_is_ended_leaves_nothing_half_written(tmp_path, still, sen
 
 def test_a_shorter_budget_leaves_a_run_as_it_is(still, capsys):
     before = (still / "run.json").read_bytes(), (still / "events.jsonl").read_text().count("finished")
-    assert cli.main(["fit", "--resume", str(still), "--steps", "1"]) == 2
+    assert main(["fit", "--resume", str(still), "--steps", "1"]) == 2
     assert capsys.readouterr().err.endswith("texsyn: run has learnt 2 steps already: --steps 1 must be more\n")
     assert ((still / "run.json").read_bytes(), (still / "events.jsonl").read_text().count("finished")) == before

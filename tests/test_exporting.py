@@ -8,10 +8,13 @@ import pytest
 import torch
 from conftest import draw, lively
 
-from texsyn import TexsynError, cli, exporting, layers
-from texsyn.errors import Exit
-from texsyn.modality import MODALITIES
-from texsyn.triangle import Triangle
+from texsyn import TexsynError
+from texsyn.cli.entry import main
+from texsyn.core.errors import Exit
+from texsyn.core.modality import MODALITIES
+from texsyn.models import layers
+from texsyn.models.triangle import Triangle
+from texsyn.synthesis.onnx_export import export
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -40,7 +43,7 @@ def field(triangle: Triangle, count: int, positions: int) -> torch.Tensor:
 
 def compare(triangle: Triangle, path, half: bool, positions: int) -> float:
     z = field(triangle, 2, positions)
-    exporting.export(triangle, path, half=half, force=True)
+    export(triangle, path, half=half, force=True)
     (found,) = onnxruntime.InferenceSession(path).run(None, {"z": z.numpy()})
     with torch.no_grad():
         expected = triangle.texture(z).numpy()
@@ -69,7 +72,7 @@ def test_half_is_half_the_size_and_the_graph_names_no_one(tmp_path):
     modality = MODALITIES["still"]
     triangle = Triangle(modality, modality.designs["local"], seed=1)
     for half in (False, True):
-        exporting.export(triangle, tmp_path / f"{half}.onnx", half=half, made_by={"recipe": "fast"})
+        export(triangle, tmp_path / f"{half}.onnx", half=half, made_by={"recipe": "fast"})
     sizes = [(tmp_path / f"{half}.onnx").stat().st_size for half in (True, False)]
     assert 0.49 < sizes[0] / sizes[1] < 0.52
     model = onnx.load(tmp_path / "False.onnx")
@@ -81,22 +84,22 @@ def test_half_is_half_the_size_and_the_graph_names_no_one(tmp_path):
 def test_what_cannot_be_written_is_refused(tmp_path, monkeypatch):
     triangle = Triangle(MODALITIES["still"], MODALITIES["still"].designs["local"])
     with pytest.raises(TexsynError, match=r"written to \.onnx") as caught:
-        exporting.export(triangle, tmp_path / "model.pt")
+        export(triangle, tmp_path / "model.pt")
     assert caught.value.exit is Exit.USAGE
     (tmp_path / "model.onnx").write_text("mine")
     with pytest.raises(TexsynError, match="exists already"):
-        exporting.export(triangle, tmp_path / "model.onnx")
+        export(triangle, tmp_path / "model.onnx")
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(TexsynError, match=r"texsyn\[export\]"):
-        exporting.export(triangle, tmp_path / "other.onnx")
+        export(triangle, tmp_path / "other.onnx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx"]
 
 
 def test_export_on_the_command_line(tmp_path, capsys):
     draw(tmp_path / "waves.png")
     small = ["--steps", "1", "--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet"]
-    assert cli.main(["fit", str(tmp_path / "waves.png"), "--out", str(tmp_path / "run"), *small]) == 0
-    assert cli.main(["export", str(tmp_path / "run"), "-o", str(tmp_path / "waves.onnx"), "--half"]) == 0
+    assert main(["fit", str(tmp_path / "waves.png"), "--out", str(tmp_path / "run"), *small]) == 0
+    assert main(["export", str(tmp_path / "run"), "-o", str(tmp_path / "waves.onnx"), "--half"]) == 0
     session = onnxruntime.InferenceSession(tmp_path / "waves.onnx")
     (made,) = session.run(None, {"z": np.zeros((1, session.get_inputs()[0].shape[1], 3, 4), np.float32)})
     assert made.shape[2:] == (96, 128)

@@ -12,7 +12,12 @@ import pytest
 import torch
 from conftest import draw
 
-from texsyn import Run, TexsynError, jobs, media, recipe_for, write
+from texsyn import Run, TexsynError, recipe_for, write
+from texsyn.jobs import queue, sandbox
+from texsyn.jobs.process import Status, start, status, stop
+from texsyn.jobs.queue import pid_of, ticket_of, turn
+from texsyn.jobs.sandbox import _limit, origin, prepare
+from texsyn.media.reader import read
 
 
 @pytest.fixture(autouse=True)
@@ -20,20 +25,20 @@ def apart(tmp_path, monkeypatch):
     """Tickets of these tests alone, and one thread for each fit."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    monkeypatch.setattr(jobs.tempfile, "tempdir", None)
+    monkeypatch.setattr(queue.tempfile, "tempdir", None)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def make(tmp_path, name: str, **changes) -> Run:
     draw(tmp_path / "waves.png")
-    exemplar = media.read(tmp_path / "waves.png")
+    exemplar = read(tmp_path / "waves.png")
     changes = {"width": 0.1, "batch": 1, "checkpoint_every": 5, "precision": "float32", "steps": 100_000, **changes}
     return Run.create(tmp_path / name, exemplar, recipe_for("fast", exemplar.modality, **changes), "fast")
 
 
-def until(run: Run, *states: str, patience: float = 60.0) -> jobs.Status:
+def until(run: Run, *states: str, patience: float = 60.0) -> Status:
     deadline = time.monotonic() + patience
-    while (found := jobs.status(run)).state not in states:
+    while (found := status(run)).state not in states:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
     return found
@@ -41,11 +46,11 @@ def until(run: Run, *states: str, patience: float = 60.0) -> jobs.Status:
 
 def test_a_fit_runs_by_itself_stops_and_goes_on_to_its_end(tmp_path):
     run = make(tmp_path, "run", steps=60)
-    assert jobs.status(run).state == "new"
-    jobs.start(run)
-    assert jobs.status(run).working
+    assert status(run).state == "new"
+    start(run)
+    assert status(run).working
     with pytest.raises(TexsynError, match="being learnt already"):
-        jobs.start(run)
+        start(run)
     done = until(run, "finished")
     assert done.step == 60
     assert done.progress == 1
@@ -55,44 +60,44 @@ def test_a_fit_runs_by_itself_stops_and_goes_on_to_its_end(tmp_path):
 
 def test_one_after_another_and_a_queued_one_can_be_cancelled(tmp_path):
     first, second, third = (make(tmp_path, name) for name in ("first", "second", "third"))
-    jobs.start(first)
+    start(first)
     until(first, "running")
-    jobs.start(second)
-    jobs.start(third)
-    assert jobs.status(second).state == "queued"
-    assert jobs.status(second).ahead == 1
-    assert jobs.status(third).ahead == 2
-    jobs.stop(second)
-    assert jobs.status(second).state == "new"
-    assert jobs.status(first).state == "running"
-    jobs.stop(first)
-    stopped = jobs.status(first)
+    start(second)
+    start(third)
+    assert status(second).state == "queued"
+    assert status(second).ahead == 1
+    assert status(third).ahead == 2
+    stop(second)
+    assert status(second).state == "new"
+    assert status(first).state == "running"
+    stop(first)
+    stopped = status(first)
     assert stopped.state == "stopped"
     assert stopped.step >= 1
     until(third, "running")
-    jobs.stop(third)
-    jobs.start(first)
+    stop(third)
+    start(first)
     until(first, "running")
-    jobs.stop(first)
-    assert jobs.status(first).step >= stopped.step
+    stop(first)
+    assert status(first).step >= stopped.step
 
 
 def test_a_killed_fit_is_interrupted_and_others_get_their_turn(tmp_path):
     first, second = (make(tmp_path, name) for name in ("first", "second"))
-    jobs.start(first)
+    start(first)
     until(first, "running")
-    jobs.start(second)
-    os.kill(jobs._pid(jobs._ticket_of(first)), signal.SIGKILL)
+    start(second)
+    os.kill(pid_of(ticket_of(first)), signal.SIGKILL)
     assert until(first, "interrupted").state == "interrupted"
     until(second, "running")
-    jobs.stop(second)
+    stop(second)
 
 
 def test_what_goes_wrong_is_said(tmp_path):
     run = make(tmp_path, "run")
     (run.path / "exemplar" / "content.json").write_text("{}")
     (run.path / "exemplar" / "tensors.safetensors").write_bytes(b"no")
-    jobs.start(run)
+    start(run)
     found = until(run, "failed")
     assert "exemplar is damaged" in found.message
 
@@ -108,35 +113,35 @@ def test_a_fit_on_the_command_line_is_seen_too(tmp_path):
 
 def test_an_upload_is_read_in_a_process_of_its_own(tmp_path):
     draw(tmp_path / "-waves.png", (96, 64))
-    run = jobs.prepare([tmp_path / "-waves.png"], tmp_path / "draft", ["--seed", "4", "--crop", "64x64+8+0"])
+    run = prepare([tmp_path / "-waves.png"], tmp_path / "draft", ["--seed", "4", "--crop", "64x64+8+0"])
     assert run.recipe.seed == 4
     assert run.exemplars()[0].size == (64, 64)
-    assert jobs.status(run).state == "new"
+    assert status(run).state == "new"
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
     with pytest.raises(TexsynError, match="cannot be read as a PNG picture"):
-        jobs.prepare([tmp_path / "broken.png"], tmp_path / "other")
+        prepare([tmp_path / "broken.png"], tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
 def test_what_made_a_texture_is_read_the_same_way(tmp_path):
     texture = torch.zeros(3, 8, 8)
     write(texture, tmp_path / "--made.png", metadata={"seed": 7})
-    assert jobs.origin(tmp_path / "--made.png") == {"seed": 7}
+    assert origin(tmp_path / "--made.png") == {"seed": 7}
     draw(tmp_path / "waves.png")
     with pytest.raises(TexsynError, match="says nothing of texsyn"):
-        jobs.origin(tmp_path / "waves.png")
+        origin(tmp_path / "waves.png")
 
 
 def test_reading_has_limits(tmp_path, monkeypatch):
     draw(tmp_path / "waves.png")
-    monkeypatch.setattr(jobs, "_MEMORY", 100_000_000)
+    monkeypatch.setattr(sandbox, "_MEMORY", 100_000_000)
     with pytest.raises(TexsynError, match="memory"):
-        jobs.prepare([tmp_path / "waves.png"], tmp_path / "draft")
+        prepare([tmp_path / "waves.png"], tmp_path / "draft")
     monkeypatch.undo()
-    monkeypatch.setattr(jobs, "_SECONDS", 0.01)
-    monkeypatch.setattr(jobs, "_limit", lambda: None)
+    monkeypatch.setattr(sandbox, "_SECONDS", 0.01)
+    monkeypatch.setattr(sandbox, "_limit", lambda: None)
     with pytest.raises(TexsynError, match=r"more than 0\.01 seconds"):
-        jobs.prepare([tmp_path / "waves.png"], tmp_path / "draft")
+        prepare([tmp_path / "waves.png"], tmp_path / "draft")
 
 
 def test_runs_are_renamed_measured_and_discarded(tmp_path):
@@ -155,7 +160,7 @@ def test_what_reads_uploads_has_no_network():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         code = f"import socket; socket.create_connection(('127.0.0.1', {port}), 5)"
-        alone = subprocess.run([sys.executable, "-c", code], capture_output=True, preexec_fn=jobs._limit, check=False)
+        alone = subprocess.run([sys.executable, "-c", code], capture_output=True, preexec_fn=_limit, check=False)
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
     if alone.returncode == 0:
         pytest.skip("this system lets no process have a network of its own")
@@ -168,7 +173,7 @@ def test_of_two_that_start_a_fit_at_once_one_is_refused(tmp_path):
 
     def press() -> None:
         try:
-            jobs.start(run)
+            start(run)
         except TexsynError as error:
             refused.append(error)
 
@@ -178,7 +183,7 @@ def test_of_two_that_start_a_fit_at_once_one_is_refused(tmp_path):
     for click in clicks:
         click.join()
     until(run, "running")
-    jobs.stop(run)
+    stop(run)
     assert [error.exit for error in refused] == [2]
     assert [event["event"] for event in run.events()].count("start") == 1
 
@@ -187,14 +192,14 @@ def test_tickets_are_not_left_where_a_link_leads(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "temporary" / f"texsyn-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TexsynError, match="not a folder of this user's"):
-        jobs.status(make(tmp_path, "run"))
+        status(make(tmp_path, "run"))
 
 
 def test_a_run_that_is_being_scored_is_not_queued_again(tmp_path):
     run = make(tmp_path, "run", steps=2)
-    with jobs.turn(run, "cpu", print):
-        assert jobs.status(run).state == "queued"
+    with turn(run, "cpu", print):
+        assert status(run).state == "queued"
         for _ in run.learn(run.fresh(), run.exemplars(), run.recipe, print):
             pass
-        assert (jobs.status(run).state, jobs.status(run).progress) == ("running", 1)
-    assert jobs.status(run).state == "finished"
+        assert (status(run).state, status(run).progress) == ("running", 1)
+    assert status(run).state == "finished"

@@ -8,8 +8,11 @@ from conftest import KINDS, draw, lively
 from PIL import Image
 
 import texsyn
-from texsyn import TexsynError, cli, judging
-from texsyn.triangle import Triangle
+from texsyn import TexsynError
+from texsyn.cli.entry import main
+from texsyn.models.triangle import Triangle
+from texsyn.synthesis.anomaly import heatmap
+from texsyn.synthesis.energy import energy, langevin
 
 
 @pytest.fixture
@@ -78,13 +81,13 @@ def test_langevin_keeps_a_torus(still):
 
 
 def test_what_cannot_be_judged_is_refused(still):
-    for call in (judging.energy, lambda t, x: judging.heatmap(t, x, x), lambda t, x: judging.langevin(t, x, steps=1)):
+    for call in (energy, lambda t, x: heatmap(t, x, x), lambda t, x: langevin(t, x, steps=1)):
         with pytest.raises(TexsynError, match="channel"):
             call(still, torch.zeros(1, 32, 32))
         with pytest.raises(TexsynError, match="less than the energy looks at"):
             call(still, torch.zeros(3, 4, 4))
     with pytest.raises(TexsynError, match="steps must lie"):
-        judging.langevin(still, torch.zeros(3, 32, 32), steps=-1)
+        langevin(still, torch.zeros(3, 32, 32), steps=-1)
 
 
 def test_commands_rank_show_and_choose(tmp_path, capsys):
@@ -93,35 +96,35 @@ def test_commands_rank_show_and_choose(tmp_path, capsys):
     Image.effect_noise((64, 64), 90).convert("RGB").save(pictures[1])
     small = ["--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet"]
     run = str(tmp_path / "run")
-    assert cli.main(["fit", str(pictures[0]), "--out", run, "--steps", "3", *small]) == 0
+    assert main(["fit", str(pictures[0]), "--out", run, "--steps", "3", *small]) == 0
     capsys.readouterr()
 
-    assert cli.main(["rank", run, *map(str, pictures), "--json"]) == 0
+    assert main(["rank", run, *map(str, pictures), "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["file"] for line in lines} == set(map(str, pictures))
     assert lines[0]["energy"] >= lines[1]["energy"]
 
-    assert cli.main(["heatmap", run, str(pictures[1]), "-o", str(tmp_path / "heat.png"), "--json"]) == 0
+    assert main(["heatmap", run, str(pictures[1]), "-o", str(tmp_path / "heat.png"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert 0 <= said["strange"] <= 1 < said["most"]
     with Image.open(tmp_path / "heat.png") as heat:
         assert heat.size == (64, 64)
 
     best = ["sample", run, "--best", "2", "of", "4", "--seed", "7", "--size", "96x64", "-o", str(tmp_path / "best")]
-    assert cli.main([*best, "--json"]) == 0
+    assert main([*best, "--json"]) == 0
     kept = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(kept) == 2
     assert kept[0]["energy"] >= kept[1]["energy"]
-    assert cli.main(["sample", run, "--count", "4", "--seed", "7", "--size", "96x64", "-o", str(tmp_path / "all")]) == 0
+    assert main(["sample", run, "--count", "4", "--seed", "7", "--size", "96x64", "-o", str(tmp_path / "all")]) == 0
     capsys.readouterr()
-    assert cli.main(["rank", run, *map(str, sorted((tmp_path / "all").iterdir())), "--json"]) == 0
+    assert main(["rank", run, *map(str, sorted((tmp_path / "all").iterdir())), "--json"]) == 0
     ranked = [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
     assert [f"seed-{each['seed']}.png" in name for each, name in zip(kept, ranked, strict=False)] == [True, True]
 
     steps = ["sample", run, "--langevin", "2", "-o", str(tmp_path / "climbed.png")]
-    assert cli.main(steps) == 0
+    assert main(steps) == 0
     capsys.readouterr()
-    assert cli.main(["info", str(tmp_path / "climbed.png"), "--json"]) == 0
+    assert main(["info", str(tmp_path / "climbed.png"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["langevin"] == 2
 
 
@@ -145,10 +148,10 @@ def test_bad_input_is_one_line(tmp_path, capsys, asked, code, words):
     draw(small, (16, 16))
     run = str(tmp_path / "run")
     cheap = ["--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet", "--steps", "1"]
-    assert cli.main(["fit", str(picture), "--out", run, *cheap]) == 0
+    assert main(["fit", str(picture), "--out", run, *cheap]) == 0
     capsys.readouterr()
     names = {"RUN": run, "CLIP": str(VIDEOS / "fire.mp4"), "SMALL": str(small)}
-    assert cli.main([names.get(word, word) for word in asked]) == code
+    assert main([names.get(word, word) for word in asked]) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1

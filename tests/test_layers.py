@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from texsyn import corrections, grids, layers, products
+from texsyn.core import ops
+from texsyn.models import im2col, layers
+from texsyn.models.corrections import Equaliser
 
 SHAPES = [
     ((4, 4), (2, 2)),
@@ -19,8 +21,8 @@ SHAPES = [
 ]
 
 
-def up(kernel: tuple[int, ...], factor: tuple[int, ...]) -> layers.Up:
-    layer = layers.Up(2, 3, kernel, factor, bias=True)
+def up(kernel: tuple[int, ...], factor: tuple[int, ...]) -> layers.ConvTranspose:
+    layer = layers.ConvTranspose(2, 3, kernel, factor, bias=True)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -66,7 +68,10 @@ def test_unwrapped_up_is_torchs_transposed_convolution():
 @pytest.mark.parametrize("rank", [2, 3])
 def test_few_outputs_are_made_by_a_plain_convolution_to_the_same_end(rank):
     kernel, factor = (2, 4, 6)[:rank], (1, 2, 3)[:rank]
-    layer, x = layers.Up(32, 3, kernel, factor, bias=False).double(), torch.randn(2, 32, *(5, 4, 3)[:rank]).double()
+    layer, x = (
+        layers.ConvTranspose(32, 3, kernel, factor, bias=False).double(),
+        torch.randn(2, 32, *(5, 4, 3)[:rank]).double(),
+    )
     torch.nn.init.normal_(layer.weight)
     assert layer.phased
     found = layer(x, (False,) * rank)
@@ -77,13 +82,15 @@ def test_few_outputs_are_made_by_a_plain_convolution_to_the_same_end(rank):
 @pytest.mark.parametrize("rank", [2, 3])
 def test_in_half_precision_and_without_gradients_many_positions_are_made_in_phases(rank, monkeypatch):
     monkeypatch.setattr(layers, "_MANY", 2)
-    layer = layers.Up(8, 6, (4,) * rank, (2,) * rank, bias=True, smooth="before")
+    layer = layers.ConvTranspose(8, 6, (4,) * rank, (2,) * rank, bias=True, smooth="before")
     torch.nn.init.normal_(layer.weight)
     layer.weight.data = layer.weight.data.bfloat16().float()
     x = torch.randn(1, 8, *(3, 4, 2)[:rank]).bfloat16().float()
     expected = layer(x, (True,) * rank)
     calls = []
-    monkeypatch.setattr(layers, "_phases", lambda *given, made=layers._phases: calls.append(1) or made(*given))
+    monkeypatch.setattr(
+        layers, "_subpixel_conv", lambda *given, made=layers._subpixel_conv: calls.append(1) or made(*given)
+    )
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         found = layer(x, (True,) * rank)
     assert calls
@@ -99,7 +106,10 @@ def test_a_wide_kernel_at_few_positions_is_a_product_of_matrices(rank, monkeypat
     def gradients() -> list[torch.Tensor]:
         """Of a value and of the squared slope, for a convolution and its transpose."""
         torch.manual_seed(0)
-        down, raised = layers.conv(3, 4, kernel, factor, padded=False), layers.Up(4, 3, kernel, factor, bias=True)
+        down, raised = (
+            layers.conv(3, 4, kernel, factor, padded=False),
+            layers.ConvTranspose(4, 3, kernel, factor, bias=True),
+        )
         down, raised = layers.channels_last(down.double(), rank), layers.channels_last(raised.double(), rank)
         torch.nn.init.normal_(raised.weight)
         out = down(x)
@@ -109,7 +119,7 @@ def test_a_wide_kernel_at_few_positions_is_a_product_of_matrices(rank, monkeypat
         return [out, again, slope, *torch.autograd.grad(total, [x, *down.parameters(), *raised.parameters()])]
 
     found = gradients()
-    monkeypatch.setattr(products, "few_positions", lambda *asked: False)
+    monkeypatch.setattr(im2col, "few_positions", lambda *asked: False)
     for fast, plain in zip(found, gradients(), strict=True):
         torch.testing.assert_close(fast, plain)
 
@@ -123,12 +133,12 @@ def test_each_axis_wraps_by_itself():
 
 def test_wrap_goes_round_a_torus_smaller_than_its_margin():
     x = torch.arange(3.0).view(1, 1, 3, 1)
-    assert grids.extend(x, (5, 0), (True, True)).flatten().tolist() == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
+    assert ops.pad(x, (5, 0), (True, True)).flatten().tolist() == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
 
 
 def test_unwrapped_axes_can_be_continued_by_their_rim():
     x = torch.arange(3.0).view(1, 1, 3, 1)
-    assert grids.extend(x, (2, 0), (False, True)).flatten().tolist() == [0, 0, 0, 1, 2, 2, 2]
+    assert ops.pad(x, (2, 0), (False, True)).flatten().tolist() == [0, 0, 0, 1, 2, 2, 2]
 
 
 def test_edges_keep_what_would_leave():
@@ -142,7 +152,7 @@ def test_edges_keep_what_would_leave():
         assert kernel == factor or not torch.isclose(kept[0], whole)
 
 
-def total(layer: layers.Up, x: torch.Tensor, edges: bool) -> torch.Tensor:
+def total(layer: layers.ConvTranspose, x: torch.Tensor, edges: bool) -> torch.Tensor:
     layer.edges = edges
     return layer(x, (False,) * (x.dim() - 2)).sum()
 
@@ -160,15 +170,15 @@ def test_gradients_of_up_are_those_of_differences(kernel, factor, edges):
 @pytest.mark.parametrize("axes", [(True, True), (False, True), (False, True, True)])
 def test_the_mean_of_neighbours_and_its_gradients_are_those_of_differences(axes):
     x = field(len(axes), 3).requires_grad_(True)
-    found = grids.mean_of_two(x, axes)
+    found = ops.mean_of_two(x, axes)
     assert found.shape[2:] == tuple(n + chosen for n, chosen in zip(x.shape[2:], axes, strict=True))
     torch.testing.assert_close(found.sum(), x.sum())
-    assert torch.autograd.gradcheck(lambda x: grids.mean_of_two(x, axes), x)
-    assert torch.autograd.gradgradcheck(lambda x: grids.mean_of_two(x, axes).square(), x)
+    assert torch.autograd.gradcheck(lambda x: ops.mean_of_two(x, axes), x)
+    assert torch.autograd.gradgradcheck(lambda x: ops.mean_of_two(x, axes).square(), x)
 
 
 def test_a_filter_goes_round_a_torus_and_leaves_all_alone_at_first():
-    layer = corrections.Filter(3, (3, 5)).double()
+    layer = Equaliser(3, (3, 5)).double()
     x = torch.randn(2, 3, 6, 7, dtype=torch.float64)
     torch.testing.assert_close(layer(x, (True, True)), x)
     layer.kernel.copy_(torch.randn(3, 3, 3, 5))
@@ -203,7 +213,10 @@ def test_every_layer_agrees_with_double_precision(kernel, factor, inputs, output
     """Guards against kernels that are wrong for one shape or type: they exist (see layers.Blocks and layers.Up)."""
     random = torch.Generator().manual_seed(0)
     rank = len(kernel)
-    down, rise = layers.conv(inputs, outputs, kernel, factor), layers.Up(inputs, outputs, kernel, factor, bias=False)
+    down, rise = (
+        layers.conv(inputs, outputs, kernel, factor),
+        layers.ConvTranspose(inputs, outputs, kernel, factor, bias=False),
+    )
     for wrapped in ((True,) * rank, (True, *(False,) * (rank - 1))):
         for layer, size, call in (
             (down, tuple(4 * f for f in factor), lambda network, x: network(x)),
@@ -227,7 +240,7 @@ def gradients(layer, call, x, dtype):
 
 
 def test_coordinates_run_from_minus_one_to_one_along_the_chosen_axes():
-    maps = grids.coordinates(torch.zeros(2, 3, 4, 5, 6), (False, True, True))
+    maps = ops.coordinates(torch.zeros(2, 3, 4, 5, 6), (False, True, True))
     assert maps.shape == (2, 2, 4, 5, 6)
     assert maps[0, 0, 0, :, 0].tolist() == [-1, -0.5, 0, 0.5, 1]
     assert maps[1, 1, 3, 2, 0] == -1

@@ -11,13 +11,17 @@ import torch
 from conftest import VIDEOS, draw
 from PIL import Image, TiffImagePlugin
 
-from texsyn import TexsynError, decoding, media, writing
-from texsyn.errors import Exit
+from texsyn import TexsynError
+from texsyn.core.errors import Exit
+from texsyn.media import decoding, writing
+from texsyn.media.exemplar import remarks
+from texsyn.media.reader import read
+from texsyn.metrics.scoring import still_for_scoring
 
 
 def pixels(path: Path, **more) -> np.ndarray:
     """What is read, `h w c` or `t h w c`, in 0 to 255."""
-    exemplar = media.read(path, **more)
+    exemplar = read(path, **more)
     out = writing.to_uint8(exemplar.pixels)
     return out if exemplar.modality.moving else out[0]
 
@@ -32,9 +36,9 @@ def test_stills_of_every_format_are_read(tmp_path, ending):
     draw(path, (80, 70))
     if ending == "bmp":
         with pytest.raises(TexsynError, match="neither a picture"):
-            media.read(path)
+            read(path)
         return
-    found = media.read(path)
+    found = read(path)
     assert found.modality.name == "still"
     assert found.size == (70, 80)
     np.testing.assert_array_equal(pixels(path), reference(path))
@@ -44,13 +48,13 @@ def test_the_name_does_not_matter_but_the_content_does(tmp_path):
     path = tmp_path / "picture.mp4"
     draw(tmp_path / "picture.png")
     (tmp_path / "picture.png").rename(path)
-    assert media.read(path).modality.name == "still"
+    assert read(path).modality.name == "still"
 
 
 def test_grey_is_one_channel(tmp_path):
     path = tmp_path / "grey.png"
     draw(path, change=lambda image: image.convert("L"))
-    assert media.read(path).pixels.shape == (1, 64, 64)
+    assert read(path).pixels.shape == (1, 64, 64)
     np.testing.assert_array_equal(pixels(path)[..., 0], np.asarray(Image.open(path)))
 
 
@@ -79,20 +83,20 @@ def test_transparent_pixels_are_missing(tmp_path):
         return image
 
     draw(path, change=hole)
-    found = media.read(path)
+    found = read(path)
     assert found.hidden is not None
     assert found.hidden[0, :16].min() == 1
     assert found.hidden[0, 16:].max() == 0
     assert found.facts["missing"] == 0.25
     with pytest.raises(TexsynError, match=r"transparent pixels \(25.0 %\)"):
-        media.still_for_scoring(path)
+        still_for_scoring(path)
 
 
 def test_sixteen_bit_grey_keeps_its_bits(tmp_path):
     values = np.linspace(0, 65535, 64 * 64).round().astype(np.uint16).reshape(64, 64)
     for ending in ("png", "tif"):
         Image.fromarray(values).save(tmp_path / f"deep.{ending}")
-        found = media.read(tmp_path / f"deep.{ending}").pixels[0]
+        found = read(tmp_path / f"deep.{ending}").pixels[0]
         torch.testing.assert_close((found + 1) * 32767.5, torch.from_numpy(values.astype(np.float32)), atol=0.1, rtol=0)
 
 
@@ -111,7 +115,7 @@ def png16(path: Path, values: np.ndarray) -> None:
 def test_sixteen_bit_colour_keeps_its_bits(tmp_path):
     values = np.random.default_rng(0).integers(0, 65536, (64, 66, 3)).astype(np.uint16)
     png16(tmp_path / "deep.png", values)
-    found = (media.read(tmp_path / "deep.png").pixels.permute(1, 2, 0) + 1) * 32767.5
+    found = (read(tmp_path / "deep.png").pixels.permute(1, 2, 0) + 1) * 32767.5
     assert np.abs(found.numpy() - values).max() < 0.1
 
 
@@ -132,9 +136,9 @@ def test_exif_orientation_is_followed(tmp_path, orientation):
 def test_large_stills_are_reduced_unless_told_otherwise(tmp_path):
     path = tmp_path / "large.png"
     draw(path, (600, 450))
-    assert media.read(path).size == (224, 299)
-    assert media.read(path, side=0).size == (450, 600)
-    assert media.read(path, side=64).size == (64, 85)
+    assert read(path).size == (224, 299)
+    assert read(path, side=0).size == (450, 600)
+    assert read(path, side=64).size == (64, 85)
 
 
 def film(
@@ -161,7 +165,7 @@ def film(
 def test_clips_of_every_format_are_read(tmp_path, ending, codec):
     path = tmp_path / f"clip.{ending}"
     shown = film(path, codec=codec)
-    found = media.read(path)
+    found = read(path)
     assert (found.modality.name, found.fps, found.size) == ("clip", 25.0, (40, 64, 64))
     assert (found.facts["width"], found.facts["height"], found.facts["frames"]) == (80, 64, 40)
     levels = pixels(path)[:, 40:].mean((1, 2, 3))
@@ -171,18 +175,18 @@ def test_clips_of_every_format_are_read(tmp_path, ending, codec):
 def test_frames_are_chosen_as_in_python(tmp_path):
     path = tmp_path / "clip.mp4"
     film(path, 80)
-    assert media.read(path, frames="0:-32").size[0] == 48
-    assert media.read(path, frames="40:").size[0] == 40
+    assert read(path, frames="0:-32").size[0] == 48
+    assert read(path, frames="40:").size[0] == 40
     for wrong, said in (("5", "A:B"), ("90:", "leaves nothing"), ("0:20", "20 frame")):
         with pytest.raises(TexsynError, match=said):
-            media.read(path, frames=wrong)
+            read(path, frames=wrong)
 
 
 def test_gifs_are_clips_with_their_own_rate(tmp_path):
     path = tmp_path / "clip.gif"
     images = [Image.new("RGB", (64, 64), (5 * n, 40, 80)) for n in range(40)]
     images[0].save(path, save_all=True, append_images=images[1:], duration=50, loop=0)
-    found = media.read(path)
+    found = read(path)
     assert found.size == (40, 64, 64)
     assert found.fps == pytest.approx(20, rel=0.05)
 
@@ -211,7 +215,7 @@ def test_a_rotated_video_is_turned_upright(tmp_path):
     film(path)
     turned = rotate(path.read_bytes())
     path.write_bytes(turned)
-    found = media.read(path)
+    found = read(path)
     assert (found.facts["width"], found.facts["height"]) == (64, 80)
     frame = writing.to_uint8(found.pixels)[20].astype(float)
     rows, columns = frame.mean((1, 2)), frame.mean((0, 2))
@@ -228,12 +232,12 @@ def rotate(mp4: bytes) -> bytes:
 
 
 def test_materials_are_two_files_that_agree(tmp_path):
-    found = media.read(VIDEOS / "pebbles.png", VIDEOS / "pebbles-normal.png")
+    found = read(VIDEOS / "pebbles.png", VIDEOS / "pebbles-normal.png")
     assert found.modality.name == "material"
     assert found.pixels.shape == (6, 224, 224)
     draw(tmp_path / "small.png")
     with pytest.raises(TexsynError, match=r"small\.png is 64 x 64, but pebbles\.png is 256 x 256"):
-        media.read(VIDEOS / "pebbles.png", tmp_path / "small.png")
+        read(VIDEOS / "pebbles.png", tmp_path / "small.png")
 
 
 def broken(tmp_path: Path) -> dict[str, tuple[Path, str]]:
@@ -290,7 +294,7 @@ NAMES = (
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, name):
     path, said = broken(tmp_path)[name]
     with pytest.raises(TexsynError, match=said) as caught:
-        media.read(path)
+        read(path)
     assert caught.value.exit is Exit.BAD_INPUT
     assert "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
@@ -304,41 +308,41 @@ def test_huge_pictures_are_refused_before_they_are_opened(tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)))
     with pytest.raises(TexsynError, match=r"60000 x 60000|cannot be read"):
-        media.read(path)
+        read(path)
 
 
 def test_grey_floats_are_taken_between_zero_and_one_only(tmp_path):
     path = tmp_path / "float.tif"
     values = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
     Image.fromarray(values).save(path, tiffinfo=TiffImagePlugin.ImageFileDirectory_v2())
-    torch.testing.assert_close((media.read(path).pixels[0] + 1) / 2, torch.from_numpy(values), atol=1e-6, rtol=0)
+    torch.testing.assert_close((read(path).pixels[0] + 1) / 2, torch.from_numpy(values), atol=1e-6, rtol=0)
     Image.fromarray(values * 300).save(path)
     with pytest.raises(TexsynError, match="outside 0 to 1"):
-        media.read(path)
+        read(path)
 
 
 def test_a_part_of_a_picture_or_a_clip_is_learnt(tmp_path):
     draw(tmp_path / "wide.png", (160, 100))
     whole, part = (
-        media.read(tmp_path / "wide.png", side=0),
-        media.read(tmp_path / "wide.png", side=0, crop=(40, 10, 80, 64)),
+        read(tmp_path / "wide.png", side=0),
+        read(tmp_path / "wide.png", side=0, crop=(40, 10, 80, 64)),
     )
     assert torch.equal(part.pixels, whole.pixels[:, 10:74, 40:120])
     assert (part.facts["width"], part.facts["height"]) == (80, 64)
-    assert media.read(VIDEOS / "fire.mp4", crop=(32, 32, 64, 64)).size[1:] == (64, 64)
+    assert read(VIDEOS / "fire.mp4", crop=(32, 32, 64, 64)).size[1:] == (64, 64)
     with pytest.raises(TexsynError, match=r"--crop 80x64\+100\+10 does not lie within 160 x 100 pixels"):
-        media.read(tmp_path / "wide.png", crop=(100, 10, 80, 64))
+        read(tmp_path / "wide.png", crop=(100, 10, 80, 64))
 
 
 def test_what_makes_an_exemplar_hard_is_said(tmp_path):
-    assert media.remarks(media.read(VIDEOS / "beans.png")) == []
+    assert remarks(read(VIDEOS / "beans.png")) == []
     ramp = np.linspace(0, 255, 128).astype(np.uint8)[None].repeat(128, 0)
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    assert any("Brightness changes" in remark for remark in media.remarks(media.read(tmp_path / "ramp.png")))
+    assert any("Brightness changes" in remark for remark in remarks(read(tmp_path / "ramp.png")))
     (tmp_path / "still").mkdir()
     draw(tmp_path / "frame.png")
     for n in range(32):
         (tmp_path / "still" / f"{n}.png").write_bytes((tmp_path / "frame.png").read_bytes())
-    assert any("moves" in remark for remark in media.remarks(media.read(tmp_path / "still")))
+    assert any("moves" in remark for remark in remarks(read(tmp_path / "still")))
     Image.fromarray(np.full((64, 64), 99, np.uint8)).save(tmp_path / "flat.png")
-    assert any("contrast" in remark for remark in media.remarks(media.read(tmp_path / "flat.png")))
+    assert any("contrast" in remark for remark in remarks(read(tmp_path / "flat.png")))

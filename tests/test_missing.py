@@ -9,11 +9,16 @@ from conftest import KINDS, draw, lively
 from PIL import Image
 
 import texsyn
-from texsyn import Run, TexsynError, cli, holes, inference, media, training
-from texsyn.errors import Exit
-from texsyn.media import Exemplar
-from texsyn.recipes import Recipe
-from texsyn.triangle import Triangle
+from texsyn import Run, TexsynError
+from texsyn.cli.entry import main
+from texsyn.core.errors import Exit
+from texsyn.core.recipes import Recipe
+from texsyn.media import inpaint
+from texsyn.media.exemplar import Exemplar
+from texsyn.media.reader import read
+from texsyn.models.triangle import Triangle
+from texsyn.synthesis import inversion
+from texsyn.training import loop
 
 
 def speckles(exemplar: Exemplar, share: float = 0.4) -> torch.Tensor:
@@ -26,8 +31,8 @@ def weights(triangle: Triangle) -> dict[str, torch.Tensor]:
 
 
 def learn(exemplar: Exemplar, recipe: Recipe):
-    triangle = training.create(exemplar, recipe)
-    *_, last = training.fit(triangle, exemplar, recipe)
+    triangle = loop.create(exemplar, recipe)
+    *_, last = loop.fit(triangle, exemplar, recipe)
     return triangle, last.state
 
 
@@ -38,9 +43,9 @@ def learn(exemplar: Exemplar, recipe: Recipe):
 def test_what_fills_a_hole_never_looks_into_it(shape):
     values = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     hidden = (torch.rand(1, *shape[1:], generator=torch.Generator().manual_seed(1)) < 0.6).float()
-    filled = holes.fill(values, hidden)
+    filled = inpaint.fill(values, hidden)
     spoilt = torch.where(hidden > 0, torch.full_like(values, float("nan")), values)
-    assert torch.equal(filled, holes.fill(spoilt, hidden))
+    assert torch.equal(filled, inpaint.fill(spoilt, hidden))
     assert torch.equal(torch.where(hidden > 0, 0, filled), torch.where(hidden > 0, 0, values))
     assert filled.abs().max() <= values.abs().max() + 1e-6  # harmonic: no new extremes
 
@@ -49,14 +54,14 @@ def test_a_slope_goes_on_through_a_hole():
     slope = torch.linspace(-1, 1, 64).expand(1, 64, 64).contiguous()
     hidden = torch.zeros(1, 64, 64)
     hidden[:, 20:40, 24:44] = 1
-    assert (holes.fill(slope, hidden) - slope).abs().max() < 0.08
+    assert (inpaint.fill(slope, hidden) - slope).abs().max() < 0.08
 
 
 def test_frames_that_are_missing_whole_lie_between_their_neighbours():
     clip = torch.linspace(-1, 1, 17).view(1, 17, 1, 1).expand(1, 17, 8, 8).contiguous()
     hidden = torch.zeros_like(clip)
     hidden[:, 1::2] = 1
-    assert (holes.fill(clip, hidden) - clip)[:, 2:-2].abs().max() < 0.05
+    assert (inpaint.fill(clip, hidden) - clip)[:, 2:-2].abs().max() < 0.05
 
 
 # ------------------------------------------------------------ reading
@@ -70,7 +75,7 @@ def test_a_mask_hides_what_is_white_and_its_pixels_do_not_matter(tmp_path):
     spoilt = np.array(Image.open(tmp_path / "a.png"))
     spoilt[mask > 0] = (255, 0, 255)
     Image.fromarray(spoilt).save(tmp_path / "b.png")
-    one, other = (media.read(tmp_path / f"{name}.png", mask=tmp_path / "mask.png", side=48) for name in "ab")
+    one, other = (read(tmp_path / f"{name}.png", mask=tmp_path / "mask.png", side=48) for name in "ab")
     assert torch.equal(one.pixels, other.pixels)
     assert one.hidden.shape == (1, *one.size)
     assert float(one.hidden.mean()) == pytest.approx(20 * 30 / 64 / 96, rel=0.1)
@@ -83,7 +88,7 @@ def test_a_grey_picture_stays_grey_whatever_its_mask_hides(tmp_path):
     Image.fromarray(np.where(np.arange(64)[:, None] < 8, 255, 0).repeat(64, 1).astype(np.uint8)).save(
         tmp_path / "m.png"
     )
-    assert media.read(tmp_path / "a.png", mask=tmp_path / "m.png").pixels.shape[0] == 1
+    assert read(tmp_path / "a.png", mask=tmp_path / "m.png").pixels.shape[0] == 1
 
 
 def test_masks_of_clips_are_a_picture_or_a_clip(tmp_path):
@@ -93,13 +98,13 @@ def test_masks_of_clips_are_a_picture_or_a_clip(tmp_path):
     for n in range(32):
         Image.fromarray(random.integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "clip" / f"{n}.png")
         Image.fromarray(np.full((64, 64), 255 * (n % 2), np.uint8)).save(tmp_path / "masks" / f"{n}.png")
-    half = media.read(tmp_path / "clip", mask=tmp_path / "masks")
+    half = read(tmp_path / "clip", mask=tmp_path / "masks")
     assert half.hidden[:, 1::2].min() == 1
     assert half.hidden[:, ::2].max() == 0
     region = np.zeros((64, 64), np.uint8)
     region[:16] = 255
     Image.fromarray(region).save(tmp_path / "region.png")
-    assert media.read(tmp_path / "clip", mask=tmp_path / "region.png").facts["missing"] == 0.25
+    assert read(tmp_path / "clip", mask=tmp_path / "region.png").facts["missing"] == 0.25
 
 
 # ------------------------------------------------------------ learning
@@ -108,9 +113,9 @@ def test_masks_of_clips_are_a_picture_or_a_clip(tmp_path):
 def test_hidden_pixels_never_touch_the_model(exemplar, recipe):
     """Whatever hides there, the same bits are learnt: reading leaves a guess from what is visible, and no more."""
     hidden = speckles(exemplar)
-    one = replace(exemplar, pixels=holes.fill(exemplar.pixels, hidden), hidden=hidden)
+    one = replace(exemplar, pixels=inpaint.fill(exemplar.pixels, hidden), hidden=hidden)
     spoilt = torch.where(hidden > 0, torch.rand(exemplar.pixels.shape) * 2 - 1, exemplar.pixels)
-    other = replace(exemplar, pixels=holes.fill(spoilt, hidden), hidden=hidden)
+    other = replace(exemplar, pixels=inpaint.fill(spoilt, hidden), hidden=hidden)
     learnt = [weights(learn(each, recipe)[0]) for each in (one, other)]
     assert all(torch.equal(learnt[0][name], learnt[1][name]) for name in learnt[0])
     whole = weights(learn(exemplar, recipe)[0])
@@ -142,7 +147,7 @@ def test_estimates_come_nearer_the_truth_than_a_smooth_guess():
     truth = torch.stack([torch.sin(0.9 * x + 0.4 * k) * torch.cos(0.7 * y) for k in range(3)]) * 0.8
     hidden = torch.zeros(1, 48, 48)
     hidden[:, 18:27, 18:27] = 1
-    masked = Exemplar(holes.fill(truth, hidden), modality, hidden=hidden)
+    masked = Exemplar(inpaint.fill(truth, hidden), modality, hidden=hidden)
     _, state = learn(masked, Recipe(steps=400, batch=2, rate=3e-3, precision="float32"))
     errors = [float(((each - truth).square() * hidden).sum()) for each in (masked.pixels, state.pixels([masked])[0])]
     assert errors[1] < 0.8 * errors[0]
@@ -166,7 +171,7 @@ def test_a_resumed_fit_with_holes_equals_an_unbroken_one(tmp_path, exemplar, rec
 
 def test_an_objective_without_reconstruction_cannot_estimate(exemplar, recipe):
     with pytest.raises(TexsynError, match="estimated by reconstruction") as caught:
-        training.create(replace(exemplar, hidden=speckles(exemplar)), replace(recipe, reconstruction=0.0))
+        loop.create(replace(exemplar, hidden=speckles(exemplar)), replace(recipe, reconstruction=0.0))
     assert caught.value.exit is Exit.USAGE
 
 
@@ -181,10 +186,10 @@ def texture(triangle) -> torch.Tensor:
 def test_completing_changes_only_what_is_hidden_and_does_not_look_at_it(triangle, texture):
     hidden = torch.zeros(1, *texture.shape[1:])
     hidden[..., 3:9, 4:11] = 1
-    done = inference.complete(triangle, texture, hidden, refine=3)
+    done = inversion.complete(triangle, texture, hidden, refine=3)
     assert torch.equal(torch.where(hidden > 0, 0, done), torch.where(hidden > 0, 0, texture))
     spoilt = torch.where(hidden > 0, torch.full_like(texture, 0.9), texture)
-    assert torch.equal(done, inference.complete(triangle, spoilt, hidden, refine=3))
+    assert torch.equal(done, inversion.complete(triangle, spoilt, hidden, refine=3))
     assert done.abs().max() <= 1
 
 
@@ -194,8 +199,8 @@ def test_a_hole_has_no_step_at_its_rim():
     flat = torch.full((3, 32, 32), 0.7)
     hidden = torch.zeros(1, 32, 32)
     hidden[:, 8:24, 8:24] = 1
-    done = inference.complete(triangle, flat, hidden, refine=0, seed=None)
-    decoded = inference.reconstruct(triangle, torch.where(hidden > 0, done, flat))
+    done = inversion.complete(triangle, flat, hidden, refine=0, seed=None)
+    decoded = inversion.reconstruct(triangle, torch.where(hidden > 0, done, flat))
     rim = (done[:, 8, 8:24] - done[:, 7, 8:24]).abs().mean()
     assert rim < 0.5 * (decoded[:, 8, 8:24] - flat[:, 7, 8:24]).abs().mean()
 
@@ -206,13 +211,13 @@ def test_a_large_hole_is_filled_anew_for_each_seed():
     hidden = torch.zeros(1, 48, 48)
     hidden[:, 8:40, 8:40] = 1
     inside = (slice(None), slice(16, 32), slice(16, 32))
-    likeliest, one, other = (inference.complete(triangle, texture, hidden, seed=s, refine=20) for s in (None, 1, 2))
+    likeliest, one, other = (inversion.complete(triangle, texture, hidden, seed=s, refine=20) for s in (None, 1, 2))
     assert not torch.allclose(one[inside], other[inside], atol=0.02)
     assert not torch.allclose(one[inside], likeliest[inside], atol=0.02)
-    assert torch.equal(one, inference.complete(triangle, texture, hidden, seed=1, refine=20))
+    assert torch.equal(one, inversion.complete(triangle, texture, hidden, seed=1, refine=20))
     small = torch.zeros(1, 48, 48)
     small[:, 9, 9] = 1
-    assert torch.equal(inference._unknown(triangle, small[None]).any(), torch.tensor(False))
+    assert torch.equal(inversion._unknown(triangle, small[None]).any(), torch.tensor(False))
 
 
 def test_what_frames_share_is_unknown_where_all_of_them_is_hidden():
@@ -221,7 +226,7 @@ def test_what_frames_share_is_unknown_where_all_of_them_is_hidden():
     hidden = torch.zeros(1, 1, 8, 16, 16)
     hidden[:, :, :4] = 1  # the frames of the first latent position
     hidden[:, :, 4:, :8] = 1
-    unknown = inference._unknown(triangle, hidden)[0, frame:]
+    unknown = inversion._unknown(triangle, hidden)[0, frame:]
     assert bool(unknown[:, 0].all())
     assert not bool(unknown[:, 1].any())
 
@@ -230,23 +235,23 @@ def test_refining_finds_the_field_of_a_sample():
     triangle = lively(Triangle(KINDS["still"], KINDS["still"].designs["local"], seed=1))
     z = torch.randn(1, *triangle.latent_shape((24, 24)), generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        x = inference._make(triangle, z, None)[0]
-    errors = [float((inference.reconstruct(triangle, x, refine=n) - x).square().mean()) for n in (0, 20, 200)]
+        x = inversion._make(triangle, z, None)[0]
+    errors = [float((inversion.reconstruct(triangle, x, refine=n) - x).square().mean()) for n in (0, 20, 200)]
     assert errors[0] > errors[1] > errors[2]
 
 
 def test_sizes_off_the_grid_are_reconstructed_too():
     triangle = lively(Triangle(KINDS["still"], KINDS["still"].designs["local"], seed=1))
     for size in ((17, 30), (4, 4), (1, 9)):
-        assert inference.reconstruct(triangle, torch.zeros(3, *size)).shape == (3, *size)
+        assert inversion.reconstruct(triangle, torch.zeros(3, *size)).shape == (3, *size)
 
 
 def test_what_does_not_fit_is_refused():
     clip = Triangle(KINDS["clip"], KINDS["clip"].designs["local"])
     with pytest.raises(TexsynError, match="takes 16 pixels, not 20"):
-        inference.reconstruct(clip, torch.zeros(3, 8, 20, 16))
+        inversion.reconstruct(clip, torch.zeros(3, 8, 20, 16))
     with pytest.raises(TexsynError, match="3 channel"):
-        inference.reconstruct(clip, torch.zeros(1, 8, 16, 16))
+        inversion.reconstruct(clip, torch.zeros(1, 8, 16, 16))
 
 
 # ------------------------------------------------------------ on the command line
@@ -266,12 +271,12 @@ def holed(tmp_path_factory):
     Image.fromarray(part).save(folder / "part.png")
     Image.fromarray(part[:50]).save(folder / "small.png")
     arguments = ["fit", folder / "waves.png", "--mask", folder / "part.png", "--out", folder / "run", "--steps", 2]
-    assert cli.main([str(a) for a in (*arguments, *SMALL)]) == 0
+    assert main([str(a) for a in (*arguments, *SMALL)]) == 0
     return folder
 
 
 def run(capsys, *arguments: object) -> tuple[int, list[str], str]:
-    code = cli.main([str(a) for a in arguments])
+    code = main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     return code, out.splitlines(), err
 

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from conftest import KINDS, lively
 
-from texsyn import grids, layers
-from texsyn.modality import CLIP, MATERIAL, STILL
-from texsyn.triangle import Triangle
+from texsyn.core import ops
+from texsyn.core.modality import CLIP, MATERIAL, STILL
+from texsyn.models import layers
+from texsyn.models.triangle import Triangle
 
 
 def count(module: torch.nn.Module) -> int:
@@ -131,10 +132,10 @@ def test_every_size_of_layer_has_its_transpose(modality, design):
 
 def test_folding_is_undone_by_unfolding_and_moves_with_the_torus():
     fine = torch.randn(2, 3, 4, 8, 12)
-    packed = grids.fold(fine, (1, 2, 4))
+    packed = ops.space_to_depth(fine, (1, 2, 4))
     assert packed.shape == (2, 24, 4, 4, 3)
-    assert torch.equal(grids.unfold(packed, (1, 2, 4)), fine)
-    assert torch.equal(grids.unfold(packed.roll(1, 3), (1, 2, 4)), fine.roll(2, 3))
+    assert torch.equal(ops.depth_to_space(packed, (1, 2, 4)), fine)
+    assert torch.equal(ops.depth_to_space(packed.roll(1, 3), (1, 2, 4)), fine.roll(2, 3))
 
 
 def test_every_latent_field_changes_the_texture_and_is_inferred():

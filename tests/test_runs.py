@@ -17,10 +17,16 @@ from conftest import KINDS
 from PIL import Image
 from safetensors.torch import save as to_bytes
 
-from texsyn import Run, TexsynError, checkpoints, load, runs, save, storage, training
-from texsyn.errors import Exit
-from texsyn.recipes import Recipe
-from texsyn.sampling import sample
+from texsyn import Run, TexsynError, load, save
+from texsyn.core.errors import Exit
+from texsyn.core.files import locked, write_synced
+from texsyn.core.recipes import Recipe
+from texsyn.media.exemplar import Exemplar
+from texsyn.models.triangle import TERMS
+from texsyn.runs import checkpoints, storage
+from texsyn.runs.run import default_path
+from texsyn.synthesis import sampling
+from texsyn.training import loop
 
 
 def silent(text: str) -> None:
@@ -45,12 +51,12 @@ def test_a_run_holds_what_was_learnt(tmp_path, exemplar, recipe):
     triangle = learn(run, exemplar, recipe)
     found = load(tmp_path / "run")
     assert equal(triangle, found)
-    assert torch.equal(sample(found, seed=3), sample(triangle, seed=3))
+    assert torch.equal(sampling.sample(found, seed=3), sampling.sample(triangle, seed=3))
     assert [p.name for p in run.checkpoints()] == ["00000006", "00000003"]
     assert json.loads((run.path / "run.json").read_text())["recipe"]["steps"] == 6
     events = [json.loads(line) for line in (run.path / "events.jsonl").read_text().splitlines()]
     assert [e["event"] for e in events if e["event"] != "step"] == ["start", "finished"]
-    assert set(events[-2]["terms"]) == set(training.TERMS)
+    assert set(events[-2]["terms"]) == set(TERMS)
     assert (run.path / "sheets" / "00000006.png").exists()
     assert torch.equal(run.exemplars()[0].pixels, exemplar.pixels)
     assert run.exemplars()[0].modality.window == exemplar.modality.window
@@ -100,7 +106,7 @@ for report in run.learn(run.fresh(), run.exemplars(), run.recipe, print):
 
 @pytest.mark.parametrize("point", ["tensors.safetensors", "aside", "written"])
 def test_what_a_killed_fit_left_half_written_is_gone_after_the_next(tmp_path, recipe, point):
-    exemplar = runs.Exemplar(torch.zeros(3, 40, 40), KINDS["still"])
+    exemplar = Exemplar(torch.zeros(3, 40, 40), KINDS["still"])
     run = Run.create(tmp_path / "run", exemplar, recipe)
     learn(run, exemplar, recipe)  # a second fit puts its model in place of this one's, and passes every point
     environment = {**os.environ, "TEXSYN_KILL_AT": point}
@@ -115,7 +121,7 @@ def test_what_a_killed_fit_left_half_written_is_gone_after_the_next(tmp_path, re
 def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path, kills):
     modality = KINDS["still"]
     pixels = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    exemplar = runs.Exemplar(pixels, modality)
+    exemplar = Exemplar(pixels, modality)
     recipe = Recipe(steps=40, batch=2, precision="float32", checkpoint_every=4)
     unbroken = Run.create(tmp_path / "unbroken", exemplar, recipe)
     killed = Run.create(tmp_path / "killed", exemplar, recipe)
@@ -133,7 +139,7 @@ def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path, kills)
 
 
 def test_a_run_of_another_version_is_sampled_but_not_gone_on_with(tmp_path, recipe):
-    exemplar = runs.Exemplar(torch.zeros(3, 40, 40), KINDS["still"])
+    exemplar = Exemplar(torch.zeros(3, 40, 40), KINDS["still"])
     run = Run.create(tmp_path / "run", exemplar, recipe)
     learn(run, exemplar, recipe)
     content = json.loads((run.path / "run.json").read_text())
@@ -141,7 +147,7 @@ def test_a_run_of_another_version_is_sampled_but_not_gone_on_with(tmp_path, reci
     (run.path / "run.json").write_text(json.dumps({**content, "made_with": {"texsyn": "0.0.9"}}))
     older = Run.open(run.path)
     assert older.made_by()["fit_seed"] == recipe.seed
-    assert sample(older.triangle()).isfinite().all()
+    assert sampling.sample(older.triangle()).isfinite().all()
     with pytest.raises(TexsynError, match=r"other settings than this texsyn .*begun by 0\.0\.9"):
         _ = older.recipe
 
@@ -181,12 +187,12 @@ DAMAGE = ["flip", "cut", "missing", "no manifest", "manifest", "numbers"]
 
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, recipe, how):
-    exemplar = runs.Exemplar(torch.rand(3, 32, 32) * 2 - 1, KINDS["still"])
+    exemplar = Exemplar(torch.rand(3, 32, 32) * 2 - 1, KINDS["still"])
     run = Run.create(tmp_path / "run", exemplar, recipe)
     learn(run, exemplar, recipe)
     ruin(run.checkpoints()[0], how)
     said = []
-    state = training.begin(run.fresh(), recipe, run.exemplars())
+    state = loop.init_state(run.fresh(), recipe, run.exemplars())
     assert checkpoints.restore(run.path / "checkpoints", state, said.append)
     assert state.step == 3
     assert len(said) == 1
@@ -195,8 +201,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(tmp_path, recipe, how):
 
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_model_is_refused(tmp_path, recipe, how):
-    exemplar = runs.Exemplar(torch.rand(3, 32, 32) * 2 - 1, KINDS["still"])
-    triangle = training.create(exemplar, recipe)
+    exemplar = Exemplar(torch.rand(3, 32, 32) * 2 - 1, KINDS["still"])
+    triangle = loop.create(exemplar, recipe)
     save(triangle, tmp_path / "model")
     ruin(tmp_path / "model", how)
     with pytest.raises(TexsynError):
@@ -204,8 +210,8 @@ def test_a_damaged_model_is_refused(tmp_path, recipe, how):
 
 
 def test_strangers_models_are_checked_before_memory_is_taken(tmp_path, recipe):
-    exemplar = runs.Exemplar(torch.rand(3, 32, 32) * 2 - 1, KINDS["still"])
-    save(training.create(exemplar, recipe), tmp_path / "model")
+    exemplar = Exemplar(torch.rand(3, 32, 32) * 2 - 1, KINDS["still"])
+    save(loop.create(exemplar, recipe), tmp_path / "model")
     content = json.loads((tmp_path / "model" / "content.json").read_text())
     for change, said in (
         ({"latents": [4]}, "do not fit"),
@@ -242,7 +248,7 @@ def test_a_lying_header_is_refused(tmp_path):
 
 def test_a_full_disk_costs_a_checkpoint_but_not_the_fit(tmp_path, exemplar, recipe, monkeypatch):
     run = Run.create(tmp_path / "run", exemplar, recipe)
-    true, tries = storage._write_synced, []
+    true, tries = write_synced, []
 
     def full(path, blob):
         tries.append(path)
@@ -250,7 +256,7 @@ def test_a_full_disk_costs_a_checkpoint_but_not_the_fit(tmp_path, exemplar, reci
             raise OSError(28, "No space left on device")
         true(path, blob)
 
-    monkeypatch.setattr(storage, "_write_synced", full)
+    monkeypatch.setattr(storage, "write_synced", full)
     said = []
     learn(run, exemplar, recipe, warn=said.append)
     assert [p.name for p in run.checkpoints()] == ["00000006"]
@@ -272,7 +278,7 @@ def test_a_crash_anywhere_in_a_save_leaves_the_old_or_the_new(tmp_path, monkeypa
 
         return call
 
-    monkeypatch.setattr(storage, "_write_synced", crashing(storage._write_synced))
+    monkeypatch.setattr(storage, "write_synced", crashing(write_synced))
     monkeypatch.setattr(storage, "_sync_folder", crashing(storage._sync_folder))
     monkeypatch.setattr(Path, "rename", crashing(Path.rename))
     try:
@@ -298,12 +304,12 @@ def test_stop_signals_keep_what_is_learnt(tmp_path, picture, sent, code):
         out, _ = child.communicate(timeout=120)
     assert child.returncode == code
     assert json.loads(out.splitlines()[-1])["event"] == "stopped"
-    assert sample(load(tmp_path / "run")).shape == (1, 3, 64, 64)
+    assert sampling.sample(load(tmp_path / "run")).shape == (1, 3, 64, 64)
 
 
 def test_a_run_is_learnt_by_one_process_at_a_time(tmp_path, exemplar, recipe):
     run = Run.create(tmp_path / "run", exemplar, recipe)
-    with storage.locked(run.path / ".lock"), pytest.raises(TexsynError, match="in use"):
+    with locked(run.path / ".lock"), pytest.raises(TexsynError, match="in use"):
         learn(run, exemplar, recipe)
     learn(run, exemplar, recipe)
 
@@ -323,10 +329,10 @@ def test_a_run_is_not_laid_over_another(tmp_path, exemplar, recipe):
 
 
 def test_default_names_count_up(tmp_path):
-    first = runs.default_path(Path("a b?.png"), tmp_path)
+    first = default_path(Path("a b?.png"), tmp_path)
     assert first.name == "a-b--1"
     first.mkdir(parents=True)
-    assert runs.default_path(Path("a b?.png"), tmp_path).name == "a-b--2"
+    assert default_path(Path("a b?.png"), tmp_path).name == "a-b--2"
 
 
 @pytest.mark.parametrize("folder", sorted((Path(__file__).parent / "golden").iterdir()), ids=lambda path: path.name)
@@ -334,7 +340,7 @@ def test_runs_of_every_released_format_are_read(folder, tmp_path):
     """And sample as they did: to two greys of 255, for other processors round otherwise."""
     run = Run.open(shutil.copytree(folder, tmp_path / "run"))
     assert run.exemplars()[0].modality.name == "tiny"
-    made = sample(run.triangle(), seed=3)[0]
+    made = sampling.sample(run.triangle(), seed=3)[0]
     made = made[:, 0] if made.dim() == 4 else made
     with Image.open(folder / "seed-3.png") as picture:
         was = torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1) / 127.5 - 1

@@ -9,9 +9,12 @@ import pytest
 import torch
 from conftest import KINDS, lively
 
-from texsyn import Run, TexsynError, recipes, sampling
-from texsyn.modality import CLIP, STILL
-from texsyn.triangle import Triangle
+from texsyn import Run, TexsynError
+from texsyn.core.modality import CLIP, STILL
+from texsyn.core.recipes import design_for, recipe_for
+from texsyn.models.triangle import Triangle
+from texsyn.synthesis import sampling
+from texsyn.synthesis.latent_field import End, SampledField
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def clip() -> Triangle:
 
 def latents(triangle: Triangle, seed: int, grid: tuple[int, ...]) -> torch.Tensor:
     """The whole field of a seed's texture."""
-    return sampling._Field(triangle, sampling.End(seed), grid).rows(range(grid[0]))
+    return SampledField(triangle, End(seed), grid).rows(range(grid[0]))
 
 
 def test_a_seed_is_a_texture_and_counts_follow_seeds(triangle):
@@ -125,7 +128,7 @@ def test_pieces_of_the_field_make_what_the_whole_field_makes(triangle, monkeypat
     z = latents(triangle, 5, tuple(n // f for n, f in zip(goal, triangle.factor, strict=True)))
     with torch.no_grad():
         whole = triangle.eval().texture(z)[0]
-    monkeypatch.setattr(sampling, "_PIECE", PIECES)
+    monkeypatch.setattr(sampling, "PIECE", PIECES)
     frames = goal[0] if "t" in axes else None
     found = list(sampling.bands(triangle, seed=5, frames=frames, size=(goal[-1], goal[-2])))
     assert len(found) > 4
@@ -134,11 +137,11 @@ def test_pieces_of_the_field_make_what_the_whole_field_makes(triangle, monkeypat
 
 @pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda row: row.name)
 def test_pieces_reach_as_far_as_the_shipped_networks_do(modality, monkeypatch):
-    design = recipes.design_for(modality, recipes.recipe_for("fast", modality, width=0.1, precision="float32"))
+    design = design_for(modality, recipe_for("fast", modality, width=0.1, precision="float32"))
     triangle = lively(Triangle(modality, design, seed=1)).double()
     asked = {"frames": 128} if modality.moving else {"size": (512, 512)}
     whole = sampling.sample(triangle, **asked)[0]
-    monkeypatch.setattr(sampling, "_PIECE", {2: (96, 160), 3: (16, 64, 64)})
+    monkeypatch.setattr(sampling, "PIECE", {2: (96, 160), 3: (16, 64, 64)})
     torch.testing.assert_close(torch.cat(list(sampling.bands(triangle, **asked)), 1), whole, rtol=0, atol=1e-10)
 
 
@@ -147,13 +150,13 @@ def test_pieces_reach_as_far_as_the_shipped_networks_do(modality, monkeypatch):
 )
 def test_odd_sizes_are_the_same_in_pieces(still, monkeypatch, asked):
     whole = sampling.sample(still.double(), **asked)[0]
-    monkeypatch.setattr(sampling, "_PIECE", PIECES)
+    monkeypatch.setattr(sampling, "PIECE", PIECES)
     torch.testing.assert_close(sampling.sample(still, **asked)[0], whole, rtol=0, atol=1e-10)
 
 
 def test_odd_lengths_are_the_same_in_pieces(clip, monkeypatch):
     whole = sampling.sample(clip.double(), frames=61)[0]
-    monkeypatch.setattr(sampling, "_PIECE", PIECES)
+    monkeypatch.setattr(sampling, "PIECE", PIECES)
     torch.testing.assert_close(sampling.sample(clip, frames=61)[0], whole, rtol=0, atol=1e-10)
 
 

@@ -8,10 +8,15 @@ import torch
 from conftest import KINDS, VIDEOS, draw, lively
 from PIL import Image
 
-from texsyn import End, Run, TexsynError, across, cli, draws, media, morph, sampling, training
-from texsyn.media import Exemplar
-from texsyn.sampling import sample
-from texsyn.triangle import Triangle
+from texsyn import End, Run, TexsynError, across, morph
+from texsyn.cli.entry import main
+from texsyn.media.exemplar import Exemplar, random_places, together
+from texsyn.media.reader import read, read_all
+from texsyn.models.triangle import Triangle
+from texsyn.synthesis import sampling
+from texsyn.synthesis.latent_field import SampledField
+from texsyn.training import loop
+from texsyn.training.data import seeded_generator
 
 
 @pytest.fixture
@@ -20,13 +25,13 @@ def pair(modality) -> Triangle:
 
 
 def test_the_label_makes_a_difference_to_what_is_made_and_how_it_is_judged(pair):
-    one, other = (sample(pair, seed=3, exemplar=n) for n in (0, 1))
+    one, other = (sampling.sample(pair, seed=3, exemplar=n) for n in (0, 1))
     assert (one - other).abs().max() > 1e-3
     window = pair.modality.window
     x = torch.rand(2, pair.modality.channels, *window)
     assert not torch.allclose(pair.energy(x, pair.labels([0, 0])), pair.energy(x, pair.labels([1, 1])), rtol=1e-3)
     with pytest.raises(TexsynError, match="knows 2 exemplar"):
-        sample(pair, exemplar=2)
+        sampling.sample(pair, exemplar=2)
 
 
 def test_the_written_out_gradient_holds_with_labels(pair):
@@ -39,7 +44,7 @@ def test_the_written_out_gradient_holds_with_labels(pair):
 
 def test_exemplars_take_turns_and_each_window_comes_from_its_own():
     sizes = [(20, 20), (40, 30), (16, 16)]
-    chosen = draws.places(sizes, (16, 16), 1, 7, draws.random(0, "crop", 5))
+    chosen = random_places(sizes, (16, 16), 1, 7, seeded_generator(0, "crop", 5))
     assert [number for number, _ in chosen] == [1, 2, 0, 1, 2, 0, 1]
     for number, (_, *cuts) in chosen:
         assert all(c.stop - c.start == 16 and c.stop <= size for c, size in zip(cuts, sizes[number], strict=True))
@@ -51,10 +56,10 @@ def test_two_exemplars_are_told_apart(recipe):
     noise = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.1
     exemplars = [Exemplar(noise[n] + offset, modality) for n, offset in enumerate((-0.6, 0.6))]
     recipe = replace(recipe, steps=200, rate=3e-3)
-    triangle = training.create(exemplars, recipe)
-    for _ in training.fit(triangle, exemplars, recipe):
+    triangle = loop.create(exemplars, recipe)
+    for _ in loop.fit(triangle, exemplars, recipe):
         pass
-    dark, light = (float(sample(triangle, exemplar=n).mean()) for n in (0, 1))
+    dark, light = (float(sampling.sample(triangle, exemplar=n).mean()) for n in (0, 1))
     assert dark == pytest.approx(-0.6, abs=0.1)
     assert light == pytest.approx(0.6, abs=0.1)
     middle = [float(frame.mean()) for frame in morph(triangle, End(0, 0), End(0, 1), frames=5, loop=False)]
@@ -65,26 +70,26 @@ def test_two_exemplars_are_told_apart(recipe):
 
 
 def test_exemplars_are_brought_together():
-    small, large = media.read(VIDEOS / "gravel.png", side=96), media.read(VIDEOS / "beans.png")
-    found = media.together(small, large)
+    small, large = read(VIDEOS / "gravel.png", side=96), read(VIDEOS / "beans.png")
+    found = together(small, large)
     assert {each.modality.window for each in found} == {(96, 96)}
     assert {each.pixels.shape[0] for each in found} == {3}
     with pytest.raises(TexsynError, match="one model learns one kind"):
-        media.together(small, media.read(VIDEOS / "fire.mp4"))
+        together(small, read(VIDEOS / "fire.mp4"))
 
 
 def test_grey_joins_colour(tmp_path):
     draw(tmp_path / "colour.png")
     draw(tmp_path / "grey.png", change=lambda image: image.convert("L"))
-    found = media.read_all([tmp_path / "grey.png", tmp_path / "colour.png"])
+    found = read_all([tmp_path / "grey.png", tmp_path / "colour.png"])
     assert [each.pixels.shape[0] for each in found] == [3, 3]
     assert torch.equal(found[0].pixels[0], found[0].pixels[2])
 
 
 def test_a_map_of_normals_makes_a_material_and_nothing_else_does():
-    (material,) = media.read_all([VIDEOS / "pebbles.png", VIDEOS / "pebbles-normal.png"])
+    (material,) = read_all([VIDEOS / "pebbles.png", VIDEOS / "pebbles-normal.png"])
     assert material.modality.name == "material"
-    assert [each.name for each in media.read_all([VIDEOS / "pebbles.png", VIDEOS / "gravel.png"])] == [
+    assert [each.name for each in read_all([VIDEOS / "pebbles.png", VIDEOS / "gravel.png"])] == [
         "pebbles",
         "gravel",
     ]
@@ -102,12 +107,14 @@ def test_a_morph_begins_and_ends_with_its_seeds(flat):
     frames = list(morph(flat, End(3), End(8), frames=5, loop=False, size=(32, 16)))
     assert [frame.shape for frame in frames] == [(flat.modality.channels, 1, 16, 32)] * 5
     for frame, seed in ((frames[0], 3), (frames[-1], 8)):
-        torch.testing.assert_close(frame[:, 0], sample(flat, seed=seed, size=(32, 16))[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            frame[:, 0], sampling.sample(flat, seed=seed, size=(32, 16))[0], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_a_looping_morph_goes_there_and_back(flat):
     frames = list(morph(flat, End(3), End(8), frames=8))
-    torch.testing.assert_close(frames[4][:, 0], sample(flat, seed=8)[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(frames[4][:, 0], sampling.sample(flat, seed=8)[0], rtol=1e-4, atol=1e-5)
     for n in range(1, 4):
         torch.testing.assert_close(frames[n], frames[8 - n], rtol=1e-4, atol=1e-5)
 
@@ -115,7 +122,7 @@ def test_a_looping_morph_goes_there_and_back(flat):
 def test_every_moment_of_a_morph_is_drawn_from_the_prior():
     still = Triangle(KINDS["still"], KINDS["still"].designs["local"])
     for share in (0.0, 0.3, 0.5, 1.0):
-        field = sampling._Field(still, End(1), (64, 64), End(2), 0, (share,)).rows(range(64))
+        field = SampledField(still, End(1), (64, 64), End(2), 0, (share,)).rows(range(64))
         assert float(field.std()) == pytest.approx(1, abs=0.02)
         assert float(field.mean()) == pytest.approx(0, abs=0.02)
 
@@ -124,7 +131,7 @@ def test_a_clip_morphs_as_it_plays_and_loops():
     clip = lively(Triangle(KINDS["flipbook"], KINDS["flipbook"].designs["local"], seed=1))
     made = torch.cat(list(morph(clip, End(1), End(2), frames=64)), 1)
     assert made.shape == (3, 64, 16, 16)
-    start, end = (sample(clip, seed=seed, frames=64)[0] for seed in (1, 2))
+    start, end = (sampling.sample(clip, seed=seed, frames=64)[0] for seed in (1, 2))
     assert (made - start).abs()[:, :2].mean() < 0.3 * (made - end).abs()[:, :2].mean()
     assert (made - end).abs()[:, 31:33].mean() < 0.3 * (made - start).abs()[:, 31:33].mean()
 
@@ -152,12 +159,12 @@ def two(tmp_path_factory):
     draw(folder / "dark.png", (80, 64), lambda image: image.point(lambda v: v // 3))
     small = ["--steps", "2", "--set", "width=0.1", "--set", "batch=2", "--no-card", "--quiet"]
     arguments = ["fit", str(folder / "waves.png"), str(folder / "dark.png"), "--out", str(folder / "run"), *small]
-    assert cli.main(arguments) == 0
+    assert main(arguments) == 0
     return folder / "run"
 
 
 def run(capsys, *arguments: object) -> tuple[int, list[str], str]:
-    code = cli.main([str(a) for a in arguments])
+    code = main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     return code, out.splitlines(), err
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import distributions as D
 
-from texsyn import triangle as T
-from texsyn.triangle import OBJECTIVES, TERMS
+from texsyn.core.recipes import OBJECTIVES, TRIANGLE, WAKE_SLEEP, Objective
+from texsyn.models.triangle import TERMS, Triangle, divergence, latent, prior, reconstruction
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -20,17 +20,17 @@ def test_prior_is_the_kl_of_torch_distributions():
     mean, log_variance = draws(4, 3, 5, 5), draws(4, 3, 5, 5, seed=1)
     posterior = D.Independent(D.Normal(mean, (0.5 * log_variance).exp()), 3)
     standard = D.Independent(D.Normal(torch.zeros_like(mean), torch.ones_like(mean)), 3)
-    torch.testing.assert_close(T.prior(mean, log_variance), D.kl_divergence(posterior, standard).mean())
+    torch.testing.assert_close(prior(mean, log_variance), D.kl_divergence(posterior, standard).mean())
 
 
 def test_reconstruction_and_latent_are_negative_log_likelihoods_without_their_constants():
     x, decoded, sigma = draws(4, 3, 6, 6), draws(4, 3, 6, 6, seed=1), 0.3
     constant = x[0].numel() * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
     expected = -D.Independent(D.Normal(decoded, sigma), 3).log_prob(x).mean() - constant
-    torch.testing.assert_close(T.reconstruction(x, decoded, sigma), expected)
+    torch.testing.assert_close(reconstruction(x, decoded, sigma), expected)
     z, mean, log_variance = draws(4, 2, 3), draws(4, 2, 3, seed=2), draws(4, 2, 3, seed=3)
     expected = -D.Independent(D.Normal(mean, (0.5 * log_variance).exp()), 2).log_prob(z).mean()
-    torch.testing.assert_close(T.latent(z, mean, log_variance), expected - 0.5 * z[0].numel() * math.log(2 * math.pi))
+    torch.testing.assert_close(latent(z, mean, log_variance), expected - 0.5 * z[0].numel() * math.log(2 * math.pi))
 
 
 def test_the_terms_add_up_to_the_divergence_of_one_dimensional_gaussians():
@@ -53,17 +53,17 @@ def test_the_terms_add_up_to_the_divergence_of_one_dimensional_gaussians():
     made = a * z + s * draws(n, 1, seed=3)  # a sample of p(x|z); the networks use its mean
     energy = lambda y: (-(y**2) / (2 * c)).mean()  # noqa: E731
     terms = {
-        "reconstruction": T.reconstruction(x, a * encoded, s),
-        "prior": T.prior(b * x, log_variance),
+        "reconstruction": reconstruction(x, a * encoded, s),
+        "prior": prior(b * x, log_variance),
         "energy_data": energy(x),
         "energy_made": -energy(made),
-        "latent": T.latent(z, b * made, log_variance),
+        "latent": latent(z, b * made, log_variance),
     }
-    value = T.divergence({name: float(term) for name, term in terms.items()}, latent_size=1, size=1)
+    value = divergence({name: float(term) for name, term in terms.items()}, latent_size=1, size=1)
     assert value == pytest.approx(float(expected), abs=0.01)
 
 
-def batch(triangle: T.Triangle) -> dict[str, torch.Tensor]:
+def batch(triangle: Triangle) -> dict[str, torch.Tensor]:
     modality, dtype = triangle.modality, next(triangle.parameters()).dtype
     shape = (2, *triangle.latent_shape(modality.window))
     return {
@@ -73,7 +73,7 @@ def batch(triangle: T.Triangle) -> dict[str, torch.Tensor]:
     }
 
 
-def gradients(triangle: T.Triangle, objective: T.Objective, **changes: torch.Tensor) -> dict[str, torch.Tensor]:
+def gradients(triangle: Triangle, objective: Objective, **changes: torch.Tensor) -> dict[str, torch.Tensor]:
     triangle.zero_grad(set_to_none=True)
     inputs = {**batch(triangle), **changes}
     losses = triangle.losses(**inputs, objective=objective)
@@ -89,9 +89,9 @@ def test_losses_are_the_terms_of_the_networks(triangle):
     flat = (False,) * len(triangle.modality.axes)
     made = triangle.generator(inputs["z"])
     expected = {
-        "reconstruction": T.reconstruction(inputs["x"], triangle.generator(encoded, flat), 0.3),
-        "prior": T.prior(mean, log_variance),
-        "latent": T.latent(inputs["z"], *triangle.posterior(made)),
+        "reconstruction": reconstruction(inputs["x"], triangle.generator(encoded, flat), 0.3),
+        "prior": prior(mean, log_variance),
+        "latent": latent(inputs["z"], *triangle.posterior(made)),
         "energy_data": triangle.energy(inputs["x"]).mean(),
         "energy_made": -triangle.energy(made).mean(),
     }
@@ -101,7 +101,7 @@ def test_losses_are_the_terms_of_the_networks(triangle):
 
 
 def test_one_backward_pass_descends_theta_and_phi_and_ascends_alpha(triangle):
-    objective = replace(T.TRIANGLE, reconstruction=0.7, prior=0.6, latent=0.5, energy=1.3)
+    objective = replace(TRIANGLE, reconstruction=0.7, prior=0.6, latent=0.5, energy=1.3)
     inputs = {name: value.double() for name, value in batch(triangle.double()).items()}
     terms = triangle.losses(**inputs, objective=objective).terms
     weighed = {name: getattr(objective, name) * terms[name] for name in ("reconstruction", "prior", "latent")}
@@ -142,25 +142,25 @@ def test_special_cases_ignore_the_inputs_of_the_terms_they_leave_out(triangle, c
 
 @pytest.mark.parametrize("case", ["vae", "wake-sleep"])
 def test_special_cases_without_energy_ignore_it(triangle, case):
-    before, full = gradients(triangle, OBJECTIVES[case]), gradients(triangle, T.TRIANGLE)
+    before, full = gradients(triangle, OBJECTIVES[case]), gradients(triangle, TRIANGLE)
     with torch.no_grad():
         for parameter in triangle.energy.parameters():
             parameter.mul_(1.7).add_(0.1)
     assert same(before, gradients(triangle, OBJECTIVES[case]))
-    assert not same(full, gradients(triangle, T.TRIANGLE))
+    assert not same(full, gradients(triangle, TRIANGLE))
 
 
 def test_wake_sleep_trains_each_network_by_one_term(triangle):
     triangle = copy.deepcopy(triangle).double()  # in float32 processors differ by more than terms of one network may
     inputs = batch(triangle)
-    together = gradients(triangle, T.WAKE_SLEEP)
+    together = gradients(triangle, WAKE_SLEEP)
     mean, log_variance = (value.detach() for value in triangle.posterior(inputs["x"]))
     encoded = mean + inputs["noise"] * (0.5 * log_variance).exp()
     made = triangle.generator(inputs["z"]).detach()
     triangle.zero_grad(set_to_none=True)
     flat = (False,) * len(triangle.modality.axes)
-    T.reconstruction(inputs["x"], triangle.generator(encoded, flat), 0.3).backward()
-    T.latent(inputs["z"], *triangle.posterior(made)).backward()
+    reconstruction(inputs["x"], triangle.generator(encoded, flat), 0.3).backward()
+    latent(inputs["z"], *triangle.posterior(made)).backward()
     for name, parameter in triangle.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(together[name], parameter.grad, rtol=1e-9, atol=1e-9)

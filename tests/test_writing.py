@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from texsyn import TexsynError, writing
-from texsyn.errors import Exit
-from texsyn.modality import Plane
+from texsyn import TexsynError
+from texsyn.core.errors import Exit
+from texsyn.core.modality import Plane
+from texsyn.media import writing
 
 
 def reference(path: Path) -> np.ndarray:

@@ -10,80 +10,84 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from texsyn.core.version import __version__
 
 # Names are resolved on first use, so that `texsyn --help` need not import torch.
 _WHERE = {
-    "TexsynError": "errors",
-    "MODALITIES": "modality",
-    "ENDINGS": "decoding",
-    "Exemplar": "media",
-    "read": "media",
-    "read_all": "media",
-    "read_collection": "albums",
-    "read_like": "media",
-    "together": "media",
-    "write": "writing",
-    "write_bands": "writing",
-    "RECIPES": "recipes",
-    "Recipe": "recipes",
-    "Report": "training",
-    "recipe_for": "recipes",
-    "create": "training",
-    "fit": "training",
-    "sample": "sampling",
-    "bands": "sampling",
-    "morph": "sampling",
-    "across": "sampling",
-    "between": "sampling",
-    "target": "sampling",
-    "End": "sampling",
-    "reconstruct": "inference",
-    "complete": "inference",
-    "energy": "judging",
-    "heatmap": "judging",
-    "langevin": "judging",
-    "overlay": "judging",
-    "export": "exporting",
-    "Landscape": "basins",
-    "landscape": "basins",
-    "Triangle": "triangle",
-    "Run": "runs",
-    "Status": "jobs",
-    "prepare": "jobs",
-    "origin": "jobs",
-    "examine": "jobs",
-    "start": "jobs",
-    "status": "jobs",
-    "batch": "batches",
-    "stop": "jobs",
-    "remarks": "media",
-    "save": "models",
-    "load": "runs",
-    "tune": "tuning",
+    "TexsynError": "core.errors",
+    "MODALITIES": "core.modality",
+    "ENDINGS": "media.decoding",
+    "Exemplar": "media.exemplar",
+    "read": "media.reader",
+    "read_all": "media.reader",
+    "read_collection": "media.collection",
+    "read_like": "media.reader",
+    "together": "media.exemplar",
+    "write": "media.writing",
+    "write_bands": "media.writing",
+    "RECIPES": "core.recipes",
+    "Recipe": "core.recipes",
+    "Report": "training.loop",
+    "recipe_for": "core.recipes",
+    "create": "training.loop",
+    "fit": "training.loop",
+    "sample": "synthesis.sampling",
+    "bands": "synthesis.sampling",
+    "morph": "synthesis.sampling",
+    "across": "synthesis.sampling",
+    "between": "synthesis.sampling",
+    "target": "synthesis.sampling",
+    "End": "synthesis.latent_field",
+    "reconstruct": "synthesis.inversion",
+    "complete": "synthesis.inversion",
+    "energy": "synthesis.energy",
+    "heatmap": "synthesis.anomaly",
+    "langevin": "synthesis.energy",
+    "overlay": "synthesis.anomaly",
+    "export": "synthesis.onnx_export",
+    "Landscape": "synthesis.landscape",
+    "landscape": "synthesis.landscape",
+    "Triangle": "models.triangle",
+    "Run": "runs.run",
+    "Status": "jobs.process",
+    "prepare": "jobs.sandbox",
+    "origin": "jobs.sandbox",
+    "examine": "jobs.sandbox",
+    "start": "jobs.process",
+    "status": "jobs.process",
+    "batch": "jobs.batch",
+    "stop": "jobs.process",
+    "remarks": "media.exemplar",
+    "save": "runs.serialization",
+    "load": "runs.run",
+    "tune": "core.performance",
 }
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
-    from texsyn.albums import read_collection
-    from texsyn.basins import Landscape, landscape
-    from texsyn.batches import batch
-    from texsyn.decoding import ENDINGS
-    from texsyn.errors import TexsynError
-    from texsyn.exporting import export
-    from texsyn.inference import complete, reconstruct
-    from texsyn.jobs import Status, examine, origin, prepare, start, status, stop
-    from texsyn.judging import energy, heatmap, langevin, overlay
-    from texsyn.media import Exemplar, read, read_all, read_like, remarks, together
-    from texsyn.modality import MODALITIES
-    from texsyn.models import save
-    from texsyn.recipes import RECIPES, Recipe, recipe_for
-    from texsyn.runs import Run, load
-    from texsyn.sampling import End, across, bands, between, morph, sample, target
-    from texsyn.training import Report, create, fit
-    from texsyn.triangle import Triangle
-    from texsyn.tuning import tune
-    from texsyn.writing import write, write_bands
+    from texsyn.core.errors import TexsynError
+    from texsyn.core.modality import MODALITIES
+    from texsyn.core.performance import tune
+    from texsyn.core.recipes import RECIPES, Recipe, recipe_for
+    from texsyn.jobs.batch import batch
+    from texsyn.jobs.process import Status, start, status, stop
+    from texsyn.jobs.sandbox import examine, origin, prepare
+    from texsyn.media.collection import read_collection
+    from texsyn.media.decoding import ENDINGS
+    from texsyn.media.exemplar import Exemplar, remarks, together
+    from texsyn.media.reader import read, read_all, read_like
+    from texsyn.media.writing import write, write_bands
+    from texsyn.models.triangle import Triangle
+    from texsyn.runs.run import Run, load
+    from texsyn.runs.serialization import save
+    from texsyn.synthesis.anomaly import heatmap, overlay
+    from texsyn.synthesis.energy import energy, langevin
+    from texsyn.synthesis.inversion import complete, reconstruct
+    from texsyn.synthesis.landscape import Landscape, landscape
+    from texsyn.synthesis.latent_field import End
+    from texsyn.synthesis.onnx_export import export
+    from texsyn.synthesis.sampling import across, bands, between, morph, sample, target
+    from texsyn.training.loop import Report, create, fit
 
 
 def __getattr__(name: str) -> Any:

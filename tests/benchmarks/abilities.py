@@ -20,7 +20,12 @@ from quality import patch_match
 from report import VIDEOS, child, learnt, seconds, store, table
 
 import texsyn
-from texsyn import exporting, holes, inference, media, motion, quality, writing
+from texsyn.media import inpaint, writing
+from texsyn.media.exemplar import Exemplar
+from texsyn.metrics import video
+from texsyn.metrics.card import score_stills, to_numpy
+from texsyn.metrics.scoring import still_for_scoring
+from texsyn.synthesis import inversion, onnx_export
 
 HERE = Path(__file__).parent
 REPORT = HERE / "ABILITIES.md"
@@ -70,7 +75,7 @@ def large(options: argparse.Namespace) -> str:
         def pillow() -> None:
             Image.fromarray(writing.to_uint8(whole)[0]).save(f"{out}.png")
 
-        exemplar = media.still_for_scoring(VIDEOS / "beans.png")
+        exemplar = still_for_scoring(VIDEOS / "beans.png")
         alone: list[tuple[str, Callable[[], object], int]] = [
             ("bands alone, 2048 x 2048, no file", in_bands, 2048**2),
             ("the generator in one piece, 2048 x 2048, no file", at_once, 2048**2),
@@ -118,12 +123,12 @@ def occlusions(options: argparse.Namespace) -> str:
             hidden = torch.from_numpy(mask[None].astype(np.float32))
             truth = exemplar.pixels
             blank = torch.where(hidden > 0, torch.zeros_like(truth), truth)
-            masked = media.Exemplar(holes.fill(truth, hidden), exemplar.modality, hidden=hidden)
+            masked = Exemplar(inpaint.fill(truth, hidden), exemplar.modality, hidden=hidden)
             filled = {}
             for objective in ("triangle", "vae"):
                 triangle, _ = learnt(masked, options.steps, objective)
                 for refine in (0, options.refine):
-                    made = inference.complete(triangle, blank, hidden, refine=refine, seed=None)
+                    made = inversion.complete(triangle, blank, hidden, refine=refine, seed=None)
                     filled[f"{objective}{', refined' if refine else ''}"] = made
             picture = np.ascontiguousarray(writing.to_uint8(blank)[0])
             picture = np.repeat(picture, 3, -1) if picture.shape[-1] == 1 else picture
@@ -184,18 +189,18 @@ def hidden_clips(options: argparse.Namespace) -> str:
         half[random.permutation(len(half))[: len(half) // 2]] = True
         for title, mask in (("a region of 16 %", region), ("half of the frames", half)):
             hidden = torch.from_numpy(mask[None].astype(np.float32))
-            masked = media.Exemplar(holes.fill(truth, hidden), exemplar.modality, fps=exemplar.fps, hidden=hidden)
+            masked = Exemplar(inpaint.fill(truth, hidden), exemplar.modality, fps=exemplar.fps, hidden=hidden)
             triangle, _ = learnt(masked, options.clip_steps)
             methods = {
-                "triangle": inference.complete(triangle, truth, hidden, refine=0, seed=None),
-                "triangle, refined": inference.complete(triangle, truth, hidden, refine=options.refine, seed=None),
+                "triangle": inversion.complete(triangle, truth, hidden, refine=0, seed=None),
+                "triangle, refined": inversion.complete(triangle, truth, hidden, refine=options.refine, seed=None),
                 "linear in time": in_time(truth, hidden),
             }
-            original = quality.arrays(truth)
+            original = to_numpy(truth)
             for method, made in methods.items():
-                found = quality.arrays(made)
+                found = to_numpy(made)
                 error = float((made - truth).abs()[:, torch.from_numpy(mask)].mean()) / 2
-                lsd, lbp = motion.log_spectral_distance(found, original), motion.lbp_divergence(found, original)
+                lsd, lbp = video.log_spectral_distance(found, original), video.lbp_divergence(found, original)
                 rows.append([name, title, method, f"{error:.4f}", f"{255 * error:.2f}", f"{lsd:.2f}", f"{lbp:.4f}"])
                 print(rows[-1], flush=True)
     said = (
@@ -214,12 +219,12 @@ def reconstruction(options: argparse.Namespace) -> str:
     for name in ("gravel", "grass"):
         whole = texsyn.read(VIDEOS / f"{name}.png", side=0)
         seen, unseen = whole.pixels[..., :256].contiguous(), whole.pixels[..., 256:].contiguous()
-        exemplar = media.Exemplar(seen, whole.modality)
+        exemplar = Exemplar(seen, whole.modality)
         for objective in ("triangle", "vae"):
             triangle, _ = learnt(exemplar, options.steps, objective)
             for refine in (0, options.refine):
                 errors = [
-                    float((inference.reconstruct(triangle, x, refine=refine) - x).square().mean()) / 4
+                    float((inversion.reconstruct(triangle, x, refine=refine) - x).square().mean()) / 4
                     for x in (seen, unseen)
                 ]
                 variance = float(seen.var()) / 4
@@ -245,9 +250,9 @@ def morph(options: argparse.Namespace) -> str:
     triangle, _ = learnt(exemplars, options.pair_steps)
     rows = []
     for number, name in enumerate(names):
-        original = media.still_for_scoring(VIDEOS / f"{name}.png")
-        samples = [quality.arrays(s) for s in texsyn.sample(triangle, count=3, size=(224, 224), exemplar=number)]
-        card = quality.score_stills(samples, original)
+        original = still_for_scoring(VIDEOS / f"{name}.png")
+        samples = [to_numpy(s) for s in texsyn.sample(triangle, count=3, size=(224, 224), exemplar=number)]
+        card = score_stills(samples, original)
         shown = ("ps", "swd", "sharp", "vcf", "diversity")
         rows.append(
             [
@@ -307,7 +312,7 @@ def export(options: argparse.Namespace) -> str:
         for half in (False, True):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.onnx"
-                exporting.export(triangle, path, half=half)
+                onnx_export.export(triangle, path, half=half)
                 session = onnxruntime.InferenceSession(path)
                 (found,) = session.run(None, {"z": z.numpy()})
                 taken = seconds(lambda session=session, z=z: session.run(None, {"z": z.numpy()}), 5)

@@ -21,9 +21,13 @@ from report import VIDEOS, learnt, store, table
 from torch import Tensor
 
 import texsyn
-from texsyn import basins, quality, sheets, stills, writing
-from texsyn.media import Exemplar
-from texsyn.triangle import Triangle
+from texsyn.media import writing
+from texsyn.media.exemplar import Exemplar
+from texsyn.metrics import image
+from texsyn.metrics.card import score_stills, to_numpy
+from texsyn.models.triangle import Triangle
+from texsyn.runs import previews
+from texsyn.synthesis.landscape import Landscape, draw
 
 HERE = Path(__file__).parent
 REPORT = HERE / "ENERGY.md"
@@ -95,9 +99,9 @@ def maps(triangle: Triangle, fresh: Triangle, usual: Tensor, picture: Tensor) ->
 def nearest_patch(picture: Tensor, usual: Tensor, size: int = 7) -> np.ndarray:
     """The plain baseline: how far each patch is from the nearest one of the exemplar."""
     here, there = (each.permute(1, 2, 0).numpy() for each in (picture, usual))
-    queries, rows, columns = stills.patches(here, size, 2)
-    keys, _, _ = stills.patches(there, size, 4)
-    _, distances = stills.nearest(queries, keys)
+    queries, rows, columns = image.patches(here, size, 2)
+    keys, _, _ = image.patches(there, size, 4)
+    _, distances = image.nearest(queries, keys)
     grid = torch.from_numpy(distances.reshape(1, 1, rows, columns).astype(np.float32))
     return F.interpolate(grid, tuple(picture.shape[1:]), mode="bilinear")[0, 0].numpy()
 
@@ -185,7 +189,7 @@ def order(options: argparse.Namespace) -> str:
 
 
 def card(samples: list[Tensor], original: Tensor) -> list[str]:
-    found = quality.score_stills([quality.arrays(each) for each in samples], quality.arrays(original))
+    found = score_stills([to_numpy(each) for each in samples], to_numpy(original))
     return [f"{found.measures[name]:.3f}" for name in ("ps", "swd", "sharp", "vcf", "diversity")]
 
 
@@ -232,7 +236,7 @@ def landscape(options: argparse.Namespace) -> str:
         triangle, seen, _ = model(name, options)
         found = texsyn.landscape(triangle, [seen.pixels], starts=6, steps=60)
         if options.pictures:
-            basins.draw(found, options.pictures / f"landscape-{name}.png", force=True)
+            draw(found, options.pictures / f"landscape-{name}.png", force=True)
         for kind in ("crop 0", "sample 0"):
             chosen = [n for n, each in enumerate(found.kinds) if each == kind]
             before, after = (float(np.mean([side[n] for n in chosen])) for side in (found.before, found.after))
@@ -248,7 +252,7 @@ def landscape(options: argparse.Namespace) -> str:
     )
 
 
-def risen(found: basins.Landscape) -> np.ndarray:
+def risen(found: Landscape) -> np.ndarray:
     """Barriers over the higher of the two ends that they divide."""
     after = np.array(found.after)
     return found.barriers.numpy() - np.maximum.outer(after, after)
@@ -268,7 +272,7 @@ def pair(options: argparse.Namespace) -> str:
         between = rise[np.ix_(*of)]
         rows.append([space, *(f"{np.median(each):.3f}, {each.min():.3f}" for each in (*within, between))])
         if options.pictures:
-            basins.draw(found, options.pictures / f"landscape-pair-{space}.png", force=True)
+            draw(found, options.pictures / f"landscape-pair-{space}.png", force=True)
         print(rows[-1], flush=True)
     head = ["descent in", *(f"within {name}" for name in names), "between them"]
     return (
@@ -307,7 +311,7 @@ def objects(options: argparse.Namespace) -> str:
         rows.append([name, len(pictures), *(f"{each:.4f}" for each in (learnt_error, held_error, variance))])
         print(rows[-1], flush=True)
         if options.pictures:
-            writing.write(sheets.drawn(triangle, exemplar.pixels), options.pictures / f"{name}.png", force=True)
+            writing.write(previews.drawn(triangle, exemplar.pixels), options.pictures / f"{name}.png", force=True)
             path = texsyn.morph(triangle, texsyn.End(0), texsyn.End(1), frames=10, loop=False)
             strip = torch.cat([frame[:, 0] for frame in path], -1)
             writing.write(strip, options.pictures / f"{name}-between.png", force=True)
@@ -331,7 +335,7 @@ def purity(triangle: Triangle, exemplar: Exemplar, pictures: list[Any], classes:
         labels = np.array([known[each.tobytes()] for each in starts])
         if options.pictures:
             few = texsyn.landscape(triangle, [exemplar.pixels], starts=10, steps=60, latent=latent)
-            basins.draw(few, options.pictures / f"landscape-digits-{name}.png", force=True)
+            draw(few, options.pictures / f"landscape-digits-{name}.png", force=True)
         barriers = risen(found)[:count, :count]
         flat = found.starts[:count].flatten(1)
         groups = [[labels[n] for n in basin if n < count] for basin in found.basins]

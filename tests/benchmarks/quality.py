@@ -23,8 +23,10 @@ import torch
 from PIL import Image
 
 import texsyn
-from texsyn import decoding, media, quality
-from texsyn.errors import TexsynError
+from texsyn.core.errors import TexsynError
+from texsyn.media import decoding
+from texsyn.metrics.card import CLIP_MEASURES, STILL_MEASURES, score_clips, score_stills, to_numpy
+from texsyn.metrics.scoring import frames_for_scoring, still_for_scoring
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)
@@ -96,7 +98,7 @@ def patch_match(exemplar: np.ndarray, seed: int, side: int = 0) -> np.ndarray | 
         Image.fromarray((exemplar * 255).round().astype(np.uint8)).save(source)
         height, width = (side, side) if side else exemplar.shape[:2]
         gmic.run(f"srand {seed} input {source} syntexturize_matchpatch {width},{height} output {target}")
-        return media.still_for_scoring(target, side or height)
+        return still_for_scoring(target, side or height)
 
 
 def rows(
@@ -105,7 +107,7 @@ def rows(
     """One line of the table for each method, the exemplar's reference last."""
     moving = decoding.sniff(exemplar) == "clip"
     samples, steps, minutes = fitted(exemplar, moving, options, folder)
-    read = media.frames_for_scoring if moving else media.still_for_scoring
+    read = frames_for_scoring if moving else still_for_scoring
     original = read(exemplar)
     methods = {f"texsyn {options.recipe}, {minutes:.1f} min, {steps} steps": [read(path) for path in samples]}
     methods |= variants(folder / "run", moving)
@@ -123,9 +125,9 @@ def rows(
     for method, found in methods.items():
         try:
             card = (
-                quality.score_clips([clip[-32:] for clip in found], basis, original[-32:], found)
+                score_clips([clip[-32:] for clip in found], basis, original[-32:], found)
                 if moving
-                else quality.score_stills(found, original)
+                else score_stills(found, original)
             )
         except TexsynError as error:
             print(f"{name}, {method}: {error}", file=sys.stderr)
@@ -146,7 +148,7 @@ def variants(run: Path, moving: bool) -> dict[str, list[np.ndarray]]:
     def samples(frames: int | None) -> list[np.ndarray]:
         made = (texsyn.sample(triangle, seed=seed, frames=frames)[0] for seed in SEEDS)
         # Eight bits, as in a file.
-        return [((quality.arrays(each) * 255).round() / 255).astype(np.float32) for each in made]
+        return [((to_numpy(each) * 255).round() / 255).astype(np.float32) for each in made]
 
     longer = {"the same, last 32 of 128 frames": samples(128)} if moving else {}
     triangle.corrections = torch.nn.ModuleList()
@@ -194,7 +196,7 @@ def write(tables: dict[bool, list[list[str]]], options: argparse.Namespace) -> N
     command = f"python tests/benchmarks/quality.py FOLDER {budget} --recipe {options.recipe}"
     lines = [f"\n## `{command}`\n\n{report.machine()}\n"]
     for moving, table in tables.items():
-        names = list(quality.CLIP_MEASURES if moving else quality.STILL_MEASURES)
+        names = list(CLIP_MEASURES if moving else STILL_MEASURES)
         if table:
             lines += [f"| exemplar | method | {' | '.join(names)} |", "|" + "---|" * (len(names) + 2)]
             lines += [f"| {' | '.join(row)} |" for row in table] + [""]

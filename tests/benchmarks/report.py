@@ -14,18 +14,18 @@ from pathlib import Path
 import torch
 
 import texsyn
-from texsyn import training
-from texsyn.media import Exemplar
-from texsyn.triangle import OBJECTIVES
+from texsyn.core.recipes import OBJECTIVES
+from texsyn.media.exemplar import Exemplar, as_tuple
+from texsyn.training import loop
 
 VIDEOS = Path(__file__).parent.parent.parent / "videos"
 
 
 def learnt(
     exemplar: Exemplar | tuple[Exemplar, ...], steps: int, objective: str = "triangle", **changes: object
-) -> tuple[texsyn.Triangle, training.State]:
+) -> tuple[texsyn.Triangle, loop.TrainState]:
     """A model after so many steps of recipe `fast`."""
-    first = training.several(exemplar)[0]
+    first = as_tuple(exemplar)[0]
     how = {} if objective == "triangle" else vars(OBJECTIVES[objective])
     recipe = texsyn.recipe_for("fast", first.modality, steps=steps, **{**how, **changes})
     triangle = texsyn.create(exemplar, recipe)

@@ -25,8 +25,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from ways import Ours, Plain, Textbook
 
 import texsyn
-from texsyn import media, precision, quality, settling, training
-from texsyn.modality import CLIP, STILL
+from texsyn.core.modality import CLIP, STILL
+from texsyn.metrics.card import score_stills, to_numpy
+from texsyn.metrics.scoring import score_files, still_for_scoring
+from texsyn.models import precision
+from texsyn.training import loop
+from texsyn.training.calibration import calibrate
 
 HERE = Path(__file__).parent
 REPORT = HERE / "SPEED.md"
@@ -152,7 +156,7 @@ def sampling(options: argparse.Namespace) -> str:
 def crossover(options: argparse.Namespace) -> str:
     """After how many samples a model that is paid for once is ahead of a tool that is paid for each time."""
     still, _ = learnt(texsyn.read(VIDEOS / "beans.png"), 1)
-    exemplar = media.still_for_scoring(VIDEOS / "beans.png")
+    exemplar = still_for_scoring(VIDEOS / "beans.png")
     ours = seconds(lambda: texsyn.sample(still, size=(1024, 1024)), 3)
     if patch_match(exemplar, 0, 1024) is None:
         return "G'MIC is not installed here.\n"
@@ -264,20 +268,20 @@ def time_to_quality(options: argparse.Namespace) -> str:
     if options.exemplar is None:
         raise SystemExit("name an exemplar with --exemplar")
     exemplar = texsyn.read(options.exemplar)
-    original = media.still_for_scoring(options.exemplar)
+    original = still_for_scoring(options.exemplar)
     published = sorted(options.exemplar.parent.glob("authors_*"))
-    goal = quality.score_files(options.exemplar, published).measures if published else {}
+    goal = score_files(options.exemplar, published).measures if published else {}
     device = DEVICES[-1]
     recipe = texsyn.recipe_for("fast", exemplar.modality, minutes=options.minutes)
     triangle, due, rows, reached = texsyn.create(exemplar, recipe).to(device), 1, list[list[object]](), ""
-    state = training.begin(triangle, recipe, [exemplar])
+    state = loop.init_state(triangle, recipe, [exemplar])
     for report in texsyn.fit(triangle, exemplar, recipe, state):
         if report.seconds >= due * options.every or report.done:
             due += 1
             begun = time.perf_counter()
-            settling.settle(triangle, recipe, state.pixels([exemplar]))
-            samples = [quality.arrays(each) for each in texsyn.sample(triangle, count=3, size=(224, 224))]
-            card = quality.score_stills(samples, original).measures
+            calibrate(triangle, recipe, state.pixels([exemplar]))
+            samples = [to_numpy(each) for each in texsyn.sample(triangle, count=3, size=(224, 224))]
+            card = score_stills(samples, original).measures
             at = f"{report.seconds / 60:.1f}"
             rows.append([at, report.step, *(f"{card[name]:.3f}" for name in ("ps", "swd", "sharp"))])
             print(rows[-1], flush=True)

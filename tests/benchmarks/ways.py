@@ -14,21 +14,25 @@ from dataclasses import replace
 
 import torch
 
-from texsyn import draws, grids, layers, products, recipes, training
-from texsyn import triangle as terms
-from texsyn.media import Exemplar
-from texsyn.modality import Modality
+from texsyn.core import ops
+from texsyn.core.modality import Modality
+from texsyn.core.recipes import Recipe, recipe_for
+from texsyn.media.exemplar import Exemplar, crops
+from texsyn.models import im2col, layers
+from texsyn.models.triangle import latent, prior, reconstruction
+from texsyn.training import loop
+from texsyn.training.data import Data
 
 
 @contextmanager
 def as_by_default() -> Iterator[None]:
     """Contiguous layout for whatever is laid out meanwhile, and no convolution written as a product of matrices."""
-    before = grids.memory_format, products.few_positions
-    grids.memory_format, products.few_positions = lambda axes: torch.contiguous_format, lambda *asked: False
+    before = ops.memory_format, im2col.few_positions
+    ops.memory_format, im2col.few_positions = lambda axes: torch.contiguous_format, lambda *asked: False
     try:
         yield
     finally:
-        grids.memory_format, products.few_positions = before
+        ops.memory_format, im2col.few_positions = before
 
 
 class Ours:
@@ -38,24 +42,24 @@ class Ours:
 
     def __init__(self, modality: Modality, name: str, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        recipe = recipes.recipe_for(name, modality)
+        recipe = recipe_for(name, modality)
         size = [2 * n if same else n for n, same in zip(modality.window, modality.stationary, strict=True)]
         self.pixels = torch.rand(modality.channels, *size).to(self.device) * 2 - 1
         self.recipe = self.change(recipe)
         exemplar = Exemplar(self.pixels, modality)
         with self.context():
-            triangle = training.create(exemplar, self.recipe).to(self.device)
-        self.state = training.begin(triangle, self.recipe, [exemplar])
-        self.data = draws.Data.of([exemplar], self.state.pixels([exemplar]))
+            triangle = loop.create(exemplar, self.recipe).to(self.device)
+        self.state = loop.init_state(triangle, self.recipe, [exemplar])
+        self.data = Data.of([exemplar], self.state.pixels([exemplar]))
 
-    def change(self, recipe: recipes.Recipe) -> recipes.Recipe:
+    def change(self, recipe: Recipe) -> Recipe:
         return recipe
 
     def seconds(self, steps: int) -> float:
         with self.context():
             start = self.now()
             for _ in range(steps):
-                training._step(self.state, self.data, self.recipe, 1)
+                loop._step(self.state, self.data, self.recipe, 1)
             return (self.now() - start) / steps
 
     def now(self) -> float:
@@ -73,13 +77,13 @@ class Plain(Ours):
     def __init__(self, modality: Modality, name: str, device: str = "cpu") -> None:
         super().__init__(modality, name, device)
         for module in self.state.triangle.modules():
-            if isinstance(module, layers.Up):
+            if isinstance(module, layers.ConvTranspose):
                 module.phased = False
         for name, optimiser in self.state.optimisers.items():
             group = {**optimiser.param_groups[0], "fused": None}
             self.state.optimisers[name] = torch.optim.Adam([{**group, "lr": self.recipe.rate}])
 
-    def change(self, recipe: recipes.Recipe) -> recipes.Recipe:
+    def change(self, recipe: Recipe) -> Recipe:
         return replace(recipe, precision="float32")
 
 
@@ -97,7 +101,7 @@ class Textbook(Plain):
         recipe, state, triangle = self.recipe, self.state, self.state.triangle
         window = triangle.modality.window
         size = triangle.modality.channels * torch.Size(window).numel()
-        x = draws.crops(self.pixels, window, recipe.batch, torch.Generator().manual_seed(state.step))
+        x = crops(self.pixels, window, recipe.batch, torch.Generator().manual_seed(state.step))
         shape = (recipe.batch, *triangle.latent_shape(window))
         z, noise = torch.randn(shape, device=self.device), torch.randn(shape, device=self.device)
         triangle.zero_grad()
@@ -105,9 +109,9 @@ class Textbook(Plain):
         encoded = mean + noise * (0.5 * log_variance).exp()
         made = triangle.generator(z)
         descent = (
-            terms.reconstruction(x, triangle.generator(encoded, (False,) * len(window)), recipe.sigma)
-            + terms.prior(mean, log_variance)
-            + terms.latent(z, *triangle.posterior(made))
+            reconstruction(x, triangle.generator(encoded, (False,) * len(window)), recipe.sigma)
+            + prior(mean, log_variance)
+            + latent(z, *triangle.posterior(made))
             - triangle.energy(made).mean()
         )
         (descent / size).backward()
@@ -121,4 +125,4 @@ class Textbook(Plain):
             loss = loss + recipe.penalty * recipe.penalty_every * gradient.square().mean()
         loss.backward()
         state.step += 1
-        training._update(state, recipe)
+        loop._update(state, recipe)

@@ -16,9 +16,12 @@ from pathlib import Path
 import torch
 from conftest import KINDS
 
-from texsyn import Run, cli, load, media, storage
-from texsyn.errors import Exit
-from texsyn.recipes import Recipe
+from texsyn import Run, load
+from texsyn.cli.entry import main
+from texsyn.core.errors import Exit
+from texsyn.core.files import PART
+from texsyn.core.recipes import Recipe
+from texsyn.media.exemplar import Exemplar
 
 PATIENCE = 60.0  # seconds that a child may take
 RECIPE = Recipe(steps=60, batch=2, precision="float32", checkpoint_every=7)
@@ -77,13 +80,13 @@ def ended(pid: int, patience: float = PATIENCE) -> int:
 
 
 def fit(path: Path, *more: str) -> Callable[[], int]:
-    return lambda: cli.main(["fit", "--resume", str(path), "--json", "--no-card", *more])
+    return lambda: main(["fit", "--resume", str(path), "--json", "--no-card", *more])
 
 
 def new_run(path: Path, recipe: Recipe = RECIPE) -> Run:
     pixels = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
     facts = {"name": "noise", "sha256": "0" * 64, "width": 40, "height": 40}
-    return Run.create(path, media.Exemplar(pixels, KINDS["still"], facts=facts), recipe, "fast")
+    return Run.create(path, Exemplar(pixels, KINDS["still"], facts=facts), recipe, "fast")
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -106,4 +109,4 @@ def steps_said(out: Path) -> int:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    return [p for p in folder.rglob(".*") if p.name.endswith((".part", ".old")) or p.name.startswith(storage.PART)]
+    return [p for p in folder.rglob(".*") if p.name.endswith((".part", ".old")) or p.name.startswith(PART)]

@@ -18,8 +18,11 @@ import numpy as np
 import torch
 
 import texsyn
-from texsyn import Run, TexsynError, checkpoints, cli, training
-from texsyn.errors import Exit
+from texsyn import Run, TexsynError
+from texsyn.cli.entry import main
+from texsyn.core.errors import Exit
+from texsyn.runs import checkpoints
+from texsyn.training import loop
 from trials.children import PATIENCE, RECIPE, Found, ended, fit, forked, leftovers, new_run, same, steps_said, weights
 
 POINTS = ("begun", "tensors.safetensors", "content.json", "manifest.json", "aside", "renamed", "written")
@@ -73,7 +76,7 @@ def signals(tries: int, folder: Path) -> Found:
         os.kill(child, sent)
         code = ended(child)
         taken.append(time.monotonic() - start)
-        state = training.begin(run.fresh(), run.recipe, run.exemplars())
+        state = loop.init_state(run.fresh(), run.recipe, run.exemplars())
         right = code == 128 + sent and checkpoints.restore(run.path / "checkpoints", state, lambda text: None)
         # The schedule of a longer fit is another one, so it is only the checkpoint that is compared: it is whole.
         good += right and state.step == int(run.checkpoints()[0].name) and bool(weights(run)) and bool(wanted)
@@ -91,7 +94,7 @@ def damage(tries: int, folder: Path) -> Found:
     assert ended(forked(fit(run.path))) == 0
     newest, before = run.checkpoints()
     chance, good = random.Random(2), 0
-    state = training.begin(run.fresh(), run.recipe, run.exemplars())
+    state = loop.init_state(run.fresh(), run.recipe, run.exemplars())
     for _ in range(tries):
         kept = folder / "kept"
         shutil.copytree(newest, kept)
@@ -176,13 +179,13 @@ def full_disk(tries: int, folder: Path) -> Found:
 
             def call(words: list[str] = words, allowed: int = allowed) -> int:
                 sys.addaudithook(_Full(allowed))
-                return cli.main(words)
+                return main(words)
 
             code = ended(forked(call, folder / "out"))
             count += 1
             right = code in ((0, 5) if name == "fit" else (5,) if code else (0,)) and not leftovers(folder)
             right &= not (code and name != "fit" and any(made.glob("*.*")) and name != "frames")
-            state = training.begin(run.fresh(), run.recipe, run.exemplars())
+            state = loop.init_state(run.fresh(), run.recipe, run.exemplars())
             right &= checkpoints.restore(run.path / "checkpoints", state, lambda text: None) and bool(run.triangle())
             good += right
             if not right:
@@ -212,7 +215,7 @@ def small_disk(tries: int, folder: Path) -> Found:
                 continue
             code = ended(forked(fit(run.path), folder / "out"))
             text = (folder / "out").read_text()
-            state = training.begin(run.fresh(), run.recipe, run.exemplars())
+            state = loop.init_state(run.fresh(), run.recipe, run.exemplars())
             whole = not run.checkpoints() or checkpoints.restore(run.path / "checkpoints", state, lambda text: None)
             count, good = (
                 count + 1,
@@ -248,7 +251,7 @@ def bad_steps(tries: int, folder: Path) -> Found:
                 return found
 
             texsyn.Triangle.losses = losses  # type: ignore[method-assign]
-            return cli.main(["fit", "--resume", str(run.path), "--json", "--no-card"])
+            return main(["fit", "--resume", str(run.path), "--json", "--no-card"])
 
         code = ended(forked(call, folder / "out"))
         codes[code] = codes.get(code, 0) + 1

@@ -22,9 +22,10 @@ import torch
 from PIL import Image
 
 import texsyn
-from texsyn import Run, TexsynError, storage
-from texsyn.errors import Exit
-from texsyn.recipes import Recipe
+from texsyn import Run, TexsynError
+from texsyn.core.errors import Exit
+from texsyn.core.recipes import Recipe
+from texsyn.runs import storage
 from trials.children import PATIENCE, Found, ended, fit, forked, new_run
 
 

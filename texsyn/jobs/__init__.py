@@ -1,0 +1,1 @@
+"""Fits as processes: one, queued, or many."""

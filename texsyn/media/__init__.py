@@ -1,0 +1,1 @@
+"""Files to exemplars, and textures to files."""

@@ -1,0 +1,1 @@
+"""The three networks, their layers, and the divergence triangle."""

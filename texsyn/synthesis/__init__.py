@@ -1,0 +1,1 @@
+"""What is done with a trained triangle: sample, invert, rank, map, export."""

@@ -1,0 +1,1 @@
+"""From an exemplar to a trained triangle."""
