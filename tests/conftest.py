@@ -18,7 +18,8 @@ from texsyn.models.triangle import Triangle
 
 torch.set_num_threads(1)
 collect_ignore = ["benchmarks"]  # scripts, some of which need packages that tests do without
-VIDEOS = Path(__file__).parent.parent / "videos"
+TESTS = Path(__file__).parent
+VIDEOS = TESTS.parent / "videos"
 
 
 def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], planes: tuple[Plane, ...]) -> Modality:
@@ -27,7 +28,7 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
     fixed = not all(stationary)
     design = Design(
         latents=(3, 2),
-        frames=(2,) if fixed else (),
+        frame_latents=(2,) if fixed else (),
         generator=(Layer(8, four, two), Layer(0, four, two)),
         posterior=(Layer(8, four, two), Layer(8, four, two)),
         heads=Layer(0, three, one),
@@ -36,12 +37,12 @@ def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], plane
         constant_channels=2 if fixed else 0,
         coordinates=fixed,
         energy_signed=True,
-        edges=fixed,
-        smoothed=True,
+        reflect_edges=fixed,
+        blur_upsampling=True,
         equaliser=three,
-        toned=not fixed,
-        steadied=fixed,
-        coring=2,
+        colour_transfer=not fixed,
+        deflicker=fixed,
+        subband_matching=2,
     )
     return Modality(
         name="tiny",
@@ -84,12 +85,12 @@ def lively(triangle: Triangle) -> Triangle:
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.3)
             elif name.endswith("bias"):
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.1)
-    triangle.average.load_state_dict(triangle.generator.state_dict())
+    triangle.generator_ema.load_state_dict(triangle.generator.state_dict())
     for correction in triangle.corrections:
         kernel = correction.equaliser.kernel
         kernel.copy_(torch.rand(kernel.shape, generator=random) * 3 / kernel[0].numel())
-        if correction.coring is not None:
-            gain = correction.coring.gain
+        if correction.subband_matching is not None:
+            gain = correction.subband_matching.gain
             gain.copy_(torch.rand(gain.shape, generator=random) + 0.5)
     return triangle
 
@@ -109,7 +110,7 @@ def exemplar(modality: Modality) -> Exemplar:
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return Recipe(steps=6, batch=2, precision="float32", checkpoint_every=3)
+    return Recipe(steps=6, batch_size=2, precision="float32", checkpoint_interval=3)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_readmes_python_runs(tmp_path):
     code = next(block for block in blocks("python") if "import texsyn" in block)
-    short = code.replace("minutes=5", "steps=2, width=0.1, batch=1")
+    short = code.replace("minutes=5", "steps=2, width_multiplier=0.1, batch_size=1")
     assert short != code
     command = [sys.executable, "-W", "error", "-c", short]
     (tmp_path / "videos").symlink_to(ROOT / "videos")
@@ -100,8 +100,14 @@ def test_the_readmes_commands_run(tmp_path):
     for line in lines:
         words = line.split("#")[0].split()
         if words[1] in ("fit", "batch"):
-            words = [*(w for w in words if not w.isdigit() and w != "--minutes"), "--steps", "1", "--set", "width=0.1"]
-            words += ["--set", "batch=1", "--no-card"]
+            words = [
+                *(w for w in words if not w.isdigit() and w != "--minutes"),
+                "--steps",
+                "1",
+                "--set",
+                "width_multiplier=0.1",
+            ]
+            words += ["--set", "batch_size=1", "--no-card"]
         done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}: {done.stderr}"
     without_texsyn = next(block for block in blocks("python") if "onnxruntime" in block)

@@ -25,4 +25,4 @@ def test_the_wheel_runs_outside_the_checkout(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith(str(target))
-    assert "penalty=" in done.stdout
+    assert "gradient_penalty=" in done.stdout

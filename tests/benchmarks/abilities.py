@@ -63,7 +63,7 @@ def large(options: argparse.Namespace) -> str:
 
         def at_once() -> None:
             with torch.inference_mode():
-                triangle.texture(triangle.labelled(torch.randn(1, *triangle.latent_shape((2048, 2048))), None))
+                triangle.synthesize(triangle.labelled(torch.randn(1, *triangle.latent_shape((2048, 2048))), None))
 
         def in_bands() -> None:
             for _ in texsyn.bands(triangle, size=(2048, 2048)):
@@ -307,8 +307,8 @@ def export(options: argparse.Namespace) -> str:
         size = (64, 64, 64) if moving else (512, 512)
         z = torch.randn(1, *triangle.latent_shape(size))
         with torch.inference_mode():
-            expected = triangle.texture(z)
-            plain = seconds(lambda z=z, triangle=triangle: triangle.texture(z), 5)
+            expected = triangle.synthesize(z)
+            plain = seconds(lambda z=z, triangle=triangle: triangle.synthesize(z), 5)
         for half in (False, True):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.onnx"

@@ -58,8 +58,8 @@ def peak(dtype: torch.dtype, device: str, size: int) -> float:
 def arithmetic(way: Ours) -> float:
     """TFLOP of a step, counted; the mean of one with the penalty and one without."""
     with FlopCounterMode(display=False) as counter:
-        way.seconds(way.recipe.penalty_every)
-    return counter.get_total_flops() / way.recipe.penalty_every / 1e12
+        way.seconds(way.recipe.penalty_interval)
+    return counter.get_total_flops() / way.recipe.penalty_interval / 1e12
 
 
 def steps(options: argparse.Namespace) -> str:
@@ -179,7 +179,7 @@ def batch(options: argparse.Namespace) -> str:
         count = len(list(exemplars.iterdir()))
         for jobs in (1, 2, *((4, 8) if torch.cuda.is_available() else ())):
             words = ["batch", str(exemplars), "--out", f"{folder}/{jobs}", "--jobs", str(jobs), "--steps", "150"]
-            taken, _ = child(*words, "--no-card", "--set", "checkpoint_every=1000")
+            taken, _ = child(*words, "--no-card", "--set", "checkpoint_interval=1000")
             rows.append([jobs, f"{taken:.0f}", f"{count * 3600 / taken:.0f}"])
             print(rows[-1], flush=True)
     return f"{count} stills, 150 steps each, start-up included.\n\n" + table(
@@ -232,7 +232,7 @@ def fleet(options: argparse.Namespace) -> str:
     bends = (
         f"\nWhere it would bend: start-up is {100 * start / fit:.1f} % of a fit, and a death loses {lost:.0f} s of "
         f"work at most. Storage bends first: a hundred nodes write {rows[2][-1]} MB a second of checkpoints, a "
-        f"thousand {rows[3][-1]}; `--set checkpoint_every=1000` divides that by ten, and a death then loses "
+        f"thousand {rows[3][-1]}; `--set checkpoint_interval=1000` divides that by ten, and a death then loses "
         f"{10 * lost / 60:.1f} minutes at most. With as many nodes as exemplars {100 * (1 - at_work):.0f} % of their "
         "time is spent waiting for the slowest. The simulation knows no contention.\n"
     )
@@ -297,7 +297,7 @@ def time_to_quality(options: argparse.Namespace) -> str:
         else ""
     )
     shown = f"{options.minutes:g} minutes of recipe `fast` on {device}, {options.exemplar.parent.name}. {theirs}"
-    falling = f"Rates fall from {(1 - recipe.anneal) * options.minutes:.1f} minutes on.\n\n"
+    falling = f"Rates fall from {(1 - recipe.lr_decay_fraction) * options.minutes:.1f} minutes on.\n\n"
     return shown + falling + table(["minutes", "steps", "PS", "SWD", "sharp"], rows)
 
 

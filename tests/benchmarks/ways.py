@@ -81,7 +81,7 @@ class Plain(Ours):
                 module.phased = False
         for name, optimiser in self.state.optimisers.items():
             group = {**optimiser.param_groups[0], "fused": None}
-            self.state.optimisers[name] = torch.optim.Adam([{**group, "lr": self.recipe.rate}])
+            self.state.optimisers[name] = torch.optim.Adam([{**group, "lr": self.recipe.learning_rate}])
 
     def change(self, recipe: Recipe) -> Recipe:
         return replace(recipe, precision="float32")
@@ -101,8 +101,8 @@ class Textbook(Plain):
         recipe, state, triangle = self.recipe, self.state, self.state.triangle
         window = triangle.modality.window
         size = triangle.modality.channels * torch.Size(window).numel()
-        x = crops(self.pixels, window, recipe.batch, torch.Generator().manual_seed(state.step))
-        shape = (recipe.batch, *triangle.latent_shape(window))
+        x = crops(self.pixels, window, recipe.batch_size, torch.Generator().manual_seed(state.step))
+        shape = (recipe.batch_size, *triangle.latent_shape(window))
         z, noise = torch.randn(shape, device=self.device), torch.randn(shape, device=self.device)
         triangle.zero_grad()
         mean, log_variance = triangle.posterior(x)
@@ -116,13 +116,13 @@ class Textbook(Plain):
         )
         (descent / size).backward()
         triangle.energy.zero_grad()
-        penalised = state.step % recipe.penalty_every == 0
+        penalised = state.step % recipe.penalty_interval == 0
         both = torch.cat((x, made.detach())).requires_grad_(penalised)
         energies = triangle.energy(both)
-        loss = (energies[recipe.batch :].mean() - energies[: recipe.batch].mean()) / size
+        loss = (energies[recipe.batch_size :].mean() - energies[: recipe.batch_size].mean()) / size
         if penalised:
             (gradient,) = torch.autograd.grad(energies.sum(), both, create_graph=True)
-            loss = loss + recipe.penalty * recipe.penalty_every * gradient.square().mean()
+            loss = loss + recipe.gradient_penalty * recipe.penalty_interval * gradient.square().mean()
         loss.backward()
         state.step += 1
         loop._update(state, recipe)

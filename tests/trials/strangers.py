@@ -288,7 +288,7 @@ EVIL: tuple[Any, ...] = (None, -1, 0, 10**12, 1e308, True, "x" * 1000, "../../et
 
 def strangers(tries: int, folder: Path) -> Found:
     """A run or a model from a stranger, each value of its JSON forged: refused in one line, or of no harm."""
-    run = new_run(folder / "run", Recipe(steps=2, batch=1, precision="float32"))
+    run = new_run(folder / "run", Recipe(steps=2, batch_size=1, precision="float32"))
     assert ended(forked(fit(run.path))) == 0
     forged: list[tuple[Path, str]] = []
     for file in (run.path / "run.json", run.path / "model" / "content.json"):

@@ -147,7 +147,7 @@ def _score(options: argparse.Namespace) -> int:
 
     card = score_files(options.exemplar, options.samples, options.train, options.held)
     if options.json:
-        print(json.dumps(card.plain()))
+        print(json.dumps(card.to_dict()))
         return Exit.OK
     described = STILL_MEASURES if "ps" in card.measures else CLIP_MEASURES
     print(f"{'':14}{'samples':>9}{'reference':>11}")

@@ -147,7 +147,7 @@ def _print_cards(run: Run, triangle: Triangle, screen: Screen) -> None:
         except TexsynError as error:
             screen.say(f"no quality card: {error}")
             return
-        screen.card(card.plain(), describe(card))
+        screen.card(card.to_dict(), describe(card))
 
 
 def _begun(options: argparse.Namespace) -> tuple[Run, Recipe]:

@@ -143,8 +143,8 @@ def _best_of(options: argparse.Namespace) -> tuple[int, int]:
 
 
 def _say_resampled(triangle: Triangle, goal: Sequence[int]) -> None:
-    if triangle.modality.moving and goal[0] % triangle.factor[0]:
-        print(f"texsyn: {goal[0]} frames is no multiple of {triangle.factor[0]}: resampled in time", file=sys.stderr)
+    if triangle.modality.moving and goal[0] % triangle.stride[0]:
+        print(f"texsyn: {goal[0]} frames is no multiple of {triangle.stride[0]}: resampled in time", file=sys.stderr)
 
 
 def _plain(asked: dict[str, Any]) -> dict[str, Any]:

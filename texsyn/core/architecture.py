@@ -11,11 +11,11 @@ from operator import mul
 
 @dataclass(frozen=True)
 class Layer:
-    """One (transposed) convolution: `factor` is its stride, up in the generator and down elsewhere."""
+    """One (transposed) convolution: `stride` is its stride, up in the generator and down elsewhere."""
 
     channels: int
     kernel: tuple[int, ...]
-    factor: tuple[int, ...]
+    stride: tuple[int, ...]
     padded: bool = True  # False: only positions where the whole kernel fits
 
 
@@ -42,7 +42,7 @@ class Design:
     posterior: tuple[Layer, ...]  # without the heads for mean and log variance
     heads: Layer  # `channels` is ignored: it is the latent's
     energy: tuple[Layer, ...]
-    frames: tuple[int, ...] = ()  # channels of latents that a whole frame shares, joined after each hidden layer
+    frame_latents: tuple[int, ...] = ()  # channels of latents that a whole frame shares, joined after each hidden layer
     energy_scales: int = 1  # copies of the energy with own weights on ever halved textures, added
     constant_channels: int = 0  # learnt maps on the fixed axes, joined to the latent field
     coordinates: bool = False  # the energy's input carries the coordinates along the fixed axes
@@ -51,39 +51,39 @@ class Design:
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
     energy_signed: bool = False  # half of the energy's last filters count against a texture
     log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
-    edges: bool = False  # the generator mirrors what leaves an unwrapped axis, instead of dropping it as the paper's
-    smoothed: bool = False  # hidden layers of the generator average neighbours, so that strides leave no raster
+    reflect_edges: bool = False  # the generator reflects what leaves an unwrapped axis; the paper's drops it
+    blur_upsampling: bool = False  # hidden layers of the generator average neighbours, so that strides leave no raster
     equaliser: tuple[int, ...] = ()  # size of the filter that brings samples to the exemplar's spectrum; () is none
     exemplars: int = 1  # that one model learns; with more, a global latent says which of them a texture is like
-    toned: bool = False  # samples get the exemplar's mean and covariance of colours
-    steadied: bool = False  # where the exemplar stands still, samples do
-    coring: int = 0  # bands of detail (of a clip, in time) whose sizes are brought to the exemplar's; 0 is none
+    colour_transfer: bool = False  # samples get the exemplar's mean and covariance of colours
+    deflicker: bool = False  # where the exemplar stands still, samples do
+    subband_matching: int = 0  # bands of detail (of a clip, in time) matched to the exemplar's; 0 is none
     precision: str = "float32"  # of what is sampled: float32, bfloat16, or auto for what is quicker on the machine
 
     @property
-    def factor(self) -> tuple[int, ...]:
+    def stride(self) -> tuple[int, ...]:
         """Pixels (frames) that one position of the latent field makes, per axis."""
-        return tuple(prod(each) for each in zip(*(layer.factor for layer in self.generator), strict=True))
+        return tuple(prod(each) for each in zip(*(layer.stride for layer in self.generator), strict=True))
 
     @property
     def latent_grids(self) -> tuple[tuple[int, ...], ...]:
         """Per latent field: its positions for each position of the coarsest one, per axis."""
-        grids = [(1,) * len(self.factor)]
+        grids = [(1,) * len(self.stride)]
         for layer in self.generator[: len(self.latents) - 1]:
-            grids.append(tuple(n * f for n, f in zip(grids[-1], layer.factor, strict=True)))
+            grids.append(tuple(n * f for n, f in zip(grids[-1], layer.stride, strict=True)))
         return tuple(grids)
 
     @property
-    def frame_grids(self) -> tuple[tuple[int, ...], ...]:
+    def frame_latent_grids(self) -> tuple[tuple[int, ...], ...]:
         """Per latent that frames share: its moments, along the first axis, for each position of the coarsest field."""
-        times = accumulate((layer.factor[0] for layer in self.generator[: len(self.frames)]), mul)
-        return tuple((n, *(1,) * (len(self.factor) - 1)) for n in times)
+        times = accumulate((layer.stride[0] for layer in self.generator[: len(self.frame_latents)]), mul)
+        return tuple((n, *(1,) * (len(self.stride) - 1)) for n in times)
 
     @property
     def fields(self) -> tuple[LatentField, ...]:
         """All latent fields, in the order of their channels."""
         places = zip(self.latents, self.latent_grids, strict=True)
-        frames = zip(self.frames, self.frame_grids, strict=True)
+        frames = zip(self.frame_latents, self.frame_latent_grids, strict=True)
         return (*(LatentField(*each) for each in places), *(LatentField(*each, shared=True) for each in frames))
 
     @property
@@ -102,14 +102,14 @@ class Design:
         for axis, (n, times) in enumerate(zip(size, halvings, strict=True)):
             n //= 2**times
             for layer in self.energy:
-                kernel, factor = layer.kernel[axis], layer.factor[axis]
-                n = n // factor if layer.padded else max(0, n - kernel + factor) // factor
+                kernel, stride = layer.kernel[axis], layer.stride[axis]
+                n = n // stride if layer.padded else max(0, n - kernel + stride) // stride
             left.append(n)
         return left
 
 
-def _stack(channels: tuple[int, ...], kernel: tuple[int, ...], factor: tuple[int, ...]) -> tuple[Layer, ...]:
-    return tuple(Layer(c, kernel, factor) for c in channels)
+def _stack(channels: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[Layer, ...]:
+    return tuple(Layer(c, kernel, stride) for c in channels)
 
 
 def square(size: int) -> tuple[int, int]:
@@ -161,18 +161,18 @@ def still_local() -> Design:
             Layer(64, square(5), square(1), padded=False),
         ),
         energy_scales=2,
-        edges=True,
-        smoothed=True,
+        reflect_edges=True,
+        blur_upsampling=True,
         equaliser=(15, 15),
-        toned=True,
-        coring=2,
+        colour_transfer=True,
+        subband_matching=2,
     )
 
 
 def clip_local() -> Design:
     return Design(
         latents=(8,),
-        frames=(4, 4, 4),
+        frame_latents=(4, 4, 4),
         generator=(Layer(256, (3, 4, 4), (1, 2, 2)), *_stack((128, 64, 0), _cube(4), _cube(2))),
         posterior=(*_stack((48, 96, 192), _cube(4), _cube(2)), Layer(192, (3, 4, 4), (1, 2, 2))),
         heads=Layer(0, _cube(3), _cube(1)),
@@ -184,10 +184,10 @@ def clip_local() -> Design:
         energy_scales=2,
         constant_channels=8,
         coordinates=True,
-        edges=True,
+        reflect_edges=True,
         equaliser=(7, 15, 15),
-        steadied=True,
-        coring=3,
+        deflicker=True,
+        subband_matching=3,
     )
 
 
@@ -204,5 +204,5 @@ def objects(side: int, latent: int) -> Design:
         posterior=_stack(down, *doubled),
         heads=Layer(0, last, last),
         energy=(*_stack((*down[:-1], min(256, down[-1])), *doubled), Layer(1, last, last, padded=False)),
-        edges=True,
+        reflect_edges=True,
     )

@@ -91,7 +91,7 @@ SURFACE = replace(
     stationary=(True, True, True),
     size=(64, 128, 128),
     side=128,
-    designs={"local": replace(clip_local(), frames=(), constant_channels=0, coordinates=False, steadied=False)},
+    designs={"local": replace(clip_local(), frame_latents=(), constant_channels=0, coordinates=False, deflicker=False)},
 )
 MATERIAL = replace(STILL, name="material", planes=(Plane("colour"), Plane("normal")))
 

@@ -125,7 +125,7 @@ def _learnt(name: str, place: Path, how: Sequence[str], before: bool = False) ->
     status = process.status(run)
     card = storage.read_json(place / "card.json") if (place / "card.json").exists() else {}
     try:
-        words = [] if not card else describe(Card.from_plain(card))
+        words = [] if not card else describe(Card.from_dict(card))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TexsynError(f"{name}: card.json is damaged") from error
     kept = _kept(run, how)

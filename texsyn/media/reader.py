@@ -277,7 +277,7 @@ def to_unit_range(values: np.ndarray) -> np.ndarray:
 def _with_window(exemplar: Exemplar, name: str) -> Exemplar:
     """Fit the kind's training window to this exemplar: smaller for a small still, wider for a larger clip."""
     modality, size = exemplar.modality, exemplar.size
-    strides = modality.designs["local"].factor
+    strides = modality.designs["local"].stride
     if modality.moving and size[0] < modality.window[0]:
         raise TexsynError(f"{short(name)} has {size[0]} frame(s) to learn from, but a clip needs {modality.window[0]}")
     window = tuple(

@@ -56,14 +56,14 @@ class Card:
     reference: dict[str, float]
     missing: str = ""
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As JSON: nan becomes null."""
         tidy = [{k: None if math.isnan(v) else v for k, v in row.items()} for row in (self.measures, self.reference)]
         return {"measures": tidy[0], "reference": tidy[1], **({"missing": self.missing} if self.missing else {})}
 
     @classmethod
-    def from_plain(cls, content: dict[str, Any]) -> Card:
-        """The inverse of `plain`."""
+    def from_dict(cls, content: dict[str, Any]) -> Card:
+        """The inverse of `to_dict`."""
         measures, reference = (
             {str(k): math.nan if v is None else float(v) for k, v in content.get(part, {}).items()}
             for part in ("measures", "reference")

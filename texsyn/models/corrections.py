@@ -179,23 +179,25 @@ class Correction(nn.Module):
         super().__init__()
         fixed = [1 if same else n for same, n in zip(modality.stationary, modality.window, strict=True)]
         self.equaliser = Equaliser(modality.channels, design.equaliser) if design.equaliser else None
-        self.tone = ColourTransfer(modality.channels) if design.toned else None
-        self.steady = Deflicker(modality.channels, fixed) if design.steadied else None
+        self.colour_transfer = ColourTransfer(modality.channels) if design.colour_transfer else None
+        self.deflicker = Deflicker(modality.channels, fixed) if design.deflicker else None
         axes = (2,) if modality.moving else (2, 3)  # of a clip time alone
-        self.coring = SubbandMatching(modality.channels, design.coring, axes) if design.coring else None
+        self.subband_matching = (
+            SubbandMatching(modality.channels, design.subband_matching, axes) if design.subband_matching else None
+        )
 
     def forward(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        made = self.steadied(self.toned(self.equalised(made, wrapped)))
-        return made if self.coring is None else self.coring(made, wrapped).clamp(-1, 1)
+        made = self.apply_deflicker(self.apply_colour_transfer(self.apply_equaliser(made, wrapped)))
+        return made if self.subband_matching is None else self.subband_matching(made, wrapped).clamp(-1, 1)
 
-    def equalised(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
+    def apply_equaliser(self, made: Tensor, wrapped: Sequence[bool]) -> Tensor:
         return made if self.equaliser is None else self.equaliser(made, wrapped).clamp(-1, 1)
 
-    def toned(self, made: Tensor) -> Tensor:
-        return made if self.tone is None else self.tone(made).clamp(-1, 1)
+    def apply_colour_transfer(self, made: Tensor) -> Tensor:
+        return made if self.colour_transfer is None else self.colour_transfer(made).clamp(-1, 1)
 
-    def steadied(self, made: Tensor) -> Tensor:
-        return made if self.steady is None else self.steady(made).clamp(-1, 1)
+    def apply_deflicker(self, made: Tensor) -> Tensor:
+        return made if self.deflicker is None else self.deflicker(made).clamp(-1, 1)
 
 
 class Equaliser(nn.Module):

@@ -37,44 +37,44 @@ class _Im2Col(torch.autograd.Function):
     """What a strided kernel sees at each of its positions: `b *grid c` -> `b *positions *kernel c`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Sequence[int], factor: Sequence[int]) -> Tensor:
-        ctx.size, ctx.factor = x.shape[1:-1], factor
-        for axis, (k, f) in enumerate(zip(kernel, factor, strict=True), start=1):
+    def forward(ctx: Any, x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+        ctx.size, ctx.stride = x.shape[1:-1], stride
+        for axis, (k, f) in enumerate(zip(kernel, stride, strict=True), start=1):
             x = x.unfold(axis, k, f)
         return x.movedim(len(kernel) + 1, -1).contiguous()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _col2im(gradient, ctx.size, ctx.factor), None, None
+        return _col2im(gradient, ctx.size, ctx.stride), None, None
 
 
 class _Col2Im(torch.autograd.Function):
     """The transpose of `_Windows`: `b *positions *kernel c` -> `b *size c`, the sum of all where they overlap."""
 
     @staticmethod
-    def forward(ctx: Any, parts: Tensor, size: Sequence[int], factor: Sequence[int]) -> Tensor:
+    def forward(ctx: Any, parts: Tensor, size: Sequence[int], stride: Sequence[int]) -> Tensor:
         rank = len(size)
-        ctx.kernel, ctx.factor = parts.shape[1 + rank : -1], factor
+        ctx.kernel, ctx.stride = parts.shape[1 + rank : -1], stride
         total = parts.new_zeros((len(parts), *size, parts.shape[-1]))
         places = product(*(range(n) for n in parts.shape[1 : 1 + rank]))
         for place, window in zip(places, parts.flatten(1, rank).unbind(1), strict=True):
             part = total
-            for axis, (n, k, f) in enumerate(zip(place, ctx.kernel, factor, strict=True), start=1):
+            for axis, (n, k, f) in enumerate(zip(place, ctx.kernel, stride, strict=True), start=1):
                 part = part.narrow(axis, n * f, k)
             part.add_(window)
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return im2col(gradient, ctx.kernel, ctx.factor), None, None
+        return im2col(gradient, ctx.kernel, ctx.stride), None, None
 
 
 im2col: Callable[..., Tensor] = _Im2Col.apply
 _col2im: Callable[..., Tensor] = _Col2Im.apply
 
 
-def conv_transpose_gemm(x: Tensor, weight: Tensor, size: Sequence[int], factor: Sequence[int]) -> Tensor:
+def conv_transpose_gemm(x: Tensor, weight: Tensor, size: Sequence[int], stride: Sequence[int]) -> Tensor:
     """A transposed convolution without padding as one product of matrices: `b inputs *positions` -> `b c *size`."""
     taps = weight.movedim(1, -1)  # `inputs *kernel c`, as weights lie in memory
     made = linear_float32(x.movedim(1, -1), taps.flatten(1).T)
-    return _col2im(made.reshape(*made.shape[:-1], *taps.shape[1:]), size, factor).movedim(-1, 1)
+    return _col2im(made.reshape(*made.shape[:-1], *taps.shape[1:]), size, stride).movedim(-1, 1)

@@ -1,7 +1,7 @@
 """Convolutions over two or three axes: the one file that names them by how many there are.
 
 The number of axes is the length of `kernel`. A wrapped axis is a torus: what leaves on one side enters on the other, so
-that shifting the input by one position shifts the output by `factor` positions, exactly.
+that shifting the input by one position shifts the output by `stride` positions, exactly.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _PLAIN: dict[int, Callable[..., Tensor]] = {2: F.conv2d, 3: F.conv3d}
 _UP = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
-def conv(inputs: int, outputs: int, kernel: Sequence[int], factor: Sequence[int], padded: bool = True) -> nn.Module:
-    """A strided convolution; padded with zeros it divides every size by `factor`."""
-    if tuple(kernel) == tuple(factor):
+def conv(inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int], padded: bool = True) -> nn.Module:
+    """A strided convolution; padded with zeros it divides every size by `stride`."""
+    if tuple(kernel) == tuple(stride):
         return PatchConv(inputs, outputs, kernel)
     padding: tuple[int, ...] = (
-        tuple(-(-(k - f) // 2) for k, f in zip(kernel, factor, strict=True)) if padded else (0,) * len(kernel)
+        tuple(-(-(k - f) // 2) for k, f in zip(kernel, stride, strict=True)) if padded else (0,) * len(kernel)
     )
     wide = math.prod(kernel) >= im2col.WIDE and not any(padding)
     made: nn.Module = (_WIDE_CONV if wide else _CONV)[len(kernel)](
-        inputs, outputs, tuple(kernel), tuple(factor), padding
+        inputs, outputs, tuple(kernel), tuple(stride), padding
     )
     return made
 
@@ -169,36 +169,36 @@ def _inside(full: Tensor, rims: Rims, first: int) -> Tensor:
 
 
 class ConvTranspose(nn.Module):
-    """A transposed convolution that multiplies every size by `factor`; on wrapped axes it is one on a torus."""
+    """A transposed convolution that multiplies every size by `stride`; on wrapped axes it is one on a torus."""
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
         kernel: Sequence[int],
-        factor: Sequence[int],
+        stride: Sequence[int],
         bias: bool,
         edges: bool = False,
         smooth: str = "",
     ) -> None:
         super().__init__()
-        self.factor, self.edges = tuple(factor), edges
+        self.stride, self.edges = tuple(stride), edges
         # A mean of every two neighbours is zero at the grid's Nyquist frequency, where strides leave a raster.
-        self.smoothed = tuple(f > 1 and bool(smooth) for f in factor)
+        self.smoothed = tuple(f > 1 and bool(smooth) for f in stride)
         self.rims = tuple(
             (-(-(k - f) // 2) + (blurs and smooth == "before"), (k - f) // 2 + (blurs and smooth == "after"))
-            for k, f, blurs in zip(kernel, factor, self.smoothed, strict=True)
+            for k, f, blurs in zip(kernel, stride, self.smoothed, strict=True)
         )
         # One that makes no blocks has nothing to gain.
-        self.in_blocks = math.prod(factor) > 1 and not any(k % f for k, f in zip(kernel, factor, strict=True))
+        self.in_blocks = math.prod(stride) > 1 and not any(k % f for k, f in zip(kernel, stride, strict=True))
         # With few outputs, a convolution that makes the positions of a block as channels takes a third of the time.
-        self.phased = self.in_blocks and math.prod(factor) <= inputs / outputs
+        self.phased = self.in_blocks and math.prod(stride) <= inputs / outputs
         self.weight = nn.Parameter(torch.empty(inputs, outputs, *kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        rank = len(self.factor)
-        if self.factor == tuple(self.weight.shape[2:]):
+        rank = len(self.stride)
+        if self.stride == tuple(self.weight.shape[2:]):
             out = _patch_conv_transpose(x, self.weight)
         else:
             rims = self.rims_for(wrapped)
@@ -207,12 +207,12 @@ class ConvTranspose(nn.Module):
             # leaves gradients of weights uninitialised.
             bring_back: Callable[..., Tensor] = _OverlapAdd.apply
             if self.phased or self._better_in_phases(x):
-                out = _subpixel_conv(x, self.weight, self.factor)
+                out = _subpixel_conv(x, self.weight, self.stride)
             elif im2col.few_positions(x, x.shape[2:], self.weight.shape[2:]):
-                grown = zip(x.shape[2:], self.weight.shape[2:], self.factor, strict=True)
-                out = im2col.conv_transpose_gemm(x, self.weight, [(n - 1) * f + k for n, k, f in grown], self.factor)
+                grown = zip(x.shape[2:], self.weight.shape[2:], self.stride, strict=True)
+                out = im2col.conv_transpose_gemm(x, self.weight, [(n - 1) * f + k for n, k, f in grown], self.stride)
             else:
-                out = up(x, self.weight, None, self.factor)
+                out = up(x, self.weight, None, self.stride)
             if any(self.smoothed):
                 out = ops.mean_of_two(out, self.smoothed)
             out = bring_back(out, rims)
@@ -239,19 +239,19 @@ class ConvTranspose(nn.Module):
     def filter(self) -> Tensor:
         """The weights with the mean of neighbours in them: one transposed convolution does both."""
         weight = self.weight.detach()
-        if not any(self.smoothed) or self.factor == tuple(weight.shape[2:]):
+        if not any(self.smoothed) or self.stride == tuple(weight.shape[2:]):
             return weight
         return ops.mean_of_two(weight, self.smoothed)
 
 
-def _subpixel_conv(x: Tensor, weight: Tensor, factor: Sequence[int]) -> Tensor:
-    """A transposed convolution without padding, whose kernel is a multiple of its factor, as a plain convolution.
+def _subpixel_conv(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:
+    """A transposed convolution without padding, whose kernel is a multiple of its stride, as a plain convolution.
 
     It makes the positions of a block as channels, each position's side by side, so that they are moved in long runs.
     """
-    rank = len(factor)
-    reach = [k // f for k, f in zip(weight.shape[2:], factor, strict=True)]
-    split = [part for each in zip(reach, factor, strict=True) for part in each]
+    rank = len(stride)
+    reach = [k // f for k, f in zip(weight.shape[2:], stride, strict=True)]
+    split = [part for each in zip(reach, stride, strict=True) for part in each]
     taps = weight.reshape(*weight.shape[:2], *split).permute(
         *range(3, 3 + 2 * rank, 2), 1, *range(2, 2 + 2 * rank, 2), 0
     )
@@ -259,12 +259,12 @@ def _subpixel_conv(x: Tensor, weight: Tensor, factor: Sequence[int]) -> Tensor:
     made = _PLAIN[rank](x, filters, None, 1, tuple(n - 1 for n in reach)).movedim(1, -1)
     count, *sizes, _ = made.shape
     order = [part for axis in range(rank) for part in (1 + axis, 1 + rank + axis)]
-    blocks = made.reshape(count, *sizes, *factor, -1).permute(0, *order, 1 + 2 * rank)
-    return blocks.reshape(count, *(n * f for n, f in zip(sizes, factor, strict=True)), -1).movedim(-1, 1)
+    blocks = made.reshape(count, *sizes, *stride, -1).permute(0, *order, 1 + 2 * rank)
+    return blocks.reshape(count, *(n * f for n, f in zip(sizes, stride, strict=True)), -1).movedim(-1, 1)
 
 
 def _patch_conv_transpose(x: Tensor, weight: Tensor) -> Tensor:
-    """A transposed convolution whose kernel is as large as its factor: each position makes a block of its own."""
+    """A transposed convolution whose kernel is as large as its stride: each position makes a block of its own."""
     flat: Tensor = F.linear(x.movedim(1, -1), weight.flatten(1).T)
     return ops.depth_to_space(flat.movedim(-1, 1), weight.shape[2:])
 

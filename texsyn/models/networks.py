@@ -32,15 +32,15 @@ class Generator(nn.Module):
     def __init__(self, modality: Modality, design: Design) -> None:
         super().__init__()
         self.stationary = modality.stationary
-        self.factor = design.factor
+        self.stride = design.stride
         self.constants = None
         if design.constant_channels:
-            grid = _frame_of(modality, self.factor)
+            grid = _frame_of(modality, self.stride)
             self.constants = nn.Parameter(torch.empty(1, design.constant_channels, *grid))
         inputs = design.latents[0] + design.labels + design.constant_channels
         *hidden, last = design.generator
         self.grids = design.latent_grids
-        self.frame_grids = design.frame_grids
+        self.frame_grids = design.frame_latent_grids
         packed = (each.packed for each in design.fields)
         self.starts = list(accumulate(packed))  # among the channels, of the fields after the first and of the labels
         self.ups, self.norms = nn.ModuleList(), nn.ModuleList()
@@ -51,17 +51,21 @@ class Generator(nn.Module):
         )
         self.frames = nn.ModuleList(
             layers.PatchConv(c, layer.channels, (1,) * len(layer.kernel))
-            for c, layer in zip(design.frames, hidden[: len(design.frames)], strict=True)
+            for c, layer in zip(design.frame_latents, hidden[: len(design.frame_latents)], strict=True)
         )
         for index, layer in enumerate(hidden):
             biased = design.normalisation == "none"
-            smooth = ("before", "after")[index % 2] if design.smoothed else ""
+            smooth = ("before", "after")[index % 2] if design.blur_upsampling else ""
             self.ups.append(
-                layers.ConvTranspose(inputs, layer.channels, layer.kernel, layer.factor, biased, design.edges, smooth)
+                layers.ConvTranspose(
+                    inputs, layer.channels, layer.kernel, layer.stride, biased, design.reflect_edges, smooth
+                )
             )
             self.norms.append(layers.normalisation(design.normalisation, layer.channels))
             inputs = layer.channels
-        self.last = layers.ConvTranspose(inputs, modality.channels, last.kernel, last.factor, True, design.edges)
+        self.last = layers.ConvTranspose(
+            inputs, modality.channels, last.kernel, last.stride, True, design.reflect_edges
+        )
 
     def forward(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """`wrapped` says on which axes `z` is a torus; by default on all stationary ones."""
@@ -111,12 +115,12 @@ class Posterior(nn.Module):
         self.body = _descent(modality.channels, design.posterior, rectify_last=True)
         heads = design.heads
         self.heads = layers.conv(
-            design.posterior[-1].channels, 2 * design.latents[0], heads.kernel, heads.factor, heads.padded
+            design.posterior[-1].channels, 2 * design.latents[0], heads.kernel, heads.stride, heads.padded
         )
         self.stationary, self.frames = modality.stationary, None
-        if design.frames:
+        if design.frame_latents:
             shared = sum(each.packed for each in design.fields if each.shared)
-            strides = [prod(each) for each in zip(*(layer.factor for layer in design.posterior), strict=True)]
+            strides = [prod(each) for each in zip(*(layer.stride for layer in design.posterior), strict=True)]
             self.frames = layers.PatchConv(design.posterior[-1].channels, 2 * shared, _frame_of(modality, strides))
         self.grids = design.latent_grids[1:]
         self.taps = [_depth(design, grid) for grid in self.grids]
@@ -149,10 +153,10 @@ class Posterior(nn.Module):
 
 def _depth(design: Design, grid: tuple[int, ...]) -> int:
     """After how many layers the posterior sees `grid` positions for each one of the coarsest latent field."""
-    left = tuple(f // g for f, g in zip(design.factor, grid, strict=True))
+    left = tuple(f // g for f, g in zip(design.stride, grid, strict=True))
     reached = (1,) * len(grid)
     for depth, layer in enumerate(design.posterior, start=1):
-        reached = tuple(n * f for n, f in zip(reached, layer.factor, strict=True))
+        reached = tuple(n * f for n, f in zip(reached, layer.stride, strict=True))
         if reached == left:
             return depth
     raise ValueError(f"no layer of the posterior has the grid of the latent field {grid}")
@@ -169,9 +173,9 @@ class Energy(nn.Module):
         self.mean = design.energy_mean
         self.reach, step = [0] * len(self.fixed), [1] * len(self.fixed)  # how far positions see beyond their stride
         for layer in design.energy:
-            for axis, (kernel, factor) in enumerate(zip(layer.kernel, layer.factor, strict=True)):
-                self.reach[axis] += 0 if layer.padded else (kernel - factor) * step[axis]
-                step[axis] *= factor
+            for axis, (kernel, stride) in enumerate(zip(layer.kernel, layer.stride, strict=True)):
+                self.reach[axis] += 0 if layer.padded else (kernel - stride) * step[axis]
+                step[axis] *= stride
         inputs = modality.channels + (sum(self.fixed) if self.coordinates else 0) + design.labels
         self.scales = nn.ModuleList(
             _descent(inputs, design.energy, design.energy_rectified) for _ in range(design.energy_scales)
@@ -258,7 +262,7 @@ def _follow(scale: nn.Module, x: Tensor) -> list[tuple[nn.Module, torch.Size, Te
 def _descent(inputs: int, rows: Sequence[Layer], rectify_last: bool) -> nn.Sequential:
     steps: list[nn.Module] = []
     for index, row in enumerate(rows):
-        steps.append(layers.conv(inputs, row.channels, row.kernel, row.factor, row.padded))
+        steps.append(layers.conv(inputs, row.channels, row.kernel, row.stride, row.padded))
         if rectify_last or index < len(rows) - 1:
             steps.append(nn.LeakyReLU(_SLOPE, inplace=True))
         inputs = row.channels

@@ -14,7 +14,7 @@ averaged over the batch:
     reconstruction   E_data |x - g(z)|^2 / (2 s^2),  z ~ q_phi(z|x)
     prior            E_data KL(q_phi(z|x) || p(z))
     energy_data      E_data f(x)
-    energy_made     -E_P f(g(z))
+    energy_generated     -E_P f(g(z))
     latent           E_P 1/2 sum [(z - mu(g(z)))^2 / V(g(z)) + log V(g(z))]
 """
 
@@ -36,7 +36,7 @@ from texsyn.models import layers, networks, precision
 from texsyn.models.corrections import Correction
 
 _LARGEST = 4_000_000  # positions that are looked at in one piece
-TERMS = ("reconstruction", "prior", "energy_data", "energy_made", "latent")
+TERMS = ("reconstruction", "prior", "energy_data", "energy_generated", "latent")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Losses:
     loss: Tensor  # its gradient is what theta and phi descend and alpha ascends; its value means nothing
     terms: dict[str, Tensor]
     decoded: Tensor | None  # `b channels *grid`: the data as reconstructed, where it was
-    roughness: Tensor  # mean squared gradient of f over pixel values, where it was asked for; for alpha alone
+    gradient_norm: Tensor  # mean squared gradient of f over pixel values, where it was asked for; for alpha alone
 
 
 class Triangle(nn.Module):
@@ -58,8 +58,8 @@ class Triangle(nn.Module):
         self.generator = networks.Generator(modality, design)
         self.posterior = networks.Posterior(modality, design)
         self.energy = networks.Energy(modality, design)
-        self.average = networks.Generator(modality, design).requires_grad_(False)
-        corrected = bool(design.equaliser or design.toned or design.steadied or design.coring)
+        self.generator_ema = networks.Generator(modality, design).requires_grad_(False)
+        corrected = bool(design.equaliser or design.colour_transfer or design.deflicker or design.subband_matching)
         # One for each exemplar; none where nothing is corrected.
         self.corrections = nn.ModuleList(Correction(modality, design) for _ in range(design.exemplars * corrected))
         if self.device.type != "meta":
@@ -72,7 +72,7 @@ class Triangle(nn.Module):
             networks.initialise(network, random)
         if self.generator.constants is not None:
             nn.init.normal_(self.generator.constants, 0.0, 0.5, generator=random)
-        self.average.load_state_dict(self.generator.state_dict())
+        self.generator_ema.load_state_dict(self.generator.state_dict())
         layers.channels_last(self, len(self.modality.axes))
 
     @property
@@ -80,9 +80,9 @@ class Triangle(nn.Module):
         return next(self.parameters()).device
 
     @property
-    def factor(self) -> tuple[int, ...]:
+    def stride(self) -> tuple[int, ...]:
         """Pixels (frames) made by one latent position, per axis."""
-        return self.generator.factor
+        return self.generator.stride
 
     def check(self, x: Tensor) -> None:
         """Raise TexsynError (exit 3) unless `x`, `channels *axes`, is a texture of this kind in a size that it has."""
@@ -103,7 +103,7 @@ class Triangle(nn.Module):
 
     def latent_shape(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Channels and grid of the latent field of a texture of `size` (frames and) pixels, rounded up."""
-        return (self.design.latent_channels, *(-(-n // f) for n, f in zip(size, self.factor, strict=True)))
+        return (self.design.latent_channels, *(-(-n // f) for n, f in zip(size, self.stride, strict=True)))
 
     def labels(self, exemplars: Sequence[int]) -> Tensor | None:
         """`b labels`: the global latent that says which exemplar each texture is like; None where there is only one."""
@@ -115,20 +115,20 @@ class Triangle(nn.Module):
         """`b latent_channels *grid` with `b labels` as further channels, as the generator takes it."""
         return z if labels is None else ops.append_labels(z, labels)
 
-    def texture(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
+    def synthesize(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """What is sampled: the averaged generator, then what corrects it. `b latent_channels+labels *grid` -> [-1, 1].
 
         `wrapped` says on which axes `z` is a torus; by default on all stationary ones.
         """
         wrapped = self.modality.stationary if wrapped is None else wrapped
         with precision.autocast(self.design.precision, z.device):
-            made: Tensor = self.average(z, wrapped)
+            made: Tensor = self.generator_ema(z, wrapped)
         if len(self.corrections) < 2:
             for correction in self.corrections:
                 made = correction(made, wrapped)
             return made
         # Between exemplars, between their corrections.
-        shares = ops.upsample(z[:, -self.design.labels :], self.factor, wrapped)
+        shares = ops.upsample(z[:, -self.design.labels :], self.stride, wrapped)
         total = torch.zeros_like(made)
         for number, correction in enumerate(self.corrections):
             share = shares[:, number : number + 1]
@@ -188,8 +188,8 @@ class Triangle(nn.Module):
             else:
                 energies = self.energy(both, asked)
             terms["energy_data"] = energies[: len(x)].mean()
-            terms["energy_made"] = -energies[len(x) :].mean()
-            loss = loss - terms["energy_data"] - terms["energy_made"]
+            terms["energy_generated"] = -energies[len(x) :].mean()
+            loss = loss - terms["energy_data"] - terms["energy_generated"]
         return Losses(loss, terms, None if decoded is None else decoded.detach(), rough)
 
 

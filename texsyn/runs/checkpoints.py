@@ -14,10 +14,10 @@ _KEEP = 2
 _RANGES: dict[str, tuple[type, float, float]] = {
     "step": (int, 1, 2**53),
     "seconds": (float, 0, 1e12),
-    "strength": (float, 0, 1e6),
-    "caution": (float, 0, 1),
+    "penalty_scale": (float, 0, 1e6),
+    "lr_scale": (float, 0, 1),
     "rollbacks": (int, 0, 1e6),
-    "bad": (int, 0, 1e6),
+    "nonfinite_steps": (int, 0, 1e6),
 }
 
 

@@ -339,7 +339,7 @@ class Run:
             card = score_clips(samples, original[:count], others if held is None else to_numpy(held))
         else:
             card = score_stills(samples, original[: samples[0].shape[0], : samples[0].shape[1]], wholes)
-        self._write(self._card_name(exemplar), card.plain())
+        self._write(self._card_name(exemplar), card.to_dict())
         return card
 
     def reconstructed(self, triangle: Triangle) -> tuple[float, float]:
@@ -385,7 +385,7 @@ class Run:
         for number, name in enumerate(names):
             file = self.path / self._card_name(number)
             if file.exists():
-                found += [f"{name}", *describe(Card.from_plain(storage.read_json(file)))][len(names) == 1 :]
+                found += [f"{name}", *describe(Card.from_dict(storage.read_json(file)))][len(names) == 1 :]
         return found
 
     def _write(self, name: str, content: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ def steps(folder: Path) -> int:
 
 def ready(triangle: Triangle, device: str | torch.device) -> Triangle:
     """Laid out for speed, on its device, in evaluation mode."""
-    triangle.average.requires_grad_(False)
+    triangle.generator_ema.requires_grad_(False)
     layers.channels_last(triangle, len(triangle.modality.axes))
     return triangle.to(device).eval()
 
@@ -126,7 +126,7 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         return Layer(
             number_in(row, "channels", int, least, 4096, folder),
             _tuple(row, "kernel", int, rank, 1, 64, folder),
-            _tuple(row, "factor", int, rank, 1, 64, folder),
+            _tuple(row, "stride", int, rank, 1, 64, folder),
             bool(row.get("padded", True)),
         )
 
@@ -163,14 +163,14 @@ def design_from(content: dict[str, Any], folder: Path) -> Design:
         energy_rectified=bool(found.get("energy_rectified")),
         energy_signed=bool(found.get("energy_signed")),
         log_variance_bound=number_in(found, "log_variance_bound", float, 0, 100, folder),
-        edges=bool(found.get("edges")),
+        reflect_edges=bool(found.get("reflect_edges")),
         exemplars=number_in(found, "exemplars", int, 1, 1000, folder),
-        smoothed=bool(found.get("smoothed")),
-        toned=bool(found.get("toned")),
-        steadied=bool(found.get("steadied")),
-        coring=number_in({"coring": 0, **found}, "coring", int, 0, 5, folder),
+        blur_upsampling=bool(found.get("blur_upsampling")),
+        colour_transfer=bool(found.get("colour_transfer")),
+        deflicker=bool(found.get("deflicker")),
+        subband_matching=number_in({"subband_matching": 0, **found}, "subband_matching", int, 0, 5, folder),
         precision=precision,
-        frames=channels("frames", 0),
+        frame_latents=channels("frames", 0),
         equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
     )
 

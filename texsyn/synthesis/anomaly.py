@@ -35,9 +35,9 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
     strange = (_distance(found, usual) / own[int(_USUAL * (len(own) - 1))].clamp(min=1e-12)).float()
     first = [
         (k - 1) / 2 - (-(-(k - f) // 2) if layer.padded else 0) + (n - 1) / 2 * f
-        for k, f, n in zip(layer.kernel, layer.factor, near, strict=True)
+        for k, f, n in zip(layer.kernel, layer.stride, near, strict=True)
     ]
-    return ops.interpolate(strange[None, None], x.shape[1:], first, layer.factor)[0].cpu()
+    return ops.interpolate(strange[None, None], x.shape[1:], first, layer.stride)[0].cpu()
 
 
 def _distance(values: Tensor, usual: Tensor) -> Tensor:

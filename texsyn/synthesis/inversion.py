@@ -79,7 +79,7 @@ def _decoded(
 ) -> Tensor:
     triangle.check(x)
     # The networks see whole latent positions.
-    sizes = [-(-size // factor) * factor for size, factor in zip(x.shape[1:], triangle.factor, strict=True)]
+    sizes = [-(-size // factor) * factor for size, factor in zip(x.shape[1:], triangle.stride, strict=True)]
     padding = [part for size, full in zip(x.shape[:0:-1], sizes[::-1], strict=True) for part in (0, full - size)]
     hidden = F.pad(hidden.to(triangle.device), padding, value=1.0)[None]
     x = F.pad(x.to(triangle.device), padding)
@@ -113,8 +113,8 @@ def _sizes(padding: Sequence[int], sizes: Sequence[int]) -> list[int]:
 
 def _make(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
     """g(z) as in learning: batch norm has other statistics for encoded fields than for those of the prior."""
-    with layers.batch_statistics(triangle.average):
-        made: Tensor = triangle.average(triangle.labelled(z, labels), (False,) * len(triangle.modality.axes))
+    with layers.batch_statistics(triangle.generator_ema):
+        made: Tensor = triangle.generator_ema(triangle.labelled(z, labels), (False,) * len(triangle.modality.axes))
     return made
 
 
@@ -123,7 +123,7 @@ def _unknown(triangle: Triangle, hidden: Tensor) -> Tensor:
     fields = []
     fixed = [axis for axis, same in enumerate(triangle.modality.stationary, start=2) if not same]
     for each in triangle.design.fields:
-        block = tuple(f // g for f, g in zip(triangle.factor, each.grid, strict=True))
+        block = tuple(f // g for f, g in zip(triangle.stride, each.grid, strict=True))
         share = ops.space_to_depth(hidden, block).mean(1, keepdim=True)  # of each position of this field that is hidden
         if each.shared:
             share = share.mean(fixed, keepdim=True).expand_as(share)
@@ -133,7 +133,7 @@ def _unknown(triangle: Triangle, hidden: Tensor) -> Tensor:
 
 def _make_anew(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
     """As samples are made: what is drawn from the prior looks like them, and what is encoded is refined."""
-    return triangle.texture(triangle.labelled(z, labels), (False,) * len(triangle.modality.axes))
+    return triangle.synthesize(triangle.labelled(z, labels), (False,) * len(triangle.modality.axes))
 
 
 def _refined(

@@ -190,8 +190,8 @@ class _Latents(_Textures):
 
     def texture(self, points: Tensor) -> Tensor:
         alone = [False] * len(self.triangle.modality.axes)
-        self.triangle.average.eval()
-        return self.triangle.texture(points, alone)
+        self.triangle.generator_ema.eval()
+        return self.triangle.synthesize(points, alone)
 
     def height(self, points: Tensor, exemplar: int) -> Tensor:
         prior = points[:, : self.triangle.design.latent_channels].square().flatten(1).sum(1).cpu() / 2

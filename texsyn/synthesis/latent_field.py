@@ -60,14 +60,14 @@ class SampledField:
         stationary = triangle.modality.stationary
         grid = tuple(
             max(1, (2 * size + factor) // (2 * factor)) if around else -(-size // factor) + (MARGIN if same else 0)
-            for size, factor, same, around in zip(goal, triangle.factor, stationary, wrapped, strict=True)
+            for size, factor, same, around in zip(goal, triangle.stride, stationary, wrapped, strict=True)
         )
         return cls(triangle, start, grid, end, axis, shares)
 
     @property
     def size(self) -> tuple[int, ...]:
         """Pixels (frames) round the torus, per axis."""
-        return tuple(n * f for n, f in zip(self.grid, self.triangle.factor, strict=True))
+        return tuple(n * f for n, f in zip(self.grid, self.triangle.stride, strict=True))
 
     def rows(self, indices: Sequence[int]) -> Tensor:
         """`1 latent_channels+labels n *rest` from the prior."""
@@ -91,7 +91,7 @@ class SampledField:
     def _drawn(self, end: End, indices: Sequence[int]) -> Tensor:
         shape = (self.triangle.design.latent_channels, *self.grid[1:])
         drawn = [torch.randn(shape, generator=_row_generator(end.seed, index % self.grid[0])) for index in indices]
-        field = torch.stack(drawn, 1)[None].to(self.triangle.average.last.weight)
+        field = torch.stack(drawn, 1)[None].to(self.triangle.generator_ema.last.weight)
         return self.triangle.labelled(field, self.triangle.labels([end.exemplar]))
 
     @torch.inference_mode()
@@ -108,9 +108,11 @@ class SampledField:
         return torch.cat(parts, axis + 1) if len(parts) > 1 else parts[0]
 
     def _piece(self, windows: Sequence[tuple[int, int]]) -> Tensor:
-        factor, wrapped, cuts = self.triangle.factor, list(self.triangle.modality.stationary), []
+        factor, wrapped, cuts = self.triangle.stride, list(self.triangle.modality.stationary), []
         indices: list[list[int]] = []
-        margin = MARGIN + (self.triangle.modality.moving and self.triangle.design.coring > 0)  # it reaches further
+        margin = MARGIN + (
+            self.triangle.modality.moving and self.triangle.design.subband_matching > 0
+        )  # it reaches further
         for axis, (first, last) in enumerate(windows):
             low, high = first // factor[axis], -(-last // factor[axis])
             if high - low + 2 * margin >= self.grid[axis]:  # the whole torus is no more work
@@ -123,8 +125,8 @@ class SampledField:
         z = self.rows(indices[0])
         for axis, chosen in enumerate(indices[1:], start=3):
             z = z.index_select(axis, torch.tensor(chosen, device=z.device))
-        self.triangle.average.eval()
-        texture = self.triangle.texture(z, wrapped)[0].cpu()
+        self.triangle.generator_ema.eval()
+        texture = self.triangle.synthesize(z, wrapped)[0].cpu()
         for axis, cut in enumerate(cuts, start=1):
             if len(cut) != texture.shape[axis] or int(cut[0]):
                 texture = texture.index_select(axis, cut)

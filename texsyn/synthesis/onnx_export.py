@@ -67,12 +67,12 @@ class _Graph:
         sizes = [
             axis if same else size // factor
             for axis, same, size, factor in zip(
-                triangle.modality.axes, self.wrapped, triangle.modality.window, triangle.factor, strict=True
+                triangle.modality.axes, self.wrapped, triangle.modality.window, triangle.stride, strict=True
             )
         ]
         self.op("Identity", self.corrected(self.generated("z")), out="texture")
         kind = self.onnx.TensorProto.FLOAT
-        made = [None if isinstance(n, str) else n * f for n, f in zip(sizes, triangle.factor, strict=True)]
+        made = [None if isinstance(n, str) else n * f for n, f in zip(sizes, triangle.stride, strict=True)]
         graph = helper.make_graph(
             self.nodes,
             "texsyn",
@@ -82,7 +82,7 @@ class _Graph:
         )
         opsets = [helper.make_opsetid("", _OPSET)]
         model = helper.make_model(graph, producer_name="texsyn", opset_imports=opsets, ir_version=_IR)
-        facts = {**made_by, "factor": list(triangle.factor), "axes": list(triangle.modality.axes)}
+        facts = {**made_by, "factor": list(triangle.stride), "axes": list(triangle.modality.axes)}
         helper.set_model_props(model, {"texsyn": json.dumps(facts, sort_keys=True)})
         self.onnx.checker.check_model(model, full_check=True)
         blob: bytes = model.SerializeToString()
@@ -116,7 +116,7 @@ class _Graph:
 
     def generated(self, z: str) -> str:
         """`Generator.forward`."""
-        g = self.triangle.average
+        g = self.triangle.generator_ema
         ends = [*g.starts, g.starts[-1] + self.triangle.design.labels]
         parts = [self.cut(z, 1, a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True) if b > a]
         others = parts[1 : len(g.starts)]
@@ -148,8 +148,8 @@ class _Graph:
 
     def raised(self, x: str, up: layers.ConvTranspose, scale: Tensor) -> str:
         """`Up.forward` without its bias, times `scale` for each channel."""
-        out = self.op("ConvTranspose", x, self.weight(_scaled(up.filter(), scale, 1)), strides=list(up.factor))
-        if up.factor == tuple(up.weight.shape[2:]):
+        out = self.op("ConvTranspose", x, self.weight(_scaled(up.filter(), scale, 1)), strides=list(up.stride))
+        if up.stride == tuple(up.weight.shape[2:]):
             return out
         for axis, (before, after, how) in zip(self.axes, up.rims_for(self.wrapped), strict=True):
             left, right = self.cut(out, axis, 0, before), self.cut(out, axis, -after, None)
@@ -198,11 +198,11 @@ class _Graph:
         shares = self.cut("z", 1, -labels, None)
         for axis, around in zip(self.axes, self.wrapped, strict=True):
             shares = self.extended(shares, axis, 1, around)
-        scales = np.array([1, 1, *self.triangle.factor], np.float32)
+        scales = np.array([1, 1, *self.triangle.stride], np.float32)
         name = f"w{len(self.weights)}"
         self.weights.append(self.onnx.numpy_helper.from_array(scales, name))
         shares = self.op("Resize", shares, "", name, mode="linear")
-        for axis, factor in zip(self.axes, self.triangle.factor, strict=True):
+        for axis, factor in zip(self.axes, self.triangle.stride, strict=True):
             shares = self.cut(shares, axis, factor, -factor)
         parts = [
             self.op("Mul", self.cut(shares, 1, n, n + 1), self.correction(made, each))
@@ -218,18 +218,18 @@ class _Graph:
             for axis, size, around in zip(self.axes, kernel.shape[2:], self.wrapped, strict=True):
                 x = self.extended(x, axis, size // 2, around)
             x = self.clipped(self.op("Conv", x, self.weight(kernel), self.weight(correction.equaliser.offset)))
-        if correction.tone is not None:
-            matrix = correction.tone.matrix.reshape(channels, channels, *(1,) * self.rank)
-            x = self.op("Conv", x, self.weight(matrix), self.weight(correction.tone.offset))
+        if correction.colour_transfer is not None:
+            matrix = correction.colour_transfer.matrix.reshape(channels, channels, *(1,) * self.rank)
+            x = self.op("Conv", x, self.weight(matrix), self.weight(correction.colour_transfer.offset))
             x = self.clipped(x)
-        if correction.steady is not None:
-            still = correction.steady
+        if correction.deflicker is not None:
+            still = correction.deflicker
             moved = self.op("Sub", x, self.weight(still.mean_made))
             x = self.clipped(
                 self.op("Add", self.op("Mul", moved, self.weight(still.gain)), self.weight(still.mean_real))
             )
-        if correction.coring is not None:
-            x = self.clipped(self.cored(x, correction.coring))
+        if correction.subband_matching is not None:
+            x = self.clipped(self.cored(x, correction.subband_matching))
         return x
 
     def cored(self, x: str, coring: SubbandMatching) -> str:

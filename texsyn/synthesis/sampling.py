@@ -15,7 +15,8 @@ from torch import Tensor
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 from texsyn.models.triangle import Triangle
-from texsyn.synthesis.latent_field import MARGIN, PIECE, End, SampledField
+from texsyn.synthesis import latent_field
+from texsyn.synthesis.latent_field import MARGIN, End, SampledField
 
 _LARGEST = 300_000_000  # values of a texture that is returned whole
 _WIDEST = 1_000_000
@@ -152,7 +153,7 @@ def _ramp(count: int, whole: int) -> list[float]:
 
 
 def _bands(field: SampledField, goal: tuple[int, ...], wrapped: tuple[bool, ...]) -> Iterator[Tensor]:
-    step = PIECE[len(goal)][0]
+    step = latent_field.PIECE[len(goal)][0]
     for start in range(0, goal[0], step):
         yield _band(field, goal, wrapped, start, min(goal[0], start + step))
 

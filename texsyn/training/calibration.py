@@ -28,20 +28,20 @@ def calibrate(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> N
         labels = triangle.labels([(index + n) % len(pixels) if exemplar is None else exemplar for n in range(4)])
         return triangle.labelled(latent_noise(triangle, 4, recipe.seed, "settle", index), labels)
 
-    norms = [module for module in triangle.average.modules() if isinstance(module, layers.BatchNorm)]
+    norms = [module for module in triangle.generator_ema.modules() if isinstance(module, layers.BatchNorm)]
     if norms:
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over the batches that follow
-        triangle.average.train()
+        triangle.generator_ema.train()
         with torch.no_grad(), precision.autocast(recipe.precision, triangle.device):
             for index in range(4):
-                triangle.average(drawn(index))
-    triangle.average.eval()
+                triangle.generator_ema(drawn(index))
+    triangle.generator_ema.eval()
     with torch.no_grad():
         for number, correction in enumerate(triangle.corrections):
             assert isinstance(correction, Correction)
-            made = torch.cat([triangle.average(drawn(index, number)) for index in range(4, 7)])
+            made = torch.cat([triangle.generator_ema(drawn(index, number)) for index in range(4, 7)])
             _correct(triangle.modality, correction, made, pixels[number], recipe)
 
 
@@ -50,17 +50,17 @@ def _correct(modality: Modality, correction: Correction, made: Tensor, pixels: T
     if correction.equaliser is not None:
         real = crops(pixels, modality.window, 12, seeded_generator(recipe.seed, "settle", 0), modality.raster)
         size = correction.equaliser.kernel.shape[2:]
-        _put(correction.equaliser, equaliser(made, real, modality.axes, size, recipe.equalise))
-        made = correction.equalised(made, modality.stationary)
-    if correction.tone is not None:
-        _put(correction.tone, tone(made, pixels[None], _STRETCH))
-        made = correction.toned(made)
-    if correction.steady is not None:
-        _put(correction.steady, stillness(made, pixels[None]))
-        made = correction.steadied(made)
-    if correction.coring is not None:
-        levels, axes = len(correction.coring.top), correction.coring.axes
-        _put(correction.coring, coring(made, pixels[None], levels, axes, recipe.equalise or 1.0))
+        _put(correction.equaliser, equaliser(made, real, modality.axes, size, recipe.equaliser_gain))
+        made = correction.apply_equaliser(made, modality.stationary)
+    if correction.colour_transfer is not None:
+        _put(correction.colour_transfer, tone(made, pixels[None], _STRETCH))
+        made = correction.apply_colour_transfer(made)
+    if correction.deflicker is not None:
+        _put(correction.deflicker, stillness(made, pixels[None]))
+        made = correction.apply_deflicker(made)
+    if correction.subband_matching is not None:
+        levels, axes = len(correction.subband_matching.top), correction.subband_matching.axes
+        _put(correction.subband_matching, coring(made, pixels[None], levels, axes, recipe.equaliser_gain or 1.0))
 
 
 def _put(part: nn.Module, found: Sequence[Tensor]) -> None:

@@ -51,10 +51,10 @@ class TrainState:
     optimisers: dict[str, torch.optim.Adam]
     step: int = 0
     seconds: float = 0.0
-    caution: float = 1.0  # factor on the learning rate, halved at each roll-back
-    strength: float = 1.0  # factor on the penalty
+    lr_scale: float = 1.0  # factor on the learning rate, halved at each roll-back
+    penalty_scale: float = 1.0  # factor on the penalty
     rollbacks: int = 0
-    bad: int = 0  # steps skipped in a row because something was not finite
+    nonfinite_steps: int = 0  # steps skipped in a row because something was not finite
     estimates: dict[int, Tensor] = field(default_factory=dict)  # exemplars with what is missing in them re-estimated
 
     def pixels(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
@@ -91,7 +91,10 @@ class TrainState:
 
     def numbers(self) -> dict[str, float | int]:
         """Every number of the state."""
-        return {name: getattr(self, name) for name in ("step", "seconds", "caution", "strength", "rollbacks", "bad")}
+        return {
+            name: getattr(self, name)
+            for name in ("step", "seconds", "lr_scale", "penalty_scale", "rollbacks", "nonfinite_steps")
+        }
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Take on the tensors and numbers of another state of the same fit."""
@@ -128,7 +131,7 @@ def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]
         optimisers[name] = torch.optim.Adam(
             # On CPU Adam's fused step copies what is not contiguous, there and back: three quarters of its time.
             [p.detach().permute(ops.memory_order(p)) for p in getattr(triangle, name).parameters()],
-            lr=recipe.rate,
+            lr=recipe.learning_rate,
             betas=(recipe.beta1, recipe.beta2),
             weight_decay=recipe.weight_decay,
             fused=True,
@@ -169,13 +172,13 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
                 continue
             pace.tick(state)
             if skipped:
-                state.bad += 1
-                if state.bad >= 3:
+                state.nonfinite_steps += 1
+                if state.nonfinite_steps >= 3:
                     skipped += _roll_back(state, good)
             else:
-                state.bad = 0
+                state.nonfinite_steps = 0
             done = progress(state, recipe)
-            boundary = not skipped and (state.step % recipe.checkpoint_every == 0 or done >= 1)
+            boundary = not skipped and (state.step % recipe.checkpoint_interval == 0 or done >= 1)
             if boundary:
                 good = _snapshot(state)
             remaining = pace.remaining(state, recipe)
@@ -184,7 +187,7 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
                 done,
                 terms,
                 state.seconds,
-                2 * recipe.batch / pace.step,
+                2 * recipe.batch_size / pace.step,
                 remaining,
                 boundary,
                 skipped,
@@ -200,16 +203,16 @@ def progress(state: TrainState, recipe: Recipe) -> float:
     return min(1.0, done)
 
 
-def _adapt_penalty(state: TrainState, recipe: Recipe, roughness: float) -> None:
+def _adapt_penalty(state: TrainState, recipe: Recipe, gradient_norm: float) -> None:
     """Bring the penalty nearer to the strength at which the energy has the slope that the recipe asks for.
 
     The better textures are, the weaker is the slope that a fixed penalty leaves between them and the data, while the
     reconstruction pulls as before. A penalty that is the multiplier of a constraint on the slope keeps the energy's
     say, and grows again where the energy runs away.
     """
-    excess = min(_STEER[1], roughness / recipe.slope) - 1
+    excess = min(_STEER[1], gradient_norm / recipe.gradient_norm_target) - 1
     low, high = _STRENGTHS
-    state.strength = min(high, max(low, state.strength * math.exp(_STEER[0] * excess)))
+    state.penalty_scale = min(high, max(low, state.penalty_scale * math.exp(_STEER[0] * excess)))
 
 
 def _step(state: TrainState, data: Data, recipe: Recipe, parts: int) -> tuple[dict[str, float], str]:
@@ -219,37 +222,39 @@ def _step(state: TrainState, data: Data, recipe: Recipe, parts: int) -> tuple[di
     size = math.prod(window) * triangle.modality.channels  # brings gradients to order one: nats per value
     sizes = [each.shape[1:] for each in data.pixels]
     drawn = seeded_generator(recipe.seed, "crop", state.step)
-    chosen = random_places(sizes, window, state.step * recipe.batch, recipe.batch, drawn, triangle.modality.raster)
+    chosen = random_places(
+        sizes, window, state.step * recipe.batch_size, recipe.batch_size, drawn, triangle.modality.raster
+    )
     x = torch.stack([data.pixels[exemplar][place] for exemplar, place in chosen]).contiguous(memory_format=layout)
     visible, labels = data.visible(chosen), triangle.labels([exemplar for exemplar, _ in chosen])
-    z = latent_noise(triangle, recipe.batch, recipe.seed, "prior", state.step)
-    noise = latent_noise(triangle, recipe.batch, recipe.seed, "posterior", state.step)
+    z = latent_noise(triangle, recipe.batch_size, recipe.seed, "prior", state.step)
+    noise = latent_noise(triangle, recipe.batch_size, recipe.seed, "posterior", state.step)
     triangle.zero_grad(set_to_none=True)
-    penalty = recipe.penalty * state.strength
-    penalised = penalty > 0 and state.step % recipe.penalty_every == 0
+    penalty = recipe.gradient_penalty * state.penalty_scale
+    penalised = penalty > 0 and state.step % recipe.penalty_interval == 0
     measured, decoded = [], []
     for part in range(parts):
-        chunk = slice(part * recipe.batch // parts, (part + 1) * recipe.batch // parts)
-        share = (chunk.stop - chunk.start) / recipe.batch
+        chunk = slice(part * recipe.batch_size // parts, (part + 1) * recipe.batch_size // parts)
+        share = (chunk.stop - chunk.start) / recipe.batch_size
         of_chunk = {
             name: None if each is None else each[chunk] for name, each in (("labels", labels), ("visible", visible))
         }
         with precision.autocast(recipe.precision, triangle.device):
             losses = triangle.losses(x[chunk], z[chunk], noise[chunk], recipe, penalised, **of_chunk)
-        torch.autograd.backward((losses.loss / size + penalty * recipe.penalty_every * losses.roughness) * share)
+        torch.autograd.backward((losses.loss / size + penalty * recipe.penalty_interval * losses.gradient_norm) * share)
         decoded.append(losses.decoded)
         names = [name for name in TERMS if name in losses.terms]
-        found = (losses.roughness, *(losses.terms[name] for name in names))
+        found = (losses.gradient_norm, *(losses.terms[name] for name in names))
         measured.append(share * torch.stack([value.detach() for value in found]))
     # Read at once: each reading of a number waits for the device.
-    roughness, *values = torch.stack(measured).sum(0).tolist()
+    gradient_norm, *values = torch.stack(measured).sum(0).tolist()
     terms = dict(zip(names, values, strict=True))
     state.step += 1
     trouble = _find_nonfinite(state, terms)
     if not trouble:
         _update(state, recipe)
-        if penalised and recipe.slope:
-            _adapt_penalty(state, recipe, roughness)
+        if penalised and recipe.gradient_norm_target:
+            _adapt_penalty(state, recipe, gradient_norm)
         if visible is not None:
             data.estimate(chosen, torch.cat([each for each in decoded if each is not None]))
     return terms, trouble
@@ -272,12 +277,16 @@ def _find_nonfinite(state: TrainState, terms: dict[str, float]) -> str:
 
 def _update(state: TrainState, recipe: Recipe) -> None:
     left = 1 - progress(state, recipe)
-    rate = recipe.rate * state.caution * (min(1.0, left / recipe.anneal) if recipe.anneal else 1.0)
+    rate = (
+        recipe.learning_rate
+        * state.lr_scale
+        * (min(1.0, left / recipe.lr_decay_fraction) if recipe.lr_decay_fraction else 1.0)
+    )
     for network in state.optimisers:
         state.descend(network, rate)
-    keep = min(recipe.averaging, state.step / (state.step + 10))
+    keep = min(recipe.ema_decay, state.step / (state.step + 10))
     with torch.no_grad():
-        old: list[Tensor] = list(state.triangle.average.parameters())
+        old: list[Tensor] = list(state.triangle.generator_ema.parameters())
         new: list[Tensor] = list(state.triangle.generator.parameters())
         torch._foreach_lerp_(old, new, 1 - keep)
 
@@ -288,7 +297,7 @@ def _snapshot(state: TrainState) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _roll_back(state: TrainState, good: tuple[dict[str, Tensor], dict[str, Any]]) -> str:
     now, rollbacks = state.step, state.rollbacks + 1
-    caution, seconds = state.caution / 2, state.seconds
+    lr_scale, seconds = state.lr_scale / 2, state.seconds
     state.restore(*good)
     if rollbacks > _GIVE_UP:
         raise TexsynError(
@@ -297,12 +306,18 @@ def _roll_back(state: TrainState, good: tuple[dict[str, Tensor], dict[str, Any]]
             Exit.DIVERGED,
         )
     # The step counter goes on, so that other crops and other noise are drawn than those that led astray.
-    state.step, state.seconds, state.caution, state.rollbacks, state.bad = now, seconds, caution, rollbacks, 0
-    return f"; back to the weights of step {good[1]['step']} at {caution:g} times the rate"
+    state.step, state.seconds, state.lr_scale, state.rollbacks, state.nonfinite_steps = (
+        now,
+        seconds,
+        lr_scale,
+        rollbacks,
+        0,
+    )
+    return f"; back to the weights of step {good[1]['step']} at {lr_scale:g} times the rate"
 
 
 def _split_batch(parts: int, recipe: Recipe, state: TrainState, good: Any, error: Exception) -> int:
-    if parts >= recipe.batch:
+    if parts >= recipe.batch_size:
         state.restore(*good)
         raise TexsynError(
             "not even one texture a step fits in memory: use a smaller --side or --width", Exit.OUT_OF_MEMORY
@@ -310,7 +325,7 @@ def _split_batch(parts: int, recipe: Recipe, state: TrainState, good: Any, error
     state.triangle.zero_grad(set_to_none=True)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return min(2 * parts, recipe.batch)
+    return min(2 * parts, recipe.batch_size)
 
 
 class _Throughput:
@@ -339,9 +354,9 @@ class _Throughput:
 def check_fit(modality: Modality, recipe: Recipe, exemplars: int = 1) -> None:
     """Raise TexsynError (exit 3) when the recipe's networks cannot look at windows of this size."""
     design, window = design_for(modality, recipe, exemplars), modality.window
-    for size, factor in zip(window, design.factor, strict=True):
+    for size, factor in zip(window, design.stride, strict=True):
         if size % factor:
-            raise TexsynError(f"the {recipe.networks} networks work in steps of {factor}, but the window is {size}")
+            raise TexsynError(f"the {recipe.architecture} networks work in steps of {factor}, but the window is {size}")
     with torch.device("meta"):
         triangle = Triangle(modality, design)
         x = torch.zeros(1, modality.channels, *window)
@@ -351,4 +366,4 @@ def check_fit(modality: Modality, recipe: Recipe, exemplars: int = 1) -> None:
             triangle.generator(triangle.labelled(torch.zeros(1, *triangle.latent_shape(window)), labels))
         except RuntimeError as error:
             shown = " x ".join(map(str, window[::-1]))
-            raise TexsynError(f"the {recipe.networks} networks do not fit a window of {shown}") from error
+            raise TexsynError(f"the {recipe.architecture} networks do not fit a window of {shown}") from error

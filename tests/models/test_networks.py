@@ -35,7 +35,7 @@ def test_the_papers_still_networks_have_its_sizes():
 def test_the_papers_clip_networks_have_its_sizes():
     triangle = meta(CLIP, CLIP.designs["paper"])
     assert triangle.latent_shape((32, 64, 64)) == (10, 2, 1, 1)
-    assert triangle.factor == (16, 64, 64)
+    assert triangle.stride == (16, 64, 64)
     assert triangle.generator(torch.zeros(1, 10, 2, 1, 1, device="meta")).shape == (1, 3, 32, 64, 64)
     mean, _ = triangle.posterior(torch.zeros(1, 3, 32, 64, 64, device="meta"))
     assert mean.shape == (1, 10, 2, 1, 1)
@@ -53,23 +53,23 @@ def test_weights_are_drawn_as_in_the_paper():
     weights = triangle.generator.ups[1].weight.detach()
     assert float(weights.mean()) == pytest.approx(0, abs=1e-4)
     assert float(weights.std()) == pytest.approx(0.02, rel=0.01)
-    assert torch.equal(weights, triangle.average.ups[1].weight)
+    assert torch.equal(weights, triangle.generator_ema.ups[1].weight)
 
 
 def test_a_shift_of_the_field_is_a_shift_of_the_texture(triangle):
-    g = triangle.average.double().eval()
+    g = triangle.generator_ema.double().eval()
     z = torch.randn(1, *triangle.latent_shape(triangle.modality.window), dtype=torch.float64)
     for axis, same in enumerate(triangle.modality.stationary):
         moved = g(z.roll(1, axis + 2))
-        still = g(z).roll(triangle.factor[axis], axis + 2)
+        still = g(z).roll(triangle.stride[axis], axis + 2)
         assert torch.allclose(moved.double(), still.double(), atol=1e-6) == same
 
 
 def test_a_larger_field_makes_a_larger_texture(triangle):
     z = torch.randn(1, *triangle.latent_shape(triangle.modality.window))
     doubled = [2 if same else 1 for same in triangle.modality.stationary]
-    texture = triangle.average.eval()(z)
-    larger = triangle.average(z.repeat(1, 1, *doubled))
+    texture = triangle.generator_ema.eval()(z)
+    larger = triangle.generator_ema(z.repeat(1, 1, *doubled))
     assert larger.shape[2:] == tuple(n * d for n, d in zip(texture.shape[2:], doubled, strict=True))
     torch.testing.assert_close(larger, texture.repeat(1, 1, *doubled), rtol=1e-4, atol=1e-4)
 
@@ -119,7 +119,7 @@ def test_half_of_a_signed_energys_last_filters_count_against_a_texture():
 def test_every_size_of_layer_has_its_transpose(modality, design):
     rows = modality.designs[design]
     for layer in (*rows.energy, *rows.posterior):
-        made = layers.conv(modality.channels, 2, layer.kernel, layer.factor, layer.padded).double()
+        made = layers.conv(modality.channels, 2, layer.kernel, layer.stride, layer.padded).double()
         torch.nn.init.normal_(made.weight)
         x = torch.randn(
             1, modality.channels, *(min(n, 40) for n in modality.window), dtype=torch.float64, requires_grad=True
@@ -160,7 +160,8 @@ def test_what_frames_share_reaches_all_of_a_frame_and_is_inferred():
     z = torch.randn(1, *triangle.latent_shape(CLIP.window))
     first = triangle.design.latents[0]
     assert z.shape[1] == first + sum(
-        c * math.prod(grid) for c, grid in zip(triangle.design.frames, triangle.design.frame_grids, strict=True)
+        c * math.prod(grid)
+        for c, grid in zip(triangle.design.frame_latents, triangle.design.frame_latent_grids, strict=True)
     )
     texture = triangle.generator.eval()(z)
     other = z.clone()

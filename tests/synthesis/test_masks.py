@@ -148,7 +148,7 @@ def test_estimates_come_nearer_the_truth_than_a_smooth_guess():
     hidden = torch.zeros(1, 48, 48)
     hidden[:, 18:27, 18:27] = 1
     masked = Exemplar(inpaint.fill(truth, hidden), modality, hidden=hidden)
-    _, state = learn(masked, Recipe(steps=400, batch=2, rate=3e-3, precision="float32"))
+    _, state = learn(masked, Recipe(steps=400, batch_size=2, learning_rate=3e-3, precision="float32"))
     errors = [float(((each - truth).square() * hidden).sum()) for each in (masked.pixels, state.pixels([masked])[0])]
     assert errors[1] < 0.8 * errors[0]
 
@@ -222,7 +222,9 @@ def test_a_large_hole_is_filled_anew_for_each_seed():
 
 def test_what_frames_share_is_unknown_where_all_of_them_is_hidden():
     triangle = Triangle(KINDS["clip"], KINDS["clip"].designs["local"])
-    frame = triangle.design.latent_channels - triangle.design.frames[0] * triangle.design.frame_grids[0][0]
+    frame = (
+        triangle.design.latent_channels - triangle.design.frame_latents[0] * triangle.design.frame_latent_grids[0][0]
+    )
     hidden = torch.zeros(1, 1, 8, 16, 16)
     hidden[:, :, :4] = 1  # the frames of the first latent position
     hidden[:, :, 4:, :8] = 1
@@ -257,7 +259,7 @@ def test_what_does_not_fit_is_refused():
 # ------------------------------------------------------------ on the command line
 
 
-SMALL = ["--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet"]
+SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet"]
 
 
 @pytest.fixture(scope="module")

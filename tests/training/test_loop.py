@@ -43,7 +43,7 @@ def test_every_kind_learns_and_reports_the_five_terms(exemplar, recipe):
     assert tuple(reports[-1].terms) == TERMS
     assert reports[-1].done
     assert [r.step for r in reports if r.checkpoint] == [3, 6]
-    for network in (*loop.NETWORKS, "average"):
+    for network in (*loop.NETWORKS, "generator_ema"):
         before = torch.cat([v.flatten() for n, v in fresh.items() if n.startswith(network) and v.dim() > 1])
         after = torch.cat([v.flatten() for n, v in weights(triangle).items() if n.startswith(network) and v.dim() > 1])
         assert not torch.equal(before, after)
@@ -56,7 +56,7 @@ def test_the_same_seed_learns_the_same_and_another_does_not(exemplar, recipe):
 
 
 def test_reconstruction_falls(exemplar):
-    recipe = Recipe(steps=150, batch=2, rate=3e-3, precision="float32")
+    recipe = Recipe(steps=150, batch_size=2, learning_rate=3e-3, precision="float32")
     _, reports = learn(exemplar, recipe)
     first, last = (sum(r.terms["reconstruction"] for r in part) / 10 for part in (reports[:10], reports[-10:]))
     assert last < 0.5 * first
@@ -65,12 +65,19 @@ def test_reconstruction_falls(exemplar):
 def test_the_energy_rises_on_data_against_what_is_made(exemplar):
     """One network is held, the other follows: alpha ascends E_data f - E_P f."""
     recipe = Recipe(
-        steps=60, batch=2, rate=1e-3, precision="float32", reconstruction=1e-9, prior=0, latent=0, penalty=0
+        steps=60,
+        batch_size=2,
+        learning_rate=1e-3,
+        precision="float32",
+        reconstruction=1e-9,
+        prior=0,
+        latent=0,
+        gradient_penalty=0,
     )
     triangle = loop.create(exemplar, recipe)
     for parameter in triangle.generator.parameters():
         parameter.requires_grad_(False)
-    contrast = [r.terms["energy_data"] + r.terms["energy_made"] for r in loop.fit(triangle, exemplar, recipe)]
+    contrast = [r.terms["energy_data"] + r.terms["energy_generated"] for r in loop.fit(triangle, exemplar, recipe)]
     assert sum(contrast[-10:]) > sum(contrast[:10])
 
 
@@ -88,7 +95,7 @@ def test_weights_stay_when_the_caller_stops(exemplar, recipe):
             break
     kept = weights(triangle)
     assert equal(kept, weights(triangle))
-    assert not triangle.average.training
+    assert not triangle.generator_ema.training
 
 
 def test_crops_come_from_everywhere():
@@ -121,12 +128,12 @@ def test_three_bad_steps_in_a_row_go_back_to_the_last_checkpoint_at_half_the_rat
     spoil(monkeypatch, {3, 4, 5})
     _, reports = learn(exemplar, replace(recipe, steps=9))
     assert "step 3" in reports[5].skipped
-    assert reports[-1].state.caution == 0.5
+    assert reports[-1].state.lr_scale == 0.5
     assert reports[-1].state.rollbacks == 1
 
 
 def test_a_fit_that_keeps_diverging_gives_up_with_the_last_good_weights(exemplar, recipe, monkeypatch):
-    recipe = replace(recipe, anneal=0.0)  # the same steps, however long the run is to be
+    recipe = replace(recipe, lr_decay_fraction=0.0)  # the same steps, however long the run is to be
     good, _ = learn(exemplar, replace(recipe, steps=3))
     spoil(monkeypatch, set(range(3, 1000)))
     triangle = loop.create(exemplar, recipe)
@@ -150,7 +157,7 @@ def spoil(monkeypatch, bad: set[int]) -> list[int]:
 
 
 def test_out_of_memory_takes_smaller_batches_and_learns_the_same(exemplar, monkeypatch):
-    recipe = Recipe(steps=1, batch=4, precision="float32", normalisation="none")
+    recipe = Recipe(steps=1, batch_size=4, precision="float32", normalisation="none")
     _, whole = learn(exemplar, recipe)
     true = Triangle.losses
 
@@ -181,16 +188,16 @@ def test_no_memory_at_all_is_one_line_and_exit_4(exemplar, recipe, monkeypatch):
 def test_a_time_budget_ends_the_fit_and_sets_the_schedule(exemplar, recipe, monkeypatch):
     clock = iter(range(100_000))
     monkeypatch.setattr(loop.time, "perf_counter", lambda: float(next(clock)))
-    _, reports = learn(exemplar, replace(recipe, steps=1, minutes=1.0, anneal=0.5))
+    _, reports = learn(exemplar, replace(recipe, steps=1, minutes=1.0, lr_decay_fraction=0.5))
     assert 60 <= reports[-1].seconds < 64
     rates = [r.progress for r in reports]
     assert rates == sorted(rates)
-    assert reports[-1].state.optimisers["energy"].param_groups[0]["lr"] < 0.2 * recipe.rate
+    assert reports[-1].state.optimisers["energy"].param_groups[0]["lr"] < 0.2 * recipe.learning_rate
 
 
 def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe):
     """Whatever the generator makes, its bands are nearer the exemplar's afterwards, and its mean stays."""
-    recipe = replace(recipe, equalise=2.0)
+    recipe = replace(recipe, equaliser_gain=2.0)
     triangle = lively(loop.create(exemplar, recipe))
     calibrate(triangle, recipe, [exemplar.pixels])
     modality, (correction,) = triangle.modality, triangle.corrections
@@ -204,8 +211,8 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     real = crops(exemplar.pixels, modality.window, 32, seeded_generator(0, "crop", 0))
     goal = brightness(real)
     with torch.no_grad():
-        made = triangle.average(z)
-        equalised = correction.equalised(made, modality.stationary)
+        made = triangle.generator_ema(z)
+        equalised = correction.apply_equaliser(made, modality.stationary)
     before, after = (brightness(x) - goal for x in (made, equalised))
     held = (goal > goal.max() - 12) & (before.abs() < 20)  # bands that the exemplar has at all
     louder = before > 0  # gains are bounded by 2, cuts are not
@@ -215,19 +222,21 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
 
 
 def test_without_an_equaliser_there_is_none(exemplar, recipe):
-    triangle, _ = learn(exemplar, replace(recipe, equalise=0.0, tone=False, steady=False, coring=False))
+    triangle, _ = learn(
+        exemplar, replace(recipe, equaliser_gain=0.0, colour_transfer=False, deflicker=False, subband_matching=False)
+    )
     assert not len(triangle.corrections)
     z = torch.zeros(1, *triangle.latent_shape(triangle.modality.window))
-    torch.testing.assert_close(triangle.texture(z), triangle.average(z))
+    torch.testing.assert_close(triangle.synthesize(z), triangle.generator_ema(z))
 
 
 def test_the_rate_stays_and_then_falls_to_zero(exemplar, recipe):
     triangle = loop.create(exemplar, recipe)
     rates = [
         r.state.optimisers["generator"].param_groups[0]["lr"]
-        for r in loop.fit(triangle, exemplar, replace(recipe, steps=10, anneal=0.5))
+        for r in loop.fit(triangle, exemplar, replace(recipe, steps=10, lr_decay_fraction=0.5))
     ]
-    assert rates[:5] == [recipe.rate] * 5
+    assert rates[:5] == [recipe.learning_rate] * 5
     assert rates[-1] == 0
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
@@ -235,33 +244,42 @@ def test_the_rate_stays_and_then_falls_to_zero(exemplar, recipe):
 @pytest.mark.parametrize("modality", ["still"], indirect=True)
 def test_the_penalty_is_steered_to_the_slope_that_is_asked_for(exemplar, recipe):
     """Where it has time to: a higher goal leaves the energy steeper."""
-    recipe = replace(recipe, steps=300, rate=2e-3, penalty=0.05, penalty_every=1, anneal=0.0)
-    _, reports = learn(exemplar, replace(recipe, steps=20, slope=0.0))
-    assert reports[-1].state.strength == 1
+    recipe = replace(
+        recipe, steps=300, learning_rate=2e-3, gradient_penalty=0.05, penalty_interval=1, lr_decay_fraction=0.0
+    )
+    _, reports = learn(exemplar, replace(recipe, steps=20, gradient_norm_target=0.0))
+    assert reports[-1].state.penalty_scale == 1
     slopes = []
     for goal in (0.5, 8.0):
-        triangle, reports = learn(exemplar, replace(recipe, slope=goal))
+        triangle, reports = learn(exemplar, replace(recipe, gradient_norm_target=goal))
         x = crops(exemplar.pixels, exemplar.modality.window, 16, seeded_generator(0, "crop", 0))
         with torch.no_grad():
             slopes.append(float(triangle.energy.with_gradient(x)[1].square().mean()))
-        assert reports[-1].state.strength != 1
+        assert reports[-1].state.penalty_scale != 1
     assert slopes[1] > 2 * slopes[0]
 
 
 def test_steering_pushes_back(exemplar, recipe):
     state = loop.init_state(loop.create(exemplar, recipe), recipe, [exemplar])
-    loop._adapt_penalty(state, replace(recipe, slope=10.0), 5.0)
-    assert 0.98 < state.strength < 1
-    state.strength = 1.0
-    loop._adapt_penalty(state, replace(recipe, slope=10.0), 1e9)
-    assert 1 < state.strength < 1.05
+    loop._adapt_penalty(state, replace(recipe, gradient_norm_target=10.0), 5.0)
+    assert 0.98 < state.penalty_scale < 1
+    state.penalty_scale = 1.0
+    loop._adapt_penalty(state, replace(recipe, gradient_norm_target=10.0), 1e9)
+    assert 1 < state.penalty_scale < 1.05
     for _ in range(1000):
-        loop._adapt_penalty(state, replace(recipe, slope=10.0), 0.0)
-    assert state.strength == 0.02
+        loop._adapt_penalty(state, replace(recipe, gradient_norm_target=10.0), 0.0)
+    assert state.penalty_scale == 0.02
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("steps", 0), ("rate", float("nan")), ("batch", 1000), ("precision", "float8"), ("anneal", 2.0)]
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("learning_rate", float("nan")),
+        ("batch_size", 1000),
+        ("precision", "float8"),
+        ("lr_decay_fraction", 2.0),
+    ],
 )
 def test_a_recipe_out_of_range_is_refused(name, value):
     with pytest.raises(TexsynError, match=name) as caught:
@@ -287,8 +305,8 @@ def test_what_stands_still_in_the_exemplar_stands_still_in_samples(recipe):
     torch.testing.assert_close(made[..., :8], pixels[:, :1, :, :8].expand(-1, 16, -1, -1), atol=1e-5, rtol=0)
     moves = (made[:, 1:, :, 8:] - made[:, :-1, :, 8:]).abs().mean()
     assert moves > 0.01
-    free, _ = learn(exemplar, replace(recipe, steady=False))
-    assert free.corrections[0].steady is None
+    free, _ = learn(exemplar, replace(recipe, deflicker=False))
+    assert free.corrections[0].deflicker is None
     assert (sampling.sample(free, frames=16)[0][..., :8] - pixels[:, :1, :, :8]).abs().mean() > 0.01
 
 
@@ -361,7 +379,7 @@ class _Narrow:
     """A step small enough for a test."""
 
     def change(self, recipe):
-        return replace(super().change(recipe), width=0.25, precision=self.precision)
+        return replace(super().change(recipe), width_multiplier=0.25, precision=self.precision)
 
 
 @pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda row: row.name)

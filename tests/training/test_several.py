@@ -55,7 +55,7 @@ def test_two_exemplars_are_told_apart(recipe):
     modality = KINDS["still"]
     noise = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.1
     exemplars = [Exemplar(noise[n] + offset, modality) for n, offset in enumerate((-0.6, 0.6))]
-    recipe = replace(recipe, steps=200, rate=3e-3)
+    recipe = replace(recipe, steps=200, learning_rate=3e-3)
     triangle = loop.create(exemplars, recipe)
     for _ in loop.fit(triangle, exemplars, recipe):
         pass
@@ -157,7 +157,7 @@ def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     draw(folder / "waves.png")
     draw(folder / "dark.png", (80, 64), lambda image: image.point(lambda v: v // 3))
-    small = ["--steps", "2", "--set", "width=0.1", "--set", "batch=2", "--no-card", "--quiet"]
+    small = ["--steps", "2", "--set", "width_multiplier=0.1", "--set", "batch_size=2", "--no-card", "--quiet"]
     arguments = ["fit", str(folder / "waves.png"), str(folder / "dark.png"), "--out", str(folder / "run"), *small]
     assert main(arguments) == 0
     return folder / "run"

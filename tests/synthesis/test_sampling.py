@@ -13,7 +13,7 @@ from texsyn import Run, TexsynError
 from texsyn.core.modality import CLIP, STILL
 from texsyn.core.recipes import design_for, recipe_for
 from texsyn.models.triangle import Triangle
-from texsyn.synthesis import sampling
+from texsyn.synthesis import latent_field, sampling
 from texsyn.synthesis.latent_field import End, SampledField
 
 
@@ -61,7 +61,7 @@ def test_any_multiple_of_the_factor_wraps_exactly(still, size):
     grid = (size[1] // 4, size[0] // 4)
     z = latents(still, 3, grid)
     whole = sampling.sample(still, seed=3, size=size)[0]
-    rolled = still.texture(z.roll((1, 1), (2, 3)))[0]
+    rolled = still.synthesize(z.roll((1, 1), (2, 3)))[0]
     torch.testing.assert_close(rolled, whole.roll((4, 4), (1, 2)), rtol=1e-5, atol=1e-6)
 
 
@@ -95,7 +95,7 @@ def test_clips_loop_and_have_any_length(clip):
         assert sampling.sample(clip, frames=frames).shape == (1, 3, frames, 16, 16)
     looping = sampling.sample(clip, seed=1, frames=32)[0]
     z = latents(clip, 1, (8, 4, 4))
-    rolled = clip.texture(z.roll(1, 2))[0]
+    rolled = clip.synthesize(z.roll(1, 2))[0]
     torch.testing.assert_close(rolled, looping.roll(4, 1), rtol=1e-5, atol=1e-6)
     cut = sampling.sample(clip, seed=1, frames=20, loop=False)[0]
     assert torch.equal(cut, sampling.sample(clip, seed=1, frames=32)[0][:, :20])
@@ -125,10 +125,10 @@ def test_pieces_of_the_field_make_what_the_whole_field_makes(triangle, monkeypat
     sizes = {"t": 64, "y": 72, "x": 96}
     axes, stationary, window = triangle.modality.axes, triangle.modality.stationary, triangle.modality.window
     goal = [sizes[axis] if same else own for axis, same, own in zip(axes, stationary, window, strict=True)]
-    z = latents(triangle, 5, tuple(n // f for n, f in zip(goal, triangle.factor, strict=True)))
+    z = latents(triangle, 5, tuple(n // f for n, f in zip(goal, triangle.stride, strict=True)))
     with torch.no_grad():
-        whole = triangle.eval().texture(z)[0]
-    monkeypatch.setattr(sampling, "PIECE", PIECES)
+        whole = triangle.eval().synthesize(z)[0]
+    monkeypatch.setattr(latent_field, "PIECE", PIECES)
     frames = goal[0] if "t" in axes else None
     found = list(sampling.bands(triangle, seed=5, frames=frames, size=(goal[-1], goal[-2])))
     assert len(found) > 4
@@ -137,11 +137,11 @@ def test_pieces_of_the_field_make_what_the_whole_field_makes(triangle, monkeypat
 
 @pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda row: row.name)
 def test_pieces_reach_as_far_as_the_shipped_networks_do(modality, monkeypatch):
-    design = design_for(modality, recipe_for("fast", modality, width=0.1, precision="float32"))
+    design = design_for(modality, recipe_for("fast", modality, width_multiplier=0.1, precision="float32"))
     triangle = lively(Triangle(modality, design, seed=1)).double()
     asked = {"frames": 128} if modality.moving else {"size": (512, 512)}
     whole = sampling.sample(triangle, **asked)[0]
-    monkeypatch.setattr(sampling, "PIECE", {2: (96, 160), 3: (16, 64, 64)})
+    monkeypatch.setattr(latent_field, "PIECE", {2: (96, 160), 3: (16, 64, 64)})
     torch.testing.assert_close(torch.cat(list(sampling.bands(triangle, **asked)), 1), whole, rtol=0, atol=1e-10)
 
 
@@ -150,13 +150,13 @@ def test_pieces_reach_as_far_as_the_shipped_networks_do(modality, monkeypatch):
 )
 def test_odd_sizes_are_the_same_in_pieces(still, monkeypatch, asked):
     whole = sampling.sample(still.double(), **asked)[0]
-    monkeypatch.setattr(sampling, "PIECE", PIECES)
+    monkeypatch.setattr(latent_field, "PIECE", PIECES)
     torch.testing.assert_close(sampling.sample(still, **asked)[0], whole, rtol=0, atol=1e-10)
 
 
 def test_odd_lengths_are_the_same_in_pieces(clip, monkeypatch):
     whole = sampling.sample(clip.double(), frames=61)[0]
-    monkeypatch.setattr(sampling, "PIECE", PIECES)
+    monkeypatch.setattr(latent_field, "PIECE", PIECES)
     torch.testing.assert_close(sampling.sample(clip, frames=61)[0], whole, rtol=0, atol=1e-10)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS
+from conftest import KINDS, TESTS
 from PIL import Image
 from safetensors.torch import save as to_bytes
 
@@ -122,7 +122,7 @@ def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path, kills)
     modality = KINDS["still"]
     pixels = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
     exemplar = Exemplar(pixels, modality)
-    recipe = Recipe(steps=40, batch=2, precision="float32", checkpoint_every=4)
+    recipe = Recipe(steps=40, batch_size=2, precision="float32", checkpoint_interval=4)
     unbroken = Run.create(tmp_path / "unbroken", exemplar, recipe)
     killed = Run.create(tmp_path / "killed", exemplar, recipe)
     finish(unbroken.path)
@@ -133,7 +133,7 @@ def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path, kills)
             reached = int(child.stdout.readline())
             child.kill()
         stored = [int(p.name) for p in Run.open(killed.path).checkpoints()]
-        assert max(stored, default=0) >= reached - recipe.checkpoint_every
+        assert max(stored, default=0) >= reached - recipe.checkpoint_interval
     finish(killed.path)
     assert equal(load(unbroken.path), load(killed.path))
 
@@ -153,7 +153,7 @@ def test_a_run_of_another_version_is_sampled_but_not_gone_on_with(tmp_path, reci
 
 
 def start(path: Path, environment: Mapping[str, str] = os.environ) -> subprocess.Popen:
-    code = CHILD.format(tests=str(Path(__file__).parent), path=str(path))
+    code = CHILD.format(tests=str(TESTS), path=str(path))
     environment = {**environment, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -294,7 +294,7 @@ def test_a_crash_anywhere_in_a_save_leaves_the_old_or_the_new(tmp_path, monkeypa
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)])
 def test_stop_signals_keep_what_is_learnt(tmp_path, picture, sent, code):
     command = [sys.executable, "-m", "texsyn", "fit", str(picture), "--out", str(tmp_path / "run"), "--steps", "100000"]
-    small = ["--set", "width=0.1", "--set", "batch=1", "--json"]
+    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command + small, stdout=subprocess.PIPE, text=True, env=environment) as child:
         for line in child.stdout:
@@ -335,7 +335,7 @@ def test_default_names_count_up(tmp_path):
     assert default_path(Path("a b?.png"), tmp_path).name == "a-b--2"
 
 
-@pytest.mark.parametrize("folder", sorted((Path(__file__).parent / "golden").iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", sorted((TESTS / "golden").iterdir()), ids=lambda path: path.name)
 def test_runs_of_every_released_format_are_read(folder, tmp_path):
     """And sample as they did: to two greys of 255, for other processors round otherwise."""
     run = Run.open(shutil.copytree(folder, tmp_path / "run"))

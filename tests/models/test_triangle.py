@@ -56,7 +56,7 @@ def test_the_terms_add_up_to_the_divergence_of_one_dimensional_gaussians():
         "reconstruction": reconstruction(x, a * encoded, s),
         "prior": prior(b * x, log_variance),
         "energy_data": energy(x),
-        "energy_made": -energy(made),
+        "energy_generated": -energy(made),
         "latent": latent(z, b * made, log_variance),
     }
     value = divergence({name: float(term) for name, term in terms.items()}, latent_size=1, size=1)
@@ -93,7 +93,7 @@ def test_losses_are_the_terms_of_the_networks(triangle):
         "prior": prior(mean, log_variance),
         "latent": latent(inputs["z"], *triangle.posterior(made)),
         "energy_data": triangle.energy(inputs["x"]).mean(),
-        "energy_made": -triangle.energy(made).mean(),
+        "energy_generated": -triangle.energy(made).mean(),
     }
     assert losses.terms.keys() == expected.keys()
     for name, value in expected.items():
@@ -106,7 +106,7 @@ def test_one_backward_pass_descends_theta_and_phi_and_ascends_alpha(triangle):
     terms = triangle.losses(**inputs, objective=objective).terms
     weighed = {name: getattr(objective, name) * terms[name] for name in ("reconstruction", "prior", "latent")}
     descent = sum(weighed.values()) - 1.3 * triangle.energy(triangle.generator(inputs["z"])).mean()
-    contrast = terms["energy_data"] + terms["energy_made"]
+    contrast = terms["energy_data"] + terms["energy_generated"]
     together = gradients(triangle, objective, **inputs)
     for network in (triangle.generator, triangle.posterior):
         check(together, triangle, network, torch.autograd.grad(descent, list(network.parameters()), retain_graph=True))
@@ -169,7 +169,7 @@ def test_wake_sleep_trains_each_network_by_one_term(triangle):
 def test_the_penalty_is_the_mean_squared_gradient_of_the_energy(triangle):
     inputs = batch(triangle)
     made = triangle.generator(inputs["z"]).detach()
-    penalty = triangle.losses(**inputs, penalised=True).roughness
+    penalty = triangle.losses(**inputs, penalised=True).gradient_norm
     both = torch.cat((inputs["x"], made)).double()
     energy = triangle.energy.double()
     step = 1e-6
@@ -182,4 +182,4 @@ def test_the_penalty_is_the_mean_squared_gradient_of_the_energy(triangle):
 
 
 def test_all_terms_are_named():
-    assert TERMS == ("reconstruction", "prior", "energy_data", "energy_made", "latent")
+    assert TERMS == ("reconstruction", "prior", "energy_data", "energy_generated", "latent")

@@ -32,7 +32,14 @@ def apart(tmp_path, monkeypatch):
 def make(tmp_path, name: str, **changes) -> Run:
     draw(tmp_path / "waves.png")
     exemplar = read(tmp_path / "waves.png")
-    changes = {"width": 0.1, "batch": 1, "checkpoint_every": 5, "precision": "float32", "steps": 100_000, **changes}
+    changes = {
+        "width_multiplier": 0.1,
+        "batch_size": 1,
+        "checkpoint_interval": 5,
+        "precision": "float32",
+        "steps": 100_000,
+        **changes,
+    }
     return Run.create(tmp_path / name, exemplar, recipe_for("fast", exemplar.modality, **changes), "fast")
 
 

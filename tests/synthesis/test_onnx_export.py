@@ -23,7 +23,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 def unsettled(triangle: Triangle) -> Triangle:
     """Batch norm with statistics that matter."""
     random = torch.Generator().manual_seed(2)
-    for norm in triangle.average.modules():
+    for norm in triangle.generator_ema.modules():
         if isinstance(norm, layers.BatchNorm):
             norm.running_mean.normal_(0, 0.3, generator=random)
             norm.running_var.uniform_(0.5, 2, generator=random)
@@ -34,7 +34,7 @@ def field(triangle: Triangle, count: int, positions: int) -> torch.Tensor:
     modality, random = triangle.modality, torch.Generator().manual_seed(4)
     sizes = [
         positions + axis if same else n // f
-        for axis, (same, n, f) in enumerate(zip(modality.stationary, modality.window, triangle.factor, strict=True))
+        for axis, (same, n, f) in enumerate(zip(modality.stationary, modality.window, triangle.stride, strict=True))
     ]
     z = torch.randn(count, triangle.design.latent_channels, *sizes, generator=random)
     shares = torch.rand(count, triangle.design.labels, *sizes, generator=random)
@@ -46,7 +46,7 @@ def compare(triangle: Triangle, path, half: bool, positions: int) -> float:
     export(triangle, path, half=half, force=True)
     (found,) = onnxruntime.InferenceSession(path).run(None, {"z": z.numpy()})
     with torch.no_grad():
-        expected = triangle.texture(z).numpy()
+        expected = triangle.synthesize(z).numpy()
     assert found.shape == expected.shape
     assert expected.std() > 0.02
     return float(np.abs(found - expected).max())
@@ -97,7 +97,7 @@ def test_what_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
 def test_export_on_the_command_line(tmp_path, capsys):
     draw(tmp_path / "waves.png")
-    small = ["--steps", "1", "--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet"]
+    small = ["--steps", "1", "--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet"]
     assert main(["fit", str(tmp_path / "waves.png"), "--out", str(tmp_path / "run"), *small]) == 0
     assert main(["export", str(tmp_path / "run"), "-o", str(tmp_path / "waves.onnx"), "--half"]) == 0
     session = onnxruntime.InferenceSession(tmp_path / "waves.onnx")

@@ -3,10 +3,9 @@
 import json
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from conftest import draw
+from conftest import TESTS, draw
 from PIL import Image
 
 import texsyn
@@ -17,9 +16,9 @@ from texsyn.jobs import cluster as cluster_
 from texsyn.jobs import summary as summary_
 from texsyn.jobs.batch import _device
 
-ROOT = Path(__file__).parent.parent
+ROOT = TESTS.parent
 
-SMALL = ["--set", "width=0.1", "--set", "batch=1", "--no-card"]
+SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card"]
 
 
 def batch(capsys, *words: object) -> tuple[int, list[dict], str]:
@@ -105,7 +104,7 @@ def test_a_node_that_dies_loses_no_fit(tmp_path):
         path = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
         ray.init(address=cluster.address, log_to_driver=False, runtime_env=path)
         rows: list[summary_.Row] = []
-        how = ["--steps", "300", *SMALL, "--set", "checkpoint_every=20"]
+        how = ["--steps", "300", *SMALL, "--set", "checkpoint_interval=20"]
         work = threading.Thread(target=lambda: rows.extend(texsyn.batch(folder, runs, how, executor="ray")))
         work.start()
         deadline = time.monotonic() + 240
@@ -197,7 +196,7 @@ def test_a_run_that_is_being_learnt_is_waited_for(tmp_path, capsys):
     begun = Run.create(
         runs / "a",
         texsyn.read(folder / "a.png"),
-        texsyn.recipe_for("fast", texsyn.read(folder / "a.png").modality, steps=2, width=0.1, batch=1),
+        texsyn.recipe_for("fast", texsyn.read(folder / "a.png").modality, steps=2, width_multiplier=0.1, batch_size=1),
         "fast",
     )
     with locked(begun.path / ".lock"):  # as a fit holds it
@@ -235,10 +234,10 @@ def test_what_a_begun_run_keeps_is_said(tmp_path, capsys):
     draw(folder / "a.png")
     assert batch(capsys, folder, "--out", runs, "--steps", 1)[1][0]["reason"] == ""
     assert batch(capsys, folder, "--out", runs, "--steps", 1)[1][0]["reason"] == ""
-    asked = ["--recipe", "best", "--seed", 0, "--set", "width=0.1", "--set", "slope=3"]
+    asked = ["--recipe", "best", "--seed", 0, "--set", "width_multiplier=0.1", "--set", "gradient_norm_target=3"]
     code, rows, _ = batch(capsys, folder, "--out", runs, "--steps", 1, *asked)
     assert code == 0
-    assert rows[0]["reason"] == "as it was begun, without --recipe, --set slope=3"
+    assert rows[0]["reason"] == "as it was begun, without --recipe, --set gradient_norm_target=3"
 
 
 def test_a_fit_that_the_system_ends_is_told_as_that(tmp_path, capsys, monkeypatch):

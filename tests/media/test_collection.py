@@ -17,7 +17,7 @@ from texsyn.media.collection import pictures_of
 from texsyn.media.exemplar import crops
 from texsyn.models.triangle import TERMS
 
-SMALL = ["--set", "width=0.1", "--set", "batch=2", "--steps", "2"]
+SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=2", "--steps", "2"]
 
 
 def digits(count: int, side: int = 28) -> np.ndarray:
@@ -131,7 +131,7 @@ def test_every_size_learns_samples_and_reconstructs(row):
     random = torch.Generator().manual_seed(0)
     sheet = torch.rand(row.channels, 4 * row.side, 4 * row.side, generator=random) * 2 - 1
     exemplar = texsyn.Exemplar(sheet, row, held=sheet[:, : row.side, : row.side])
-    recipe = texsyn.recipe_for("fast", row, steps=2, batch=2, width=0.1, precision="float32")
+    recipe = texsyn.recipe_for("fast", row, steps=2, batch_size=2, width_multiplier=0.1, precision="float32")
     triangle = texsyn.create(exemplar, recipe)
     *_, last = texsyn.fit(triangle, exemplar, recipe)
     assert set(last.terms) == set(TERMS)

@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(TexsynError, match="No space left") as caught:
         writing.write(texture(False), tmp_path / "out.png")
     assert caught.value.exit is Exit.DISK

@@ -179,7 +179,7 @@ def test_the_card_tells_a_copy_from_a_new_texture(ladder):
     assert [line.split()[0] for line in lines] == ["faithful", "sharp", "new", "varied", "seamless"]
     assert "new       poor" in lines[2]
     assert "good" in lines[1]
-    assert json.loads(json.dumps(card.plain()))["reference"]["diversity"] is None
+    assert json.loads(json.dumps(card.to_dict()))["reference"]["diversity"] is None
 
 
 def test_the_card_of_clips_compares_with_held_out_frames(clips):
@@ -268,7 +268,7 @@ def test_a_glance_tells_a_texture_from_another(ladder, clips):
 
 def test_a_kept_card_is_read_again(ladder):
     card = score_stills([ladder["shifted"]], ladder["exemplar"])
-    again = Card.from_plain(json.loads(json.dumps(card.plain())))
+    again = Card.from_dict(json.loads(json.dumps(card.to_dict())))
     assert describe(again) == describe(card)
 
 

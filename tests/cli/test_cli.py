@@ -18,7 +18,7 @@ import texsyn
 from texsyn.cli.entry import main
 from texsyn.core.errors import Exit
 
-SMALL = ["--set", "width=0.1", "--set", "batch=1", "--no-card", "--quiet"]
+SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_fit_prints_json_lines(tmp_path, picture, capsys):
     assert code == 0
     events = [json.loads(line) for line in out]
     assert [e["step"] for e in events] == [1, 2, 3, 3]
-    assert set(events[0]["terms"]) == {"reconstruction", "prior", "energy_data", "energy_made", "latent"}
+    assert set(events[0]["terms"]) == {"reconstruction", "prior", "energy_data", "energy_generated", "latent"}
     assert events[-1]["event"] == "finished"
 
 
@@ -123,14 +123,14 @@ def test_special_cases_fit(tmp_path, picture, capsys, objective):
         "--json",
     ]
     code, out, _ = run(capsys, *arguments)
-    kept = {"vae": {"reconstruction", "prior"}, "acd": {"latent", "energy_data", "energy_made"}}
+    kept = {"vae": {"reconstruction", "prior"}, "acd": {"latent", "energy_data", "energy_generated"}}
     assert code == 0
     assert set(json.loads(out[0])["terms"]) == kept.get(objective, {"reconstruction", "latent"})
 
 
 def test_fields_can_be_listed_and_set(tmp_path, picture, capsys):
     _, out, _ = run(capsys, "fit", "--set", "?")
-    assert any(line.startswith("penalty=0.02") for line in out)
+    assert any(line.startswith("gradient_penalty=0.02") for line in out)
     run(capsys, "fit", picture, "--out", tmp_path / "run", "--steps", 1, *SMALL, "--set", "energy-mean=no")
     assert texsyn.Run.open(tmp_path / "run").recipe.energy_mean is False
 
@@ -222,8 +222,8 @@ def test_info_shows_a_run(still, capsys):
         (["fit", "{picture}", "--steps", "0"], 2, "--steps must lie in 1"),
         (["fit", "{picture}", "--set", "speed"], 2, "is not FIELD=VALUE"),
         (["fit", "{picture}", "--set", "speed=1"], 2, "a recipe has no field speed"),
-        (["fit", "{picture}", "--set", "batch=two"], 2, "batch must be a whole number"),
-        (["fit", "{picture}", "--set", "batch=0"], 2, "--set batch must lie in"),
+        (["fit", "{picture}", "--set", "batch_size=two"], 2, "batch_size must be a whole number"),
+        (["fit", "{picture}", "--set", "batch_size=0"], 2, "--set batch_size must lie in"),
         (["fit", "{picture}", "--minutes", "0"], 2, "--minutes must be more than 0"),
         (["fit", "{picture}", "--side", "10"], 2, "--side must be 0 or at least 32"),
         (["fit", "{picture}", "--crop", "10x10+0+0"], 3, "what --crop leaves of"),
@@ -277,10 +277,10 @@ def test_a_closed_pipe_is_no_error(still):
 
 
 def test_paper_recipes_build_the_papers_networks(tmp_path, capsys):
-    still = [VIDEOS / "brick.png", "--recipe", "paper", "--steps", 1, "--set", "batch=1", "--no-card", "--quiet"]
+    still = [VIDEOS / "brick.png", "--recipe", "paper", "--steps", 1, "--set", "batch_size=1", "--no-card", "--quiet"]
     assert run(capsys, "fit", *still, "--out", tmp_path / "still")[0] == 0
     assert texsyn.load(tmp_path / "still").design.latent_channels == 5
-    clip = [VIDEOS / "fire.mp4", "--recipe", "paper", "--steps", 1, "--set", "batch=1", "--no-card", "--quiet"]
+    clip = [VIDEOS / "fire.mp4", "--recipe", "paper", "--steps", 1, "--set", "batch_size=1", "--no-card", "--quiet"]
     assert run(capsys, "fit", *clip, "--out", tmp_path / "clip")[0] == 0
     assert texsyn.load(tmp_path / "clip").latent_shape((32, 64, 64)) == (10, 2, 1, 1)
 
@@ -289,7 +289,7 @@ def test_a_fit_ends_with_a_card_that_later_learning_takes_away(tmp_path, capsys)
     pytest.importorskip("plenoptic")
     draw(tmp_path / "a.png", (200, 200))  # smaller than what figures are published of
     run = tmp_path / "run"
-    small = ["--set", "width=0.1", "--set", "batch=1"]
+    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1"]
     assert main(["fit", str(tmp_path / "a.png"), "--side", "0", "--steps", "1", *small, "--out", str(run)]) == 0
     said = [line.split()[0] for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert {"faithful", "sharp", "new", "varied", "seamless"} <= set(said)
