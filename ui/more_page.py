@@ -72,8 +72,8 @@ def more_page(studio: Studio) -> dict[str, Any]:
         Image.fromarray(np.asarray(painted["background"])[..., :3]).save(picture)
         Image.fromarray(np.asarray(painted["layers"][0])[..., 3]).save(mask)
         given = texsyn.read_like(found.exemplars()[0], picture, mask=mask)
-        assert given.hidden is not None
-        done = texsyn.complete(studio.model(found), given.pixels, given.hidden, refine=40)
+        assert given.mask is not None
+        done = texsyn.complete(studio.model(found), given.pixels, given.mask, refine=40)
         return str(studio.shown(done, False, 0))
 
     @said

@@ -216,8 +216,8 @@ class Studio:
             size += f", {facts['used_frames']} of {facts['frames']} frames"
         learnt = " x ".join(str(n) for n in exemplar.size[:-3:-1])
         lines = [f"<b>{html.escape(exemplar.modality.name.capitalize())}</b>, {size}, learnt at {learnt} pixels."]
-        if exemplar.hidden is not None:
-            lines.append(f"{100 * float(exemplar.hidden.mean()):.0f} % of it is missing, and will be estimated.")
+        if exemplar.mask is not None:
+            lines.append(f"{100 * float(exemplar.mask.mean()):.0f} % of it is missing, and will be estimated.")
         lines += [html.escape(remark) for remark in texsyn.remarks(exemplar)]
         return "<br>".join(lines)
 

@@ -123,7 +123,7 @@ def occlusions(options: argparse.Namespace) -> str:
             hidden = torch.from_numpy(mask[None].astype(np.float32))
             truth = exemplar.pixels
             blank = torch.where(hidden > 0, torch.zeros_like(truth), truth)
-            masked = Exemplar(inpaint.fill(truth, hidden), exemplar.modality, hidden=hidden)
+            masked = Exemplar(inpaint.fill(truth, hidden), exemplar.modality, mask=hidden)
             filled = {}
             for objective in ("triangle", "vae"):
                 triangle, _ = learnt(masked, options.steps, objective)
@@ -189,7 +189,7 @@ def hidden_clips(options: argparse.Namespace) -> str:
         half[random.permutation(len(half))[: len(half) // 2]] = True
         for title, mask in (("a region of 16 %", region), ("half of the frames", half)):
             hidden = torch.from_numpy(mask[None].astype(np.float32))
-            masked = Exemplar(inpaint.fill(truth, hidden), exemplar.modality, fps=exemplar.fps, hidden=hidden)
+            masked = Exemplar(inpaint.fill(truth, hidden), exemplar.modality, fps=exemplar.fps, mask=hidden)
             triangle, _ = learnt(masked, options.clip_steps)
             methods = {
                 "triangle": inversion.complete(triangle, truth, hidden, refine=0, seed=None),

@@ -84,9 +84,9 @@ def test_transparent_pixels_are_missing(tmp_path):
 
     draw(path, change=hole)
     found = read(path)
-    assert found.hidden is not None
-    assert found.hidden[0, :16].min() == 1
-    assert found.hidden[0, 16:].max() == 0
+    assert found.mask is not None
+    assert found.mask[0, :16].min() == 1
+    assert found.mask[0, 16:].max() == 0
     assert found.facts["missing"] == 0.25
     with pytest.raises(TexsynError, match=r"transparent pixels \(25.0 %\)"):
         still_for_scoring(path)

@@ -42,26 +42,26 @@ def learn(exemplar: Exemplar, recipe: Recipe):
 @pytest.mark.parametrize("shape", [(3, 17, 24), (2, 6, 9, 8), (1, 5, 1)])
 def test_what_fills_a_hole_never_looks_into_it(shape):
     values = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    hidden = (torch.rand(1, *shape[1:], generator=torch.Generator().manual_seed(1)) < 0.6).float()
-    filled = inpaint.fill(values, hidden)
-    spoilt = torch.where(hidden > 0, torch.full_like(values, float("nan")), values)
-    assert torch.equal(filled, inpaint.fill(spoilt, hidden))
-    assert torch.equal(torch.where(hidden > 0, 0, filled), torch.where(hidden > 0, 0, values))
+    mask = (torch.rand(1, *shape[1:], generator=torch.Generator().manual_seed(1)) < 0.6).float()
+    filled = inpaint.fill(values, mask)
+    spoilt = torch.where(mask > 0, torch.full_like(values, float("nan")), values)
+    assert torch.equal(filled, inpaint.fill(spoilt, mask))
+    assert torch.equal(torch.where(mask > 0, 0, filled), torch.where(mask > 0, 0, values))
     assert filled.abs().max() <= values.abs().max() + 1e-6  # harmonic: no new extremes
 
 
 def test_a_slope_goes_on_through_a_hole():
     slope = torch.linspace(-1, 1, 64).expand(1, 64, 64).contiguous()
-    hidden = torch.zeros(1, 64, 64)
-    hidden[:, 20:40, 24:44] = 1
-    assert (inpaint.fill(slope, hidden) - slope).abs().max() < 0.08
+    mask = torch.zeros(1, 64, 64)
+    mask[:, 20:40, 24:44] = 1
+    assert (inpaint.fill(slope, mask) - slope).abs().max() < 0.08
 
 
 def test_frames_that_are_missing_whole_lie_between_their_neighbours():
     clip = torch.linspace(-1, 1, 17).view(1, 17, 1, 1).expand(1, 17, 8, 8).contiguous()
-    hidden = torch.zeros_like(clip)
-    hidden[:, 1::2] = 1
-    assert (inpaint.fill(clip, hidden) - clip)[:, 2:-2].abs().max() < 0.05
+    mask = torch.zeros_like(clip)
+    mask[:, 1::2] = 1
+    assert (inpaint.fill(clip, mask) - clip)[:, 2:-2].abs().max() < 0.05
 
 
 # ------------------------------------------------------------ reading
@@ -77,8 +77,8 @@ def test_a_mask_hides_what_is_white_and_its_pixels_do_not_matter(tmp_path):
     Image.fromarray(spoilt).save(tmp_path / "b.png")
     one, other = (read(tmp_path / f"{name}.png", mask=tmp_path / "mask.png", side=48) for name in "ab")
     assert torch.equal(one.pixels, other.pixels)
-    assert one.hidden.shape == (1, *one.size)
-    assert float(one.hidden.mean()) == pytest.approx(20 * 30 / 64 / 96, rel=0.1)
+    assert one.mask.shape == (1, *one.size)
+    assert float(one.mask.mean()) == pytest.approx(20 * 30 / 64 / 96, rel=0.1)
 
 
 def test_a_grey_picture_stays_grey_whatever_its_mask_hides(tmp_path):
@@ -99,8 +99,8 @@ def test_masks_of_clips_are_a_picture_or_a_clip(tmp_path):
         Image.fromarray(random.integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "clip" / f"{n}.png")
         Image.fromarray(np.full((64, 64), 255 * (n % 2), np.uint8)).save(tmp_path / "masks" / f"{n}.png")
     half = read(tmp_path / "clip", mask=tmp_path / "masks")
-    assert half.hidden[:, 1::2].min() == 1
-    assert half.hidden[:, ::2].max() == 0
+    assert half.mask[:, 1::2].min() == 1
+    assert half.mask[:, ::2].max() == 0
     region = np.zeros((64, 64), np.uint8)
     region[:16] = 255
     Image.fromarray(region).save(tmp_path / "region.png")
@@ -112,10 +112,10 @@ def test_masks_of_clips_are_a_picture_or_a_clip(tmp_path):
 
 def test_hidden_pixels_never_touch_the_model(exemplar, recipe):
     """Whatever hides there, the same bits are learnt: reading leaves a guess from what is visible, and no more."""
-    hidden = speckles(exemplar)
-    one = replace(exemplar, pixels=inpaint.fill(exemplar.pixels, hidden), hidden=hidden)
-    spoilt = torch.where(hidden > 0, torch.rand(exemplar.pixels.shape) * 2 - 1, exemplar.pixels)
-    other = replace(exemplar, pixels=inpaint.fill(spoilt, hidden), hidden=hidden)
+    mask = speckles(exemplar)
+    one = replace(exemplar, pixels=inpaint.fill(exemplar.pixels, mask), mask=mask)
+    spoilt = torch.where(mask > 0, torch.rand(exemplar.pixels.shape) * 2 - 1, exemplar.pixels)
+    other = replace(exemplar, pixels=inpaint.fill(spoilt, mask), mask=mask)
     learnt = [weights(learn(each, recipe)[0]) for each in (one, other)]
     assert all(torch.equal(learnt[0][name], learnt[1][name]) for name in learnt[0])
     whole = weights(learn(exemplar, recipe)[0])
@@ -133,10 +133,10 @@ def test_what_is_hidden_adds_nothing_to_the_reconstruction(triangle):
 
 
 def test_estimates_move_and_what_is_visible_stays(exemplar, recipe):
-    masked = replace(exemplar, hidden=speckles(exemplar))
+    masked = replace(exemplar, mask=speckles(exemplar))
     _, state = learn(masked, replace(recipe, steps=8))
     before, after = masked.pixels, state.pixels([masked])[0]
-    assert torch.equal(torch.where(masked.hidden > 0, 0, after), torch.where(masked.hidden > 0, 0, before))
+    assert torch.equal(torch.where(masked.mask > 0, 0, after), torch.where(masked.mask > 0, 0, before))
     assert (after - before).abs().max() > 0.01
     assert torch.equal(masked.pixels, replace(exemplar).pixels)
 
@@ -145,16 +145,16 @@ def test_estimates_come_nearer_the_truth_than_a_smooth_guess():
     modality = KINDS["still"]
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
     truth = torch.stack([torch.sin(0.9 * x + 0.4 * k) * torch.cos(0.7 * y) for k in range(3)]) * 0.8
-    hidden = torch.zeros(1, 48, 48)
-    hidden[:, 18:27, 18:27] = 1
-    masked = Exemplar(inpaint.fill(truth, hidden), modality, hidden=hidden)
+    mask = torch.zeros(1, 48, 48)
+    mask[:, 18:27, 18:27] = 1
+    masked = Exemplar(inpaint.fill(truth, mask), modality, mask=mask)
     _, state = learn(masked, Recipe(steps=400, batch_size=2, learning_rate=3e-3, precision="float32"))
-    errors = [float(((each - truth).square() * hidden).sum()) for each in (masked.pixels, state.pixels([masked])[0])]
+    errors = [float(((each - truth).square() * mask).sum()) for each in (masked.pixels, state.pixels([masked])[0])]
     assert errors[1] < 0.8 * errors[0]
 
 
 def test_a_resumed_fit_with_holes_equals_an_unbroken_one(tmp_path, exemplar, recipe):
-    masked = replace(exemplar, hidden=speckles(exemplar), facts={"name": "waves", "fps": 10.0})
+    masked = replace(exemplar, mask=speckles(exemplar), facts={"name": "waves", "fps": 10.0})
     ends = []
     for name, stops in (("one", [None]), ("two", [4, None])):
         run = Run.create(tmp_path / name, masked, recipe)
@@ -166,12 +166,12 @@ def test_a_resumed_fit_with_holes_equals_an_unbroken_one(tmp_path, exemplar, rec
         ends.append(weights(triangle) | report.state.tensors())
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
     assert any(name.startswith("estimate") for name in ends[0])
-    assert torch.equal(run.exemplars()[0].hidden, masked.hidden)
+    assert torch.equal(run.exemplars()[0].mask, masked.mask)
 
 
 def test_an_objective_without_reconstruction_cannot_estimate(exemplar, recipe):
     with pytest.raises(TexsynError, match="estimated by reconstruction") as caught:
-        loop.create(replace(exemplar, hidden=speckles(exemplar)), replace(recipe, reconstruction=0.0))
+        loop.create(replace(exemplar, mask=speckles(exemplar)), replace(recipe, reconstruction=0.0))
     assert caught.value.exit is Exit.USAGE
 
 
@@ -184,12 +184,12 @@ def texture(triangle) -> torch.Tensor:
 
 
 def test_completing_changes_only_what_is_hidden_and_does_not_look_at_it(triangle, texture):
-    hidden = torch.zeros(1, *texture.shape[1:])
-    hidden[..., 3:9, 4:11] = 1
-    done = inversion.complete(triangle, texture, hidden, refine=3)
-    assert torch.equal(torch.where(hidden > 0, 0, done), torch.where(hidden > 0, 0, texture))
-    spoilt = torch.where(hidden > 0, torch.full_like(texture, 0.9), texture)
-    assert torch.equal(done, inversion.complete(triangle, spoilt, hidden, refine=3))
+    mask = torch.zeros(1, *texture.shape[1:])
+    mask[..., 3:9, 4:11] = 1
+    done = inversion.complete(triangle, texture, mask, refine=3)
+    assert torch.equal(torch.where(mask > 0, 0, done), torch.where(mask > 0, 0, texture))
+    spoilt = torch.where(mask > 0, torch.full_like(texture, 0.9), texture)
+    assert torch.equal(done, inversion.complete(triangle, spoilt, mask, refine=3))
     assert done.abs().max() <= 1
 
 
@@ -197,10 +197,10 @@ def test_a_hole_has_no_step_at_its_rim():
     """However wrong the generator is, what it makes meets its surroundings."""
     triangle = lively(Triangle(KINDS["still"], KINDS["still"].designs["local"], seed=1))
     flat = torch.full((3, 32, 32), 0.7)
-    hidden = torch.zeros(1, 32, 32)
-    hidden[:, 8:24, 8:24] = 1
-    done = inversion.complete(triangle, flat, hidden, refine=0, seed=None)
-    decoded = inversion.reconstruct(triangle, torch.where(hidden > 0, done, flat))
+    mask = torch.zeros(1, 32, 32)
+    mask[:, 8:24, 8:24] = 1
+    done = inversion.complete(triangle, flat, mask, refine=0, seed=None)
+    decoded = inversion.reconstruct(triangle, torch.where(mask > 0, done, flat))
     rim = (done[:, 8, 8:24] - done[:, 7, 8:24]).abs().mean()
     assert rim < 0.5 * (decoded[:, 8, 8:24] - flat[:, 7, 8:24]).abs().mean()
 
@@ -208,13 +208,13 @@ def test_a_hole_has_no_step_at_its_rim():
 def test_a_large_hole_is_filled_anew_for_each_seed():
     triangle = lively(Triangle(KINDS["still"], KINDS["still"].designs["local"], seed=1))
     texture = torch.rand(3, 48, 48, generator=torch.Generator().manual_seed(0)) * 0.4 - 0.2
-    hidden = torch.zeros(1, 48, 48)
-    hidden[:, 8:40, 8:40] = 1
+    mask = torch.zeros(1, 48, 48)
+    mask[:, 8:40, 8:40] = 1
     inside = (slice(None), slice(16, 32), slice(16, 32))
-    likeliest, one, other = (inversion.complete(triangle, texture, hidden, seed=s, refine=20) for s in (None, 1, 2))
+    likeliest, one, other = (inversion.complete(triangle, texture, mask, seed=s, refine=20) for s in (None, 1, 2))
     assert not torch.allclose(one[inside], other[inside], atol=0.02)
     assert not torch.allclose(one[inside], likeliest[inside], atol=0.02)
-    assert torch.equal(one, inversion.complete(triangle, texture, hidden, seed=1, refine=20))
+    assert torch.equal(one, inversion.complete(triangle, texture, mask, seed=1, refine=20))
     small = torch.zeros(1, 48, 48)
     small[:, 9, 9] = 1
     assert torch.equal(inversion._unknown(triangle, small[None]).any(), torch.tensor(False))
@@ -225,10 +225,10 @@ def test_what_frames_share_is_unknown_where_all_of_them_is_hidden():
     frame = (
         triangle.design.latent_channels - triangle.design.frame_latents[0] * triangle.design.frame_latent_grids[0][0]
     )
-    hidden = torch.zeros(1, 1, 8, 16, 16)
-    hidden[:, :, :4] = 1  # the frames of the first latent position
-    hidden[:, :, 4:, :8] = 1
-    unknown = inversion._unknown(triangle, hidden)[0, frame:]
+    mask = torch.zeros(1, 1, 8, 16, 16)
+    mask[:, :, :4] = 1  # the frames of the first latent position
+    mask[:, :, 4:, :8] = 1
+    unknown = inversion._unknown(triangle, mask)[0, frame:]
     assert bool(unknown[:, 0].all())
     assert not bool(unknown[:, 1].any())
 

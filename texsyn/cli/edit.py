@@ -57,7 +57,7 @@ def _complete(options: argparse.Namespace) -> int:
     from texsyn.synthesis import inversion
 
     run, triangle, number, given = textures.open_run_and_image(options)
-    if given.hidden is None or not bool(given.hidden.any()):
+    if given.mask is None or not bool(given.mask.any()):
         where = "what is missing in it is white in --mask's" if options.image else "name an IMAGE, and a --mask of it"
         raise TexsynError(
             f"nothing is missing in {'this picture' if options.image else 'what the run learnt'}: {where}"
@@ -66,7 +66,7 @@ def _complete(options: argparse.Namespace) -> int:
     if not 0 <= options.seed < 2**31:
         raise TexsynError(f"--seed must be at least 0, but is {options.seed}", Exit.USAGE)
     how = {"refine": options.refine, "seed": options.seed, "exemplar": number}
-    made = inversion.complete(triangle, given.pixels, given.hidden, **how)
-    share = float(given.hidden.mean())
+    made = inversion.complete(triangle, given.pixels, given.mask, **how)
+    share = float(given.mask.mean())
     writer.write(0, [made], {"completed": round(share, 4)}, {"missing": share})
     return Exit.OK

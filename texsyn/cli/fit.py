@@ -245,7 +245,7 @@ def _what(run: Run, exemplars: Sequence[Exemplar], device: torch.device) -> Iter
         read = f"{facts.get('width', each.size[-1])} x {facts.get('height', each.size[-2])}"
         read += f" x {facts['frames']} frames" if "frames" in facts else ""
         name = f" {each.name}" if len(exemplars) > 1 else ""
-        missing = "" if each.hidden is None else f", {100 * float(each.hidden.mean()):.1f} % missing"
+        missing = "" if each.mask is None else f", {100 * float(each.mask.mean()):.1f} % missing"
         learnt = " x ".join(str(n) for n in each.size[::-1])
         yield f"{run.path}: {each.modality.name}{name}, {read}, learnt at {learnt}{missing} on {device}"
 

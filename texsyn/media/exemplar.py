@@ -58,7 +58,7 @@ class Exemplar:
     fps: float = 0.0  # 0 for stills
     facts: dict[str, Any] = field(default_factory=dict)  # JSON: name, sha256, size and frames as read
     held: Tensor | None = field(default=None, repr=False)  # frames of a clip left out, to judge against
-    hidden: Tensor | None = field(default=None, repr=False)  # `1 *axes`, 1 where pixels are missing (a mere guess)
+    mask: Tensor | None = field(default=None, repr=False)  # `1 *axes`, 1 where pixels are missing (a mere guess)
 
     @property
     def size(self) -> tuple[int, ...]:

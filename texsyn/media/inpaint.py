@@ -11,14 +11,14 @@ from texsyn.core import ops
 _SWEEPS = 8  # of relaxation at each level
 
 
-def fill(values: Tensor, hidden: Tensor) -> Tensor:
-    """`c *axes` with the positions where `hidden`, `1 *axes`, is 1 replaced; their values are never looked at.
+def fill(values: Tensor, mask: Tensor) -> Tensor:
+    """`c *axes` with the positions where `mask`, `1 *axes`, is 1 replaced; their values are never looked at.
 
     What replaces them solves Laplace's equation roughly: coarse levels first, then sweeps of averaging at each level,
     so it meets its surroundings without a step. Where nothing at all is visible it is 0.
     """
-    visible = 1 - hidden
-    known = torch.where(hidden > 0, torch.zeros_like(values), values)  # so that not even a NaN comes through
+    visible = 1 - mask
+    known = torch.where(mask > 0, torch.zeros_like(values), values)  # so that not even a NaN comes through
     return _fill(known[None], visible[None])[0]
 
 

@@ -41,7 +41,7 @@ from texsyn.synthesis.latent_field import End
 from texsyn.training import loop
 from texsyn.training.calibration import calibrate
 
-_PARTS = ("pixels", "held", "hidden")  # of an exemplar that are stored
+_PARTS = ("pixels", "held", "mask")  # of an exemplar that are stored
 _COUNTS = ("width", "height", "frames", "used_frames", "pictures")  # among the facts of an exemplar
 
 
@@ -158,13 +158,13 @@ class Run:
         for number, facts in enumerate(self.facts):
             parts = {part: tensors.pop(f"{part}.{number}", None) for part in _PARTS}
             for part, tensor in parts.items():
-                channels = 1 if part == "hidden" else modality.channels
+                channels = 1 if part == "mask" else modality.channels
                 if tensor is not None and (tensor.dim() != 1 + len(modality.axes) or tensor.shape[0] != channels):
                     raise serialization.damaged(self.path, "exemplar")
-            pixels, hidden = parts["pixels"], parts["hidden"]
-            if pixels is None or (hidden is not None and hidden.shape[1:] != pixels.shape[1:]):
+            pixels, mask = parts["pixels"], parts["mask"]
+            if pixels is None or (mask is not None and mask.shape[1:] != pixels.shape[1:]):
                 raise serialization.damaged(self.path, "exemplar")
-            found.append(Exemplar(pixels, modality, self.fps, facts, parts["held"], hidden))
+            found.append(Exemplar(pixels, modality, self.fps, facts, parts["held"], mask))
         if tensors:
             raise serialization.damaged(self.path, "exemplar")
         return tuple(found)
@@ -231,7 +231,7 @@ class Run:
 
     def _pixels(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
         """The exemplars, `channels *axes` each; what was missing in them as the newest checkpoint estimates it."""
-        if all(each.hidden is None for each in exemplars):
+        if all(each.mask is None for each in exemplars):
             return [each.pixels for each in exemplars]
         state = loop.init_state(self.fresh(), self.recipe, exemplars)
         checkpoints_.restore(self.path / "checkpoints", state, lambda text: None)

@@ -19,7 +19,7 @@ from texsyn.models import layers
 from texsyn.models.triangle import Triangle, reconstruction
 
 _RATE = 0.1  # of Adam over z
-_ROUNDS = 4  # of estimating what is hidden and encoding anew, before z is refined
+_ROUNDS = 4  # of estimating what is mask and encoding anew, before z is refined
 
 
 def reconstruct(
@@ -47,31 +47,31 @@ def reconstruction_error(triangle: Triangle, pictures: Tensor) -> float:
 def complete(
     triangle: Triangle,
     x: Tensor,
-    hidden: Tensor,
+    mask: Tensor,
     *,
     refine: int = 100,
     seed: int | None = 0,
     exemplar: int = 0,
     sigma: float = TRIANGLE.sigma,
 ) -> Tensor:
-    """`x`, `channels *axes` in [-1, 1], with the positions where `hidden`, `1 *axes`, is 1 made by the generator.
+    """`x`, `channels *axes` in [-1, 1], with the positions where `mask`, `1 *axes`, is 1 made by the generator.
 
     Inside a hole that is larger than what a latent position makes, nothing says what was there: it is drawn from the
     prior with `seed`, as a new texture is. None takes what is likeliest, which errs least and is a blur.
 
     The rest is as it was, bit for bit. At the rim of a hole the generator's error is continued into it (a membrane, as
-    in Poisson image editing, Perez et al. 2003), so that it leaves no step. What is hidden is never looked at.
+    in Poisson image editing, Perez et al. 2003), so that it leaves no step. What is mask is never looked at.
     Raises TexsynError (exit 3) as `reconstruct` does.
     """
-    decoded = _decoded(triangle, x, hidden, refine, exemplar, sigma, seed)
-    inside = (decoded + inpaint.fill(x - decoded, hidden)).clamp(-1, 1)
-    return torch.where(hidden > 0, inside, x)
+    decoded = _decoded(triangle, x, mask, refine, exemplar, sigma, seed)
+    inside = (decoded + inpaint.fill(x - decoded, mask)).clamp(-1, 1)
+    return torch.where(mask > 0, inside, x)
 
 
 def _decoded(
     triangle: Triangle,
     x: Tensor,
-    hidden: Tensor,
+    mask: Tensor,
     refine: int,
     exemplar: int,
     sigma: float,
@@ -81,18 +81,18 @@ def _decoded(
     # The networks see whole latent positions.
     sizes = [-(-size // factor) * factor for size, factor in zip(x.shape[1:], triangle.stride, strict=True)]
     padding = [part for size, full in zip(x.shape[:0:-1], sizes[::-1], strict=True) for part in (0, full - size)]
-    hidden = F.pad(hidden.to(triangle.device), padding, value=1.0)[None]
+    mask = F.pad(mask.to(triangle.device), padding, value=1.0)[None]
     x = F.pad(x.to(triangle.device), padding)
-    visible, labels = 1 - hidden, triangle.labels([exemplar])
-    guess = inpaint.fill(x, hidden[0])[None]
+    visible, labels = 1 - mask, triangle.labels([exemplar])
+    guess = inpaint.fill(x, mask[0])[None]
     triangle.eval()
     with torch.no_grad():
-        for _ in range(_ROUNDS if bool(hidden.any()) else 1):
+        for _ in range(_ROUNDS if bool(mask.any()) else 1):
             z, _variance = triangle.posterior(guess)
             made = _make(triangle, z, labels)
-            guess = torch.where(hidden > 0, made, x)
+            guess = torch.where(mask > 0, made, x)
         centre, make = torch.zeros_like(z), _make  # the prior's mean, which the refinement pulls towards
-        unknown = _unknown(triangle, hidden)
+        unknown = _unknown(triangle, mask)
         if seed is not None and bool(unknown.any()):
             drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
             z, centre, make = torch.where(unknown, drawn, z), torch.where(unknown, drawn, centre), _make_anew
@@ -118,13 +118,13 @@ def _make(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
     return made
 
 
-def _unknown(triangle: Triangle, hidden: Tensor) -> Tensor:
+def _unknown(triangle: Triangle, mask: Tensor) -> Tensor:
     """`1 latent_channels *latent_grid`: where nothing of what a latent position makes is visible."""
     fields = []
     fixed = [axis for axis, same in enumerate(triangle.modality.stationary, start=2) if not same]
     for each in triangle.design.fields:
         block = tuple(f // g for f, g in zip(triangle.stride, each.grid, strict=True))
-        share = ops.space_to_depth(hidden, block).mean(1, keepdim=True)  # of each position of this field that is hidden
+        share = ops.space_to_depth(mask, block).mean(1, keepdim=True)  # of each position of this field that is mask
         if each.shared:
             share = share.mean(fixed, keepdim=True).expand_as(share)
         fields.append(ops.space_to_depth(share.expand(-1, each.channels, *share.shape[2:]), each.grid))

@@ -29,31 +29,31 @@ def latent_noise(triangle: Triangle, count: int, seed: int, stream: str, step: i
 
 @dataclass(frozen=True)
 class Data:
-    """What crops are cut from, on the fit's device: exemplars, and where each is hidden (None where it is not)."""
+    """What crops are cut from, on the fit's device: exemplars, and where each is mask (None where it is not)."""
 
     pixels: list[Tensor]
-    hidden: list[Tensor | None]
+    mask: list[Tensor | None]
 
     @classmethod
     def of(cls, exemplars: Sequence[Exemplar], pixels: list[Tensor]) -> Data:
         """pixels: the exemplars' own, or the newest estimates of what is missing in them."""
-        hidden = [None if e.hidden is None else e.hidden.to(p.device) for e, p in zip(exemplars, pixels, strict=True)]
-        return cls(pixels, hidden)
+        mask = [None if e.mask is None else e.mask.to(p.device) for e, p in zip(exemplars, pixels, strict=True)]
+        return cls(pixels, mask)
 
     def visible(self, places: Sequence[Place]) -> Tensor | None:
-        """`b 1 *window`: 1 where crops are data, 0 where they are estimates; None where nothing is hidden."""
-        if all(each is None for each in self.hidden):
+        """`b 1 *window`: 1 where crops are data, 0 where they are estimates; None where nothing is mask."""
+        if all(each is None for each in self.mask):
             return None
         parts = []
         for exemplar, place in places:
-            mask = self.hidden[exemplar]
+            mask = self.mask[exemplar]
             parts.append(self.pixels[exemplar][:1][place] * 0 + 1 if mask is None else 1 - mask[place])
         return torch.stack(parts)
 
     def estimate(self, places: Sequence[Place], decoded: Tensor) -> None:
-        """Move what is hidden in the crops towards their reconstructions."""
+        """Move what is mask in the crops towards their reconstructions."""
         for (exemplar, place), found in zip(places, decoded, strict=True):
-            mask = self.hidden[exemplar]
+            mask = self.mask[exemplar]
             if mask is not None:
                 part = self.pixels[exemplar][place]
                 part.lerp_(found.to(part.dtype), _ESTIMATE_RATE * mask[place])

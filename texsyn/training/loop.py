@@ -39,7 +39,7 @@ def check(exemplar: OneOrMore, recipe: Recipe) -> None:
     """Raise TexsynError (exit 2 or 3) where exemplars and recipe do not suit each other."""
     exemplars = as_tuple(exemplar)
     check_fit(exemplars[0].modality, recipe, len(exemplars))
-    if any(each.hidden is not None for each in exemplars) and not recipe.reconstruction:
+    if any(each.mask is not None for each in exemplars) and not recipe.reconstruction:
         raise TexsynError("what is missing is estimated by reconstruction, which this objective leaves out", Exit.USAGE)
 
 
@@ -144,7 +144,7 @@ def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
     estimates = {
-        n: each.pixels.clone().to(triangle.device) for n, each in enumerate(exemplars) if each.hidden is not None
+        n: each.pixels.clone().to(triangle.device) for n, each in enumerate(exemplars) if each.mask is not None
     }
     return TrainState(triangle, optimisers, estimates=estimates)
 
