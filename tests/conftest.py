@@ -20,6 +20,7 @@ torch.set_num_threads(1)
 collect_ignore = ["benchmarks"]  # scripts, some of which need packages that tests do without
 TESTS = Path(__file__).parent
 VIDEOS = TESTS.parent / "videos"
+SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card"]  # words for a quick `texsyn fit`
 
 
 def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], planes: tuple[Plane, ...]) -> Modality:

@@ -1,4 +1,4 @@
-"""The trials of `make trust`, a few tries of each."""
+"""The trials of `make trust`, with a few tries each."""
 
 import sys
 
@@ -7,8 +7,8 @@ import trust
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="trials fork, and limit memory as Linux does")
-@pytest.mark.parametrize("name", trust.FIGURES)
-def test_what_is_promised(tmp_path, name):
-    figure = trust.FIGURES[name]
-    found = figure.call(figure.few, tmp_path)
-    assert found.ok, f"{found.good} of {found.tries}: {found.said}"
+@pytest.mark.parametrize("name", trust.TRIALS)
+def test_promises_hold(tmp_path, name):
+    trial = trust.TRIALS[name]
+    outcome = trial.call(trial.few, tmp_path)
+    assert outcome.ok, f"{outcome.good} of {outcome.tries}: {outcome.details}"

@@ -1,7 +1,7 @@
-"""What is promised of a fit, a file and a run, tried many times over: python tests/trust.py [FIGURE...]
+"""Promises about fits, files and runs, tried many times: python tests/trust.py [TRIAL...]
 
-Writes tests/benchmarks/TRUST.md. Each figure is one of the trials; `test_trust.py` calls them with few tries,
-`make trust` with many. Models are tiny, children are forked.
+Writes tests/benchmarks/TRUST.md. `test_trust.py` runs each trial with few tries, `make trust` with many. Models are
+tiny, children are forked.
 """
 
 from __future__ import annotations
@@ -19,34 +19,35 @@ from pathlib import Path
 
 import torch
 from trials.app import load_test, web
-from trials.children import Found
+from trials.children import Outcome
+from trials.files import attacks, malformed
 from trials.fits import bad_steps, damage, full_disk, kills, same_bytes, signals, small_disk
-from trials.strangers import attacks, malformed, strangers, tensors
+from trials.forgeries import forged_json, forged_tensors
 
 REPORT = Path(__file__).parent / "benchmarks" / "TRUST.md"
 
 
 @dataclass(frozen=True)
-class Figure:
-    call: Callable[[int, Path], Found]
+class Trial:
+    call: Callable[[int, Path], Outcome]
     few: int  # tries in a test
     many: int  # tries in the report
 
 
-FIGURES = {
-    "kill -9 and resume: the unbroken run's weights, bit for bit": Figure(kills, 4, 200),
-    "SIGTERM and Ctrl-C: 143 / 130, checkpoint, under 2 s": Figure(signals, 2, 50),
-    "damaged checkpoints noticed, the one before used": Figure(damage, 40, 1000),
-    "disk full from the k-th write on": Figure(full_disk, 5, 60),
-    "a real disk of 60 to 700 kB": Figure(small_disk, 3, 40),
-    "steps not finite, out of memory": Figure(bad_steps, 4, 60),
-    "malformed media": Figure(malformed, 60, 5200),
-    "attack media": Figure(attacks, 2, 99),
-    "attack runs: forged JSON": Figure(strangers, 60, 3000),
-    "attack runs: forged tensors": Figure(tensors, 60, 2000),
-    "web: forged requests, ways out, floods, slow uploads, no login": Figure(web, 40, 10_000),
-    "the app under load, 16 people: answers": Figure(load_test, 0, 30),
-    "same seed, same bytes": Figure(same_bytes, 2, 10),
+TRIALS = {
+    "kill -9 and resume: the unbroken run's weights, bit for bit": Trial(kills, 4, 200),
+    "SIGTERM and Ctrl-C: 143 / 130, checkpoint, under 2 s": Trial(signals, 2, 50),
+    "damaged checkpoints noticed, the one before used": Trial(damage, 40, 1000),
+    "disk full from the k-th write on": Trial(full_disk, 5, 60),
+    "a real disk of 60 to 700 kB": Trial(small_disk, 3, 40),
+    "steps not finite, out of memory": Trial(bad_steps, 4, 60),
+    "malformed media": Trial(malformed, 60, 5200),
+    "attack media": Trial(attacks, 2, 99),
+    "attack runs: forged JSON": Trial(forged_json, 60, 3000),
+    "attack runs: forged tensors": Trial(forged_tensors, 60, 2000),
+    "web: forged requests, paths out of the folder, floods, slow uploads, no login": Trial(web, 40, 10_000),
+    "the app under load, 16 people: answers": Trial(load_test, 0, 30),
+    "same seed, same bytes": Trial(same_bytes, 2, 10),
 }
 
 
@@ -58,23 +59,26 @@ def scratch() -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("figures", nargs="*", help="; ".join(figure.call.__name__ for figure in FIGURES.values()))
-    parser.add_argument("--minutes", type=int, help="of the load, instead of 30")
+    parser.add_argument(
+        "trials", nargs="*", metavar="TRIAL", help=", ".join(each.call.__name__ for each in TRIALS.values())
+    )
+    parser.add_argument("--minutes", type=int, help="of load_test, instead of 30")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for name, figure in FIGURES.items():
-        if options.figures and figure.call.__name__ not in options.figures:
+    for name, trial in TRIALS.items():
+        if options.trials and trial.call.__name__ not in options.trials:
             continue
         with scratch() as folder:
             start = time.monotonic()
-            minutes = options.minutes if figure.call is load_test else None
-            found = figure.call(minutes or figure.many, folder)
-        mark = "" if found.ok else "**no**: "
-        row = f"| {name} | {mark}{found.good} of {found.tries} | {found.said} | {time.monotonic() - start:.0f} s |"
+            minutes = options.minutes if trial.call is load_test else None
+            outcome = trial.call(minutes or trial.many, folder)
+        mark = "" if outcome.ok else "**no**: "
+        taken = f"{time.monotonic() - start:.0f} s"
+        row = f"| {name} | {mark}{outcome.good} of {outcome.tries} | {outcome.details} | {taken} |"
         print(row, flush=True)
         rows.append(row)
-    if not options.figures:
+    if not options.trials:
         write(rows)
 
 
@@ -83,7 +87,7 @@ def write(rows: list[str]) -> None:
     print("# Trust, by `make trust`\n", file=head)
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {versions}\n", file=head)
-    print("| figure | held | more | took |\n|---|---|---|---|", file=head)
+    print("| trial | as promised | details | time |\n|---|---|---|---|", file=head)
     notes = REPORT.read_text().split("\n## ", 1)[1:] if REPORT.exists() else []
     REPORT.write_text(head.getvalue() + "\n".join(rows) + "\n" + "".join(f"\n## {note}" for note in notes))
 

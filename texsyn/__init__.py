@@ -15,8 +15,10 @@ from texsyn.core.version import __version__
 # Names are resolved on first use, so that `texsyn --help` need not import torch.
 _WHERE = {
     "TexsynError": "core.errors",
+    "duration": "core.text",
     "MODALITIES": "core.modality",
-    "ENDINGS": "media.decoding",
+    "ENDINGS": "core.formats",
+    "formats": "core.formats",
     "Exemplar": "media.exemplar",
     "read": "media.reader",
     "read_all": "media.reader",
@@ -36,7 +38,7 @@ _WHERE = {
     "morph": "synthesis.sampling",
     "across": "synthesis.sampling",
     "between": "synthesis.sampling",
-    "target": "synthesis.sampling",
+    "target": "synthesis.extent",
     "End": "synthesis.latent_field",
     "reconstruct": "synthesis.inversion",
     "complete": "synthesis.inversion",
@@ -50,6 +52,7 @@ _WHERE = {
     "Triangle": "models.triangle",
     "Run": "runs.run",
     "Status": "jobs.process",
+    "FitOptions": "jobs.options",
     "prepare": "jobs.sandbox",
     "origin": "jobs.sandbox",
     "examine": "jobs.sandbox",
@@ -62,18 +65,72 @@ _WHERE = {
     "load": "runs.run",
     "tune": "core.performance",
 }
-__all__ = ["__version__", *_WHERE]
+__all__ = [  # written out, for type checkers
+    "__version__",
+    "TexsynError",
+    "duration",
+    "MODALITIES",
+    "ENDINGS",
+    "formats",
+    "Exemplar",
+    "read",
+    "read_all",
+    "read_collection",
+    "read_like",
+    "together",
+    "write",
+    "write_bands",
+    "RECIPES",
+    "Recipe",
+    "Report",
+    "recipe_for",
+    "create",
+    "fit",
+    "sample",
+    "bands",
+    "morph",
+    "across",
+    "between",
+    "target",
+    "End",
+    "reconstruct",
+    "complete",
+    "energy",
+    "heatmap",
+    "langevin",
+    "overlay",
+    "export",
+    "Landscape",
+    "landscape",
+    "Triangle",
+    "Run",
+    "Status",
+    "FitOptions",
+    "prepare",
+    "origin",
+    "examine",
+    "start",
+    "status",
+    "batch",
+    "stop",
+    "remarks",
+    "save",
+    "load",
+    "tune",
+]
 
 if TYPE_CHECKING:
     from texsyn.core.errors import TexsynError
+    from texsyn.core.formats import ENDINGS, formats
     from texsyn.core.modality import MODALITIES
     from texsyn.core.performance import tune
     from texsyn.core.recipes import RECIPES, Recipe, recipe_for
+    from texsyn.core.text import duration
     from texsyn.jobs.batch import batch
+    from texsyn.jobs.options import FitOptions
     from texsyn.jobs.process import Status, start, status, stop
     from texsyn.jobs.sandbox import examine, origin, prepare
     from texsyn.media.collection import read_collection
-    from texsyn.media.decoding import ENDINGS
     from texsyn.media.exemplar import Exemplar, remarks, together
     from texsyn.media.reader import read, read_all, read_like
     from texsyn.media.writing import write, write_bands
@@ -82,11 +139,12 @@ if TYPE_CHECKING:
     from texsyn.runs.serialization import save
     from texsyn.synthesis.anomaly import heatmap, overlay
     from texsyn.synthesis.energy import energy, langevin
+    from texsyn.synthesis.extent import target
     from texsyn.synthesis.inversion import complete, reconstruct
     from texsyn.synthesis.landscape import Landscape, landscape
     from texsyn.synthesis.latent_field import End
     from texsyn.synthesis.onnx_export import export
-    from texsyn.synthesis.sampling import across, bands, between, morph, sample, target
+    from texsyn.synthesis.sampling import across, bands, between, morph, sample
     from texsyn.training.loop import Report, create, fit
 
 

@@ -1,4 +1,4 @@
-// Pasting a picture uploads it; a tiled preview is dragged, or moved with the arrow keys.
+// Pasting an image uploads it. The tiled preview can be dragged, or moved with the arrow keys.
 document.addEventListener("paste", (event) => {
   const file = [...(event.clipboardData?.files ?? [])][0];
   const input = document.querySelector("#upload input[type=file]");
@@ -9,7 +9,7 @@ document.addEventListener("paste", (event) => {
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });
 
-// Clips in the preview loop at the chosen speed.
+// Clips in the tiled preview play at the chosen speed.
 window.texsynSpeed = 1;
 window.texsynPlay = () => document.querySelectorAll(".videos video").forEach((v) => (v.playbackRate = window.texsynSpeed));
 document.addEventListener("loadedmetadata", window.texsynPlay, true);

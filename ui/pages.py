@@ -1,98 +1,93 @@
-"""All pages together, what moves between them, and the endpoints for other programs."""
+"""The app: all pages in tabs, and the events that concern several of them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import gradio as gr
-from library_page import library_page
-from more_page import more_page
-from sample_page import sample_page
-from start_page import LENGTHS, start_page
+from common import PRIVATE, QUIET, SECRET, show_errors
+from endpoints import add_endpoints
+from library_page import LibraryPage
+from sample_page import SamplePage
+from start_page import MINUTES, StartPage
 from studio import Studio
-from watch_page import watch_page
-from wiring import PRIVATE, QUIET, SECRET, said
+from tools_page import ToolsPage
+from watch_page import WatchPage
 
-import texsyn
 from texsyn import TexsynError
 
 
 def build(studio: Studio) -> gr.Blocks:
-    """All pages."""
-    with gr.Blocks(title="texsyn", analytics_enabled=False, delete_cache=(600, 86400)) as app:
+    """The app for a folder of runs."""
+    app = gr.Blocks(title="texsyn", analytics_enabled=False, delete_cache=(600, 86400))
+    with app:
         gr.HTML("<h1>texsyn</h1><p>New textures, still and moving, from one exemplar.</p>", elem_classes="head")
-        watched = gr.BrowserState("", storage_key="texsyn-run", secret=SECRET)
-        with gr.Tabs() as tabs:
-            with gr.Tab("Start", id="start"):
-                start = start_page(studio)
-            with gr.Tab("Watch", id="watch"):
-                watch = watch_page(studio)
-            with gr.Tab("Sample", id="sample"):
-                sample = sample_page(studio)
-            with gr.Tab("More", id="more"):
-                more = more_page(studio)
-            with gr.Tab("Library", id="library") as library_tab:
-                library = library_page(studio)
-
-        chosen = (watch["run"], sample["run"], more["run"], library["run"])
-
-        def choices(name: str | None) -> list[Any]:
-            known = studio.runs()
-            value = name if name in [each for _, each in known] else known[0][1] if known else None
-            return [gr.update(choices=known, value=value) for _ in chosen]
-
-        @said
-        def begin(draft: str, length: str) -> list[Any]:
-            if not draft:
-                raise TexsynError("choose a picture or a clip first")
-            run = studio.begin(studio.run(draft), LENGTHS[length])
-            return [run.path.name, gr.update(selected="watch"), "", *choices(run.path.name)]
-
-        begun = start["begin"].click(
-            begin,
-            [start["draft"], start["length"]],
-            [watched, tabs, start["draft"], *chosen],
-            show_progress_on=start["begin"],  # or a badge of each error would lie over the choice of runs on every page
-            **PRIVATE,
-        )
-        begun.then(watch["look"], watch["asks"], watch["shows"], **QUIET)
-        opened = app.load(lambda name: choices(name), [watched], [*chosen], **QUIET)
-        opened.then(watch["look"], watch["asks"], watch["shows"], **QUIET)
-        watch["run"].input(lambda name: name, watch["run"], watched, **QUIET)
-        looked = library_tab.select(lambda name: choices(name)[3], library["run"], library["run"], **QUIET)
-        looked.then(library["shelved"], None, library["shelf"], **QUIET)
-        looked.then(library["refreshed"], library["run"], library["shows"], **QUIET)
-        for done in library["changes"]:
-            again = done.then(lambda name: choices(name), [watched], [*chosen], **QUIET)
-            again.then(library["shelved"], None, library["shelf"], **QUIET)
-        _endpoints(studio)
+        Pages(studio).connect(app)
+        add_endpoints(studio)
     return app
 
 
-def _endpoints(studio: Studio) -> None:
-    """The three named endpoints; README shows them."""
+class Pages:
+    """All pages. A browser remembers the run that it watched last, and opens with it on every page."""
 
-    @said
-    def fit(exemplar: gr.FileData, minutes: float = 3.0, seed: int = 0) -> str:
-        """Begin to learn an uploaded exemplar; returns the run's id."""
-        path = exemplar["path"] if isinstance(exemplar, dict) else exemplar.path
-        if not minutes > 0:
-            raise TexsynError(f"minutes must be more than 0, but are {minutes:g}")
-        run = studio.prepare([studio.uploaded(path)], seed=int(seed))
-        return studio.begin(run, float(minutes)).path.name
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._last_run = gr.BrowserState("", storage_key="texsyn-run", secret=SECRET)
+        with gr.Tabs() as self._tabs:
+            with gr.Tab("Start", id="start"):
+                self._start = StartPage(studio)
+            with gr.Tab("Watch", id="watch"):
+                self._watch = WatchPage(studio)
+            with gr.Tab("Sample", id="sample"):
+                self._sample = SamplePage(studio)
+            with gr.Tab("More", id="more"):
+                self._tools = ToolsPage(studio)
+            with gr.Tab("Library", id="library") as self._library_tab:
+                self._library = LibraryPage(studio)
+        self._dropdowns = [page.run for page in (self._watch, self._sample, self._tools, self._library)]
 
-    @said
-    def status(run: str) -> dict[str, Any]:
-        """Where a run stands: state, step, progress (0 to 1), seconds, remaining."""
-        found = texsyn.status(studio.run(run))
-        return {name: getattr(found, name) for name in ("state", "step", "progress", "seconds", "remaining", "message")}
+    def connect(self, app: gr.Blocks) -> None:
+        """Add the events that concern several pages."""
+        self._connect_watching(app)
+        self._connect_library()
 
-    @said
-    def sample(run: str, seed: int = 0, width: int = 0, height: int = 0) -> gr.FileData:
-        """A new texture as a file: PNG, or MP4 for clips."""
-        size = (int(width), int(height)) if width or height else None
-        path = studio.sample(studio.run(run), int(seed), size=size)
-        return gr.FileData(path=str(path))
+    def _connect_watching(self, app: gr.Blocks) -> None:
+        start, watch = self._start, self._watch
+        started = start.start.click(
+            self._start_training,
+            [start.draft, start.time],
+            [self._last_run, self._tabs, start.draft, *self._dropdowns],
+            show_progress_on=start.start,  # or an error would put a badge on the dropdowns of every page
+            **PRIVATE,
+        )
+        opened = app.load(self._update_dropdowns, self._last_run, self._dropdowns, **QUIET)
+        for event in (started, opened):
+            event.then(watch.update, watch.inputs, watch.outputs, **QUIET)
+        watch.run.input(lambda name: name, watch.run, self._last_run, **QUIET)
 
-    for call in (fit, status, sample):
-        gr.api(call, api_name=call.__name__)
+    def _connect_library(self) -> None:
+        library = self._library
+        opened = self._library_tab.select(self._update_dropdown, library.run, library.run, **QUIET)
+        opened.then(library.list_covers, None, library.covers, **QUIET)
+        opened.then(library.describe, library.run, library.details, **QUIET)
+        for changed in library.changed:
+            listed = changed.then(self._update_dropdowns, self._last_run, self._dropdowns, **QUIET)
+            listed.then(library.list_covers, None, library.covers, **QUIET)
+
+    def _update_dropdown(self, name: str | None) -> dict[str, Any]:
+        """The runs as choices, with this one chosen if it exists, else the newest."""
+        runs = self._studio.list_runs()
+        ids = [each for _, each in runs]
+        return gr.update(choices=runs, value=name if name in ids else next(iter(ids), None))
+
+    def _update_dropdowns(self, name: str | None) -> list[dict[str, Any]]:
+        """The same for every page; a dictionary each, as gradio changes them."""
+        update = self._update_dropdown(name)
+        return [dict(update) for _ in self._dropdowns]
+
+    @show_errors
+    def _start_training(self, draft: str, time: str) -> list[Any]:
+        if not draft:
+            raise TexsynError("choose an image or a clip first")
+        run = self._studio.start_training(self._studio.open_run(draft), MINUTES[time])
+        return [run.path.name, gr.update(selected="watch"), "", *self._update_dropdowns(run.path.name)]

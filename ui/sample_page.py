@@ -1,4 +1,4 @@
-"""The page of new textures: from seeds, like one of them, tiled, as files."""
+"""The page "Sample": samples of seeds, samples that resemble a chosen one, a tiled preview, files to download."""
 
 from __future__ import annotations
 
@@ -7,108 +7,125 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from studio import FORMATS, Studio, moving
-from wiring import PRIVATE, QUIET, said
+from common import PRIVATE, QUIET, image_gallery, show_errors
+from samples import Shape
+from studio import Studio
 
 import texsyn
-from texsyn import TexsynError
+from texsyn import Run, TexsynError
+
+_STILLS, _CLIPS = 8, 3  # samples at a time
 
 
-def sample_page(studio: Studio) -> dict[str, Any]:
-    run = gr.Dropdown([], label="Run", interactive=True, elem_id="sampled")
-    page, near, selected = gr.State(0), gr.State(-1), gr.State(0)
-    with gr.Row():
-        width = gr.Number(0, label="Width (0: the exemplar's)", precision=0, minimum=0, maximum=4096)
+class SamplePage:
+    """Seeds count up: each click shows the next few."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self.run = gr.Dropdown([], label="Run", interactive=True, elem_id="sample-run")
+        self._next_seed = gr.State(0)
+        self._like = gr.State(None)  # the seed that the samples shown resemble, if they do
+        self._chosen = gr.State(0)  # the seed of the chosen sample
+        with gr.Row():
+            self._add_shape()
+        with gr.Row():
+            self._sample = gr.Button("New samples", variant="primary", elem_id="new-samples")
+            self._sample_like = gr.Button("More like the chosen one", elem_id="similar-samples")
+        self._samples = image_gallery("Samples", object_fit="contain", elem_id="samples")
+        with gr.Row():
+            with gr.Column():
+                self._add_tiled_preview()
+            with gr.Column():
+                self._add_download()
+        self._connect()
+
+    def _add_shape(self) -> None:
+        width = gr.Number(0, label="Width (0: as the exemplar)", precision=0, minimum=0, maximum=4096)
         height = gr.Number(0, label="Height", precision=0, minimum=0, maximum=4096)
         frames = gr.Number(0, label="Frames of a clip", precision=0, minimum=0, maximum=2000)
         tile = gr.Dropdown(["xy", "x", "y", "none"], value="xy", label="Tiles along")
-    with gr.Row():
-        make = gr.Button("New textures", variant="primary", elem_id="make")
-        alike = gr.Button("More like the chosen one", elem_id="alike")
-    grid = gr.Gallery(
-        label="New textures",
-        columns=4,
-        interactive=False,
-        allow_preview=False,
-        buttons=[],
-        object_fit="contain",
-        fit_columns=False,
-        elem_id="grid",
-    )
-    with gr.Row():
-        with gr.Column():
-            times = gr.Radio(["1 x 1", "2 x 2", "3 x 3"], value="2 x 2", label="Tiled preview: drag it")
-            speed = gr.Slider(0.25, 2.0, value=1.0, step=0.25, label="Speed of clips", elem_id="speed")
-            tiled = gr.HTML("<p class='quiet'>Choose one of the textures.</p>", elem_id="tiled")
-        with gr.Column():
-            format = gr.Dropdown(list(FORMATS[False]), value="png", label="Format")
-            save = gr.Button("Make a file to download", elem_id="save")
-            file = gr.File(label="Download", interactive=False, elem_id="file")
+        self._shape = [width, height, frames, tile]
 
-    sizes = [width, height, frames, tile]
+    def _add_tiled_preview(self) -> None:
+        self._times = gr.Radio(["1 x 1", "2 x 2", "3 x 3"], value="2 x 2", label="Tiled preview: drag it")
+        self._speed = gr.Slider(0.25, 2.0, value=1.0, step=0.25, label="Speed of clips", elem_id="speed")
+        self._tiled = gr.HTML("<p class='quiet'>Choose one of the samples.</p>", elem_id="tiled")
 
-    def asked(found: texsyn.Run, values: tuple[Any, ...]) -> dict[str, Any]:
-        w, h, n, along = values
-        axes = all(found.content["modality"]["stationary"])
-        own = found.content["modality"]["size"]
-        size = (int(w or own[-1]), int(h or own[-2])) if (w or h) else None
-        return {"size": size, "frames": int(n) if n and moving(found) else None, "tile": along if axes else None}
+    def _add_download(self) -> None:
+        formats = texsyn.formats(False)
+        self._format = gr.Dropdown(list(formats), value=formats[0], label="Format")
+        self._save = gr.Button("Make a file to download", elem_id="save")
+        self._file = gr.File(label="Download", interactive=False, elem_id="file")
 
-    def several(name: str, first: int, like: int, values: tuple[Any, ...]) -> list[tuple[str, str]]:
-        found = studio.run(name)
-        how = asked(found, values)
-        count = 3 if moving(found) else 8
-        seeds = range(first, first + count)
-        return [
-            (str(studio.sample(found, seed, like, **how)), f"like {like}, {seed}" if like >= 0 else f"seed {seed}")
-            for seed in seeds
-        ]
+    def _connect(self) -> None:
+        shape, samples = self._shape, [self._samples, self._next_seed, self._like]
+        self._sample.click(self._show_new, [self.run, self._next_seed, *shape], [*samples, self._format], **PRIVATE)
+        like = [self.run, self._next_seed, self._chosen, *shape]
+        self._sample_like.click(self._show_similar, like, samples, **PRIVATE)
+        self.run.change(lambda: [None, 0, None, 0], None, [*samples, self._chosen], **QUIET)
+        given = [self.run, self._times, self._like, *shape]
+        self._samples.select(self._choose, given, [self._chosen, self._tiled], **QUIET)
+        self._times.change(self._tile, [self._chosen, *given], self._tiled, **QUIET)
+        set_speed = "speed => { window.texsynSpeed = speed; window.texsynPlay(); }"
+        self._speed.change(None, self._speed, None, js=set_speed, **QUIET)
+        self._save.click(self._download, [self.run, self._chosen, self._format, *shape], self._file, **PRIVATE)
 
-    @said
-    def made(name: str, first: int, *values: Any) -> list[Any]:
+    @show_errors
+    def _show_new(self, name: str, first: int, *shape: Any) -> list[Any]:
         if not name:
-            raise TexsynError("learn a texture first")
-        shown = several(name, first, -1, values)
-        formats = FORMATS[moving(studio.run(name))]
-        return [shown, first + len(shown), -1, gr.update(choices=list(formats), value=formats[0])]
+            raise TexsynError("train a model first")
+        run = self._studio.open_run(name)
+        formats = texsyn.formats(run.modality.moving)
+        return [*self._write_several(run, first, None, shape), gr.update(choices=list(formats), value=formats[0])]
 
-    @said
-    def like(name: str, first: int, of: int, *values: Any) -> list[Any]:
-        return [several(name, first, of, values), first + 8, of]
+    @show_errors
+    def _show_similar(self, name: str, first: int, chosen: int, *shape: Any) -> list[Any]:
+        return self._write_several(self._studio.open_run(name), first, chosen, shape)
 
-    @said
-    def chosen(event: gr.SelectData, name: str, many: str, of: int, *values: Any) -> list[Any]:
-        label = str(event.value["caption"])
-        seed = int(label.split()[-1])
-        return [seed, _tiled(studio.sample(studio.run(name), seed, of, **asked(studio.run(name), values)), many)]
+    @show_errors
+    def _choose(self, event: gr.SelectData, name: str, times: str, like: int | None, *shape: Any) -> list[Any]:
+        seed = int(event.value["caption"].split()[-1])
+        return [seed, self._write_tiled(name, seed, times, like, shape)]
 
-    @said
-    def retiled(name: str, many: str, seed: int, of: int, *values: Any) -> str:
-        return _tiled(studio.sample(studio.run(name), seed, of, **asked(studio.run(name), values)), many)
+    @show_errors
+    def _tile(self, seed: int, name: str, times: str, like: int | None, *shape: Any) -> str:
+        return self._write_tiled(name, seed, times, like, shape)
 
-    @said
-    def saved(name: str, seed: int, how: str, *values: Any) -> str:
-        found = studio.run(name)
-        return str(studio.download(found, seed, how, **asked(found, values)))
+    @show_errors
+    def _download(self, name: str, seed: int, format: str, *shape: Any) -> str:
+        run = self._studio.open_run(name)
+        return str(self._studio.samples.write_download(run, seed, _shape(run, *shape), format))
 
-    make.click(made, [run, page, *sizes], [grid, page, near, format], **PRIVATE)
-    run.change(lambda: [None, 0, -1, 0], None, [grid, page, near, selected], **QUIET)
-    alike.click(like, [run, page, selected, *sizes], [grid, page, near], **PRIVATE)
-    grid.select(chosen, [run, times, near, *sizes], [selected, tiled], **QUIET)
-    times.change(retiled, [run, times, selected, near, *sizes], tiled, **QUIET)
-    speed.change(None, speed, None, js="speed => { window.texsynSpeed = speed; window.texsynPlay(); }", **QUIET)
-    save.click(saved, [run, selected, format, *sizes], file, **PRIVATE)
-    return {"run": run}
+    def _write_several(self, run: Run, first: int, like: int | None, shape: tuple[Any, ...]) -> list[Any]:
+        """Files and captions of the next samples, the seed after them, and the seed that they resemble."""
+        seeds = range(first, first + (_CLIPS if run.modality.moving else _STILLS))
+        paths = [self._studio.samples.write(run, seed, _shape(run, *shape), like) for seed in seeds]
+        captions = [f"seed {seed}" if like is None else f"like {like}, {seed}" for seed in seeds]
+        return [[(str(path), caption) for path, caption in zip(paths, captions, strict=True)], seeds.stop, like]
+
+    def _write_tiled(self, name: str, seed: int, times: str, like: int | None, shape: tuple[Any, ...]) -> str:
+        run = self._studio.open_run(name)
+        return _tiled_html(self._studio.samples.write(run, seed, _shape(run, *shape), like), int(times[0]))
 
 
-def _tiled(path: Path, many: str) -> str:
-    """A texture again and again, to be dragged so that its seam passes under the eye."""
-    times = int(many[0])
+def _shape(run: Run, width: float, height: float, frames: float, tile: str) -> Shape:
+    """The shape that the page's fields ask for; what the kind of the run cannot do is left out."""
+    modality = run.modality
+    *_, own_height, own_width = modality.size
+    return Shape(
+        size=(int(width or own_width), int(height or own_height)) if width or height else None,
+        frames=int(frames) if frames and modality.moving else None,
+        tile=tile if all(modality.stationary) else None,
+    )
+
+
+def _tiled_html(path: Path, times: int) -> str:
+    """A sample repeated along both axes; it can be dragged, so that its seam is seen."""
     data = base64.b64encode(path.read_bytes()).decode()
     if path.suffix == ".mp4":
         videos = f"<video autoplay loop muted playsinline src='data:video/mp4;base64,{data}'></video>" * times**2
         return f"<div class='videos' style='--times:{times}'>{videos}</div>"
     return (
-        f"<div class='tile' tabindex='0' role='img' aria-label='the chosen texture, {times} times each way; drag it, "
+        f"<div class='tile' tabindex='0' role='img' aria-label='the chosen sample, {times} times each way; drag it, "
         f"or use the arrow keys' style='--times:{times};background-image:url(data:image/png;base64,{data})'></div>"
     )

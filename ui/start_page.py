@@ -1,162 +1,162 @@
-"""The first page: choose an exemplar, see what was understood of it, say how long it may be learnt."""
+"""The page "Start": choose an exemplar, check how it is read, set the training time."""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from studio import SHIPPED, Studio
-from wiring import PRIVATE, said
+from common import PRIVATE, image_gallery, mask_editor, painted_mask, show_errors
+from descriptions import describe_exemplar
+from studio import Studio
 
 import texsyn
-from texsyn import TexsynError
+from texsyn import FitOptions, TexsynError
 
-LENGTHS = {"1 minute": 1.0, "3 minutes": 3.0, "10 minutes": 10.0, "30 minutes": 30.0, "Until I stop it": 720.0}
+EXAMPLES = Path(__file__).resolve().parent.parent / "videos"
+MINUTES = {"1 minute": 1.0, "3 minutes": 3.0, "10 minutes": 10.0, "30 minutes": 30.0, "Until I stop it": 720.0}
 
 
-def start_page(studio: Studio) -> dict[str, Any]:
-    draft, given = gr.State(""), gr.State("")
-    with gr.Row():
-        with gr.Column():
-            upload = gr.File(
-                label="Drop, paste or pick a picture or a clip",
-                file_types=list(texsyn.ENDINGS),
-                type="filepath",
-                elem_id="upload",
-                height=170,
-            )
-            shipped = [path for path in sorted(SHIPPED.iterdir()) if _is_exemplar(path)]
-            gr.Markdown("Or take one of these:")
-            gallery = gr.Gallery(
-                [(str(_thumbnail(studio, path)), path.stem) for path in shipped],
-                label="Shipped exemplars",
-                show_label=False,
-                columns=4,
-                height=240,
-                interactive=False,
-                allow_preview=False,
-                buttons=[],
-                fit_columns=False,
-                elem_id="shipped",
-            )
-            length = gr.Radio(list(LENGTHS), value="3 minutes", label="How long may it learn?")
-            with gr.Accordion("More", open=False):
-                kind = gr.Dropdown(
-                    ["auto", "still", "clip", "surface"],
-                    value="auto",
-                    label="Kind",
-                    info="A surface is a clip that is the same everywhere, such as water: it tiles in space, too.",
-                )
-                recipe = gr.Dropdown(["fast", "best", "paper"], value="fast", label="Recipe")
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0)
-                side = gr.Number(0, label="Shorter side in pixels (0: the kind's own)", precision=0, minimum=0)
-                with gr.Row():
-                    first = gr.Number(0, label="Clip: first frame", precision=0, minimum=0)
-                    count = gr.Number(0, label="Clip: number of frames (0: all)", precision=0, minimum=0)
-                with gr.Row():
-                    left = gr.Number(0, label="Crop: left", precision=0, minimum=0)
-                    top = gr.Number(0, label="Crop: top", precision=0, minimum=0)
-                    wide = gr.Number(0, label="Crop: width (0: all)", precision=0, minimum=0)
-                    high = gr.Number(0, label="Crop: height (0: all)", precision=0, minimum=0)
-                again = gr.Button("Read it again with these", size="sm")
-        with gr.Column():
-            understood = gr.HTML("", elem_id="understood")
-            picture = gr.Image(label="Exemplar", interactive=False, visible=False, buttons=[], height=320)
-            clip = gr.Video(label="Exemplar", interactive=False, visible=False, loop=True, autoplay=True, height=320)
-            with gr.Accordion("Paint over what must not be learnt", open=False, visible=False) as masking:
-                mask = gr.ImageEditor(
-                    label="White is missing",
-                    elem_id="mask",
-                    type="numpy",
-                    sources=[],
-                    transforms=(),
-                    layers=False,
-                    brush=gr.Brush(colors=["#ffffff"], color_mode="fixed", default_size=24),
-                    buttons=[],
-                )
-                masked = gr.Button("Leave this out", size="sm")
-            begin = gr.Button("Start learning", variant="primary", elem_id="begin")
+class StartPage:
+    """An exemplar is read into a draft as soon as it is chosen, and again whenever its settings change."""
 
-    settings = [kind, recipe, seed, side, first, count, left, top, wide, high]
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._examples = [path for path in sorted(EXAMPLES.iterdir()) if _is_exemplar(path)]
+        self.draft, self._file = gr.State(""), gr.State("")  # the draft's id; the path of the exemplar's file
+        with gr.Row():
+            with gr.Column():
+                self._add_choices()
+                with gr.Accordion("More", open=False):
+                    self._add_settings()
+            with gr.Column():
+                self._add_result()
+                self.start = gr.Button("Start training", variant="primary", elem_id="start")
+        self._connect()
 
-    def prepared(path: str, old: str, *values: Any, painted: Any = None) -> list[Any]:
-        if not path:
-            raise TexsynError("choose a picture or a clip first")
-        names = ("kind", "recipe", "seed", "side")
-        how = {name: value for name, value in zip(names, values[:4], strict=True) if value}
-        begin_at, frames = int(values[4] or 0), values[5]
-        if begin_at or frames:
-            how["frames"] = f"{begin_at}:{begin_at + int(frames) if frames else ''}"
-        if values[8] and values[9]:
-            how["crop"] = "{2}x{3}+{0}+{1}".format(*(int(each or 0) for each in values[6:10]))
-        if painted is not None:
-            how["mask"] = str(painted)
-        run = studio.prepare([Path(path)], **how)
-        if old:
-            shutil.rmtree(studio.drafts / Path(old).name, ignore_errors=True)
-        shown, moving = studio.exemplar(run), "t" in run.content["modality"]["axes"]
+    def _add_choices(self) -> None:
+        self._upload = gr.File(
+            label="Drop, paste or pick an image or clip",
+            file_types=list(texsyn.ENDINGS),
+            type="filepath",
+            elem_id="upload",
+            height=170,
+        )
+        gr.Markdown("Or choose an example:")
+        self._gallery = image_gallery(
+            "Examples",
+            value=[(str(self._thumbnail(path)), path.stem) for path in self._examples],
+            show_label=False,
+            height=240,
+            elem_id="examples",
+        )
+        self.time = gr.Radio(list(MINUTES), value="3 minutes", label="Training time")
+
+    def _add_settings(self) -> None:
+        kind = gr.Dropdown(
+            ["auto", "still", "clip", "surface"],
+            value="auto",
+            label="Kind",
+            info="A surface is a clip that looks the same everywhere, such as water. It also tiles in space.",
+        )
+        recipe = gr.Dropdown(list(texsyn.RECIPES), value="fast", label="Recipe")
+        seed = _whole_number("Seed")
+        side = _whole_number("Shorter side in pixels (0: the kind's default)")
+        with gr.Row():
+            frames = [_whole_number("Clip: first frame"), _whole_number("Clip: number of frames (0: all)")]
+        with gr.Row():
+            crop = [_whole_number(f"Crop: {name}") for name in ("left", "top", "width (0: all)", "height (0: all)")]
+        self._settings = [kind, recipe, seed, side, *frames, *crop]
+        self._read_again = gr.Button("Read again with these settings", size="sm")
+
+    def _add_result(self) -> None:
+        self._summary = gr.HTML("", elem_id="summary")
+        self._image = gr.Image(label="Exemplar", interactive=False, visible=False, buttons=[], height=320)
+        self._clip = gr.Video(label="Exemplar", interactive=False, visible=False, loop=True, autoplay=True, height=320)
+        with gr.Accordion("Mask parts of the image", open=False, visible=False) as self._masking:
+            self._mask = mask_editor("White is masked", sources=[], elem_id="mask")
+            self._apply_mask = gr.Button("Apply the mask", size="sm")
+
+    def _connect(self) -> None:
+        outputs = [self.draft, self._file, self._summary, self._image, self._clip, self._masking, self._mask]
+        given = [self.draft, *self._settings]
+        self._upload.change(self._read_upload, [self._upload, *given], outputs, **PRIVATE)
+        self._gallery.select(self._read_example, given, outputs, **PRIVATE)
+        self._read_again.click(self._read, [self._file, *given], outputs, **PRIVATE)
+        self._apply_mask.click(self._read_masked, [self._mask, self._file, *given], outputs, **PRIVATE)
+
+    @show_errors
+    def _read_upload(self, file: str | None, draft: str, *settings: Any) -> list[Any]:
+        return self._create_draft(file, draft, _options(settings)) if file else [gr.skip()] * 7
+
+    @show_errors
+    def _read_example(self, event: gr.SelectData, draft: str, *settings: Any) -> list[Any]:
+        return self._create_draft(str(self._examples[event.index]), draft, _options(settings))
+
+    @show_errors
+    def _read(self, file: str, draft: str, *settings: Any) -> list[Any]:
+        return self._create_draft(file, draft, _options(settings))
+
+    @show_errors
+    def _read_masked(self, painted: dict[str, Any] | None, file: str, draft: str, *settings: Any) -> list[Any]:
+        if not draft:
+            raise TexsynError("choose an image first")
+        mask = painted_mask(painted)
+        if mask is None:
+            raise TexsynError("paint a mask first")
+        facts = self._studio.open_run(draft).facts[0]
+        path = self._studio.files.write_image(mask, size=(facts["width"], facts["height"]))
+        return self._create_draft(file, draft, _options(settings, mask=path))
+
+    def _create_draft(self, file: str, old_draft: str, options: FitOptions) -> list[Any]:
+        """Read a file into a new draft; returns the values of the page's outputs."""
+        if not file:
+            raise TexsynError("choose an image or a clip first")
+        draft = self._studio.create_draft(Path(file), options)
+        if old_draft:
+            self._studio.delete_draft(old_draft)
+        exemplar = draft.exemplars()[0]
+        moving = exemplar.modality.moving
+        path = str(self._studio.files.write_texture(exemplar.pixels, exemplar.fps))
+        image = None if moving else path
         return [
-            run.path.name,
-            path,
-            studio.understood(run),
-            gr.update(value=None if moving else str(shown), visible=not moving),
-            gr.update(value=str(shown) if moving else None, visible=moving),
+            draft.path.name,
+            file,
+            describe_exemplar(exemplar),
+            gr.update(value=image, visible=not moving),
+            gr.update(value=path if moving else None, visible=moving),
             gr.update(visible=not moving, open=False),
-            gr.update() if painted is not None else gr.update(value=None if moving else str(shown)),
+            gr.skip() if options.mask else gr.update(value=image),
         ]
 
-    outputs = [draft, given, understood, picture, clip, masking, mask]
-
-    @said
-    def uploaded(path: str | None, old: str, *values: Any) -> list[Any]:
-        return prepared(path, old, *values) if path else [gr.skip()] * len(outputs)
-
-    @said
-    def picked(event: gr.SelectData, old: str, *values: Any) -> list[Any]:
-        return prepared(str(shipped[event.index]), old, *values)
-
-    @said
-    def reread(path: str, old: str, *values: Any) -> list[Any]:
-        return prepared(path, old, *values)
-
-    @said
-    def left_out(path: str, old: str, painted: dict[str, Any] | None, *values: Any) -> list[Any]:
-        if not old:
-            raise TexsynError("choose a picture first")
-        return prepared(path, old, *values, painted=_mask_file(studio, studio.run(old), painted))
-
-    upload.change(uploaded, [upload, draft, *settings], outputs, **PRIVATE)
-    gallery.select(picked, [draft, *settings], outputs, **PRIVATE)
-    again.click(reread, [given, draft, *settings], outputs, **PRIVATE)
-    masked.click(left_out, [given, draft, mask, *settings], outputs, **PRIVATE)
-    return {"draft": draft, "length": length, "begin": begin}
+    def _thumbnail(self, path: Path) -> Path:
+        """A small image of an example; of a clip its first frame."""
+        exemplar = texsyn.read(path, side=64)
+        frame = exemplar.pixels[:, 0] if exemplar.modality.moving else exemplar.pixels
+        return self._studio.files.write_texture(frame, permanent=True)
 
 
-def _is_exemplar(path: Path) -> bool:
-    return (
-        path.suffix in (".png", ".mp4", ".jpg")
-        and not path.stem.endswith(("-mask", "-normal"))
-        and path.stem != "samples"
+def _whole_number(label: str) -> gr.Number:
+    return gr.Number(0, label=label, precision=0, minimum=0)
+
+
+def _options(settings: Sequence[Any], mask: Path | None = None) -> FitOptions:
+    """The settings of the page as options of `texsyn fit`."""
+    kind, recipe = settings[:2]
+    seed, side, first, count, *crop = (int(number or 0) for number in settings[2:])
+    *_, width, height = crop
+    return FitOptions(
+        kind=None if kind == "auto" else kind,
+        recipe=recipe,
+        seed=seed or None,
+        side=side or None,
+        frames=f"{first}:{first + count if count else ''}" if first or count else None,
+        crop=tuple(crop) if width and height else None,
+        mask=mask,
     )
 
 
-def _thumbnail(studio: Studio, path: Path) -> Path:
-    """A small picture of a shipped exemplar; clips show a frame."""
-    exemplar = texsyn.read(path, side=64)
-    frame = exemplar.pixels[:, 0] if exemplar.modality.moving else exemplar.pixels
-    return studio.shown(frame, False, 0, lasting=True)
-
-
-def _mask_file(studio: Studio, draft: texsyn.Run, painted: dict[str, Any] | None) -> Path:
-    """What was painted, as a mask of the size of the file that was given."""
-    from PIL import Image
-
-    layer = painted["layers"][0] if painted and painted.get("layers") else None
-    if layer is None or not layer[..., 3].any():
-        raise TexsynError("paint over what must not be learnt first")
-    file, facts = studio.file(".png"), draft.facts[0]
-    size = (facts["width"], facts["height"])
-    Image.fromarray(layer[..., 3]).resize(size, Image.Resampling.NEAREST).save(file)
-    return file
+def _is_exemplar(path: Path) -> bool:
+    is_map = path.stem.endswith(("-mask", "-normal"))
+    return path.suffix in (".png", ".mp4", ".jpg") and not is_map and path.stem != "samples"

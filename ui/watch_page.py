@@ -1,4 +1,4 @@
-"""The page of one fit: a new sample beside the exemplar, the five terms, the card, stop and go on."""
+"""The page "Watch": the newest sample beside the exemplar, loss terms, metrics, buttons to stop and to continue."""
 
 from __future__ import annotations
 
@@ -6,151 +6,120 @@ import html
 from typing import Any
 
 import gradio as gr
-from studio import Studio, told
-from wiring import PRIVATE, QUIET, confirmed, said
+from charts import loss_chart, metrics_table
+from common import PRIVATE, QUIET, confirm, show_errors
+from descriptions import describe_status
+from studio import Studio
 
 import texsyn
-from texsyn import TexsynError
+from texsyn import Status, TexsynError
+
+_POLL = 1.5  # seconds
+_EXTRA_MINUTES = 3.0  # for a run that has used its budget and whose recipe counts steps
+_EXTRA_SHARE = 0.25  # of the time so far: how long "Finish soon" goes on
+_FINISHABLE = 0.8  # of its progress: from here on, a run is about to finish anyway
+_Seen = tuple[str, str, int]  # run, newest preview, and a number that changes with the curves
 
 
-def watch_page(studio: Studio) -> dict[str, Any]:
-    run = gr.Dropdown([], label="Run", interactive=True, elem_id="watched")
-    state = gr.HTML("", elem_id="state")
-    with gr.Row():
-        pause = gr.Button("Pause", elem_id="pause")
-        resume = gr.Button("Continue", elem_id="resume")
-        finish = gr.Button("Finish soon", elem_id="finish")
-        discard = gr.Button("Discard", variant="stop", elem_id="discard")
-    with gr.Row():
-        with gr.Column():
-            slider = gr.ImageSlider(
-                label="Exemplar, and a new sample", interactive=False, buttons=[], max_height=420, elem_id="compare"
-            )
-        with gr.Column():
-            plot = gr.HTML("", elem_id="curves")
-            card = gr.HTML("", elem_id="card")
-    timer = gr.Timer(1.5, active=False)
-    seen = gr.State(("", "", 0))
+class WatchPage:
+    """Follows one run. Training is a process of its own; the page reads the run folder while it is open."""
 
-    def look(name: str | None, before: tuple[str, str, int]) -> list[Any]:
-        """What changed since the last look, and nothing else."""
-        rest = [gr.skip()] * 3
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self.run = gr.Dropdown([], label="Run", interactive=True, elem_id="watch-run")
+        self._status = gr.HTML("", elem_id="status")
+        with gr.Row():
+            self._pause = gr.Button("Pause", elem_id="pause")
+            self._resume = gr.Button("Continue", elem_id="resume")
+            self._finish = gr.Button("Finish soon", elem_id="finish")
+            self._delete = gr.Button("Discard", variant="stop", elem_id="discard")
+        with gr.Row():
+            with gr.Column():
+                self._images = gr.ImageSlider(
+                    label="Exemplar and newest sample", interactive=False, buttons=[], max_height=420, elem_id="compare"
+                )
+            with gr.Column():
+                self._chart = gr.HTML("", elem_id="curves")
+                self._metrics = gr.HTML("", elem_id="card")
+        self._timer = gr.Timer(_POLL, active=False)
+        self._seen = gr.State(("", "", 0))
+        self._connect()
+
+    def _connect(self) -> None:
+        self.inputs = [self.run, self._seen]
+        buttons = [self._pause, self._resume, self._finish, self._delete]
+        self.outputs = [self._status, self._images, self._chart, self._metrics, self._seen, self._timer, *buttons]
+        anytime: dict[str, Any] = {"concurrency_limit": None, **QUIET}
+        self._timer.tick(self.update, self.inputs, self.outputs, trigger_mode="once", **anytime)
+        self.run.change(self.update, self.inputs, self.outputs, trigger_mode="always_last", **anytime)
+        handlers = (self._pause_run, self._resume_run, self._finish_run)
+        for button, handler in zip(buttons[:3], handlers, strict=True):
+            clicked = button.click(handler, self.run, None, **PRIVATE)
+            clicked.then(self.update, self.inputs, self.outputs, **QUIET)
+        question = confirm("Delete this run and its model?")
+        self._delete.click(self._delete_run, self.run, self.run, js=question, **PRIVATE)
+
+    def update(self, name: str | None, seen: _Seen) -> list[Any]:
+        """The values of `outputs`; what has not changed since `seen` is skipped."""
+        unchanged = [gr.skip()] * 3
         if not name:
-            return ["<p>Nothing is being learnt yet: begin on the first page.</p>", *rest, before, *_able(None)]
+            return ["<p>No runs yet. Train one on the page Start.</p>", *unchanged, seen, *_controls(None)]
         try:
-            found = studio.run(name)
-            status = texsyn.status(found)
-            sheet = studio.sheet(found)
-            mark = (name, sheet.name if sheet else "", status.step // 20 if status.working else -status.step)
-            pictures = studio.compared(found) if mark[:2] != before[:2] else None
+            run = self._studio.open_run(name)
+            status = texsyn.status(run)
+            sheet = self._studio.previews.newest_sheet(run)
+            now = (name, sheet.name if sheet else "", status.step // 20 if status.working else -status.step)
+            images = self._studio.previews.compare(run) if now[:2] != seen[:2] else None
         except TexsynError as error:
-            return [f"<p>{html.escape(str(error))}</p>", *rest, before, *_able(None)]
+            return [f"<p>{html.escape(str(error))}</p>", *unchanged, seen, *_controls(None)]
         return [
-            _state(status),
-            pictures if pictures else (None if name != before[0] else gr.skip()),
-            _curves(status) if mark != before else gr.skip(),
-            _card(found, status) if mark != before or not status.working else gr.skip(),
-            mark,
-            *_able(status),
+            _status_bar(status),
+            images or (None if name != seen[0] else gr.skip()),
+            loss_chart(status) if now != seen else gr.skip(),
+            metrics_table(run, status) if now != seen or not status.working else gr.skip(),
+            now,
+            *_controls(status),
         ]
 
-    outputs = [state, slider, plot, card, seen, timer, pause, resume, finish, discard]
-    timer.tick(look, [run, seen], outputs, trigger_mode="once", concurrency_limit=None, **QUIET)
-    run.change(look, [run, seen], outputs, trigger_mode="always_last", concurrency_limit=None, **QUIET)
+    @show_errors
+    def _pause_run(self, name: str) -> None:
+        texsyn.stop(self._studio.open_run(name))
 
-    @said
-    def paused(name: str) -> None:
-        texsyn.stop(studio.run(name))
+    @show_errors
+    def _resume_run(self, name: str) -> None:
+        """Train on, until the budget is used up; a run that has used it up gets the same once more."""
+        run = self._studio.open_run(name)
+        status = texsyn.status(run)
+        longer = status.seconds / 60 + (run.recipe.minutes or _EXTRA_MINUTES)
+        self._studio.resume_training(run, longer if status.progress >= 1 else None)
 
-    @said
-    def resumed(name: str) -> None:
-        found = studio.run(name)
-        status = texsyn.status(found)
-        more = found.recipe.minutes
-        longer = status.seconds / 60 + (more or 3.0) if status.progress >= 1 else None
-        texsyn.start(found, longer, studio.device)
+    @show_errors
+    def _finish_run(self, name: str) -> None:
+        """Set a budget that ends soon: samples are best after a last part at a falling learning rate."""
+        run = self._studio.open_run(name)
+        texsyn.stop(run)
+        self._studio.resume_training(run, (1 + _EXTRA_SHARE) * texsyn.status(run).seconds / 60)
 
-    @said
-    def discarded(name: str) -> Any:
-        found = studio.run(name)
-        texsyn.stop(found)
-        found.discard()
-        known = studio.runs()
-        return gr.update(choices=known, value=known[0][1] if known else None)
-
-    @said
-    def finished(name: str) -> None:
-        """Textures are best after a last part at falling rates: the fit gets a quarter more time than it had."""
-        found = studio.run(name)
-        texsyn.stop(found)
-        texsyn.start(found, 1.25 * texsyn.status(found).seconds / 60, studio.device)
-
-    for button, call in ((pause, paused), (resume, resumed), (finish, finished)):
-        button.click(call, run, None, **PRIVATE).then(look, [run, seen], outputs, **QUIET)
-    discard.click(discarded, run, run, js=confirmed("Delete this run and all that it learnt?"), **PRIVATE)
-    return {"run": run, "look": look, "asks": [run, seen], "shows": outputs}
+    @show_errors
+    def _delete_run(self, name: str) -> Any:
+        self._studio.delete_run(name)
+        runs = self._studio.list_runs()
+        return gr.update(choices=runs, value=runs[0][1] if runs else None)
 
 
-def _able(status: texsyn.Status | None) -> list[Any]:
-    """Whether to look again soon, and which buttons make sense: pause, continue, finish soon, discard."""
-    there, working = status is not None, status is not None and status.working
-    begun = status is not None and status.step > 0 and status.progress < 0.8
-    return [
-        gr.update(active=working),
-        *(gr.update(interactive=on) for on in (working, there and not working, begun, there)),
-    ]
+def _controls(status: Status | None) -> list[Any]:
+    """Updates of the timer and of the buttons: pause, continue, finish soon, discard."""
+    exists = status is not None
+    working = status is not None and status.working
+    finishable = status is not None and status.step > 0 and status.progress < _FINISHABLE
+    enabled = (working, exists and not working, finishable, exists)
+    return [gr.update(active=working), *(gr.update(interactive=each) for each in enabled)]
 
 
-def _state(status: texsyn.Status) -> str:
-    share = 100 * status.progress
+def _status_bar(status: Status) -> str:
+    percent = 100 * status.progress
     return (
-        f"<p class='state {status.state}'>{html.escape(told(status))}</p>"
-        f"<div class='bar' role='progressbar' aria-label='progress' aria-valuenow='{share:.0f}' aria-valuemin='0' "
-        f"aria-valuemax='100'><div style='width:{share:.1f}%'></div></div>"
+        f"<p class='run-status {status.state}'>{html.escape(describe_status(status))}</p>"
+        f"<div class='bar' role='progressbar' aria-label='progress' aria-valuenow='{percent:.0f}' aria-valuemin='0' "
+        f"aria-valuemax='100'><div style='width:{percent:.1f}%'></div></div>"
     )
-
-
-_COLOURS = ("#0d9488", "#b45309", "#4338ca", "#be185d", "#64748b")  # of the five terms, apart for most eyes
-
-
-def _curves(status: texsyn.Status) -> str:
-    """The five terms over the steps, as a drawing: gradio's own plot draws itself without end in a hidden tab."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for event in status.curves:
-        for name, value in event.get("terms", {}).items():
-            curves.setdefault(name, []).append((float(event["step"]), value / 1000))
-    points = [point for line in curves.values() for point in line]
-    if len(status.curves) < 2:
-        return ""
-    right, low, high = max(x for x, _ in points), min(y for _, y in points), max(y for _, y in points)
-    drawn, legend = [], []
-    for colour, (name, line) in zip(_COLOURS, curves.items(), strict=False):
-        path = " ".join(f"{600 * x / right:.1f},{200 - 200 * (y - low) / (high - low or 1):.1f}" for x, y in line)
-        drawn.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
-        legend.append(f"<li><i style='background:{colour}'></i>{name.replace('_', ' ')} {line[-1][1]:.1f}</li>")
-    return (
-        f"<figure class='curves'><figcaption>The five terms, thousands of nats, over {right:.0f} steps</figcaption>"
-        f"<svg viewBox='-4 -6 608 212' preserveAspectRatio='none' role='img' aria-label='the five terms'>"
-        f"{''.join(drawn)}</svg><ul>{''.join(legend)}</ul></figure>"
-    )
-
-
-_MEASURES = {"swd": "distance", "sharp": "sharpness", "lsd": "distance (dB)"}
-
-
-def _card(run: texsyn.Run, status: texsyn.Status) -> str:
-    lines = [] if status.working else run.card_words()
-    if not lines:
-        rows = "".join(
-            f"<tr><th scope='row'>step {event['step']}</th>"
-            + "".join(f"<td>{_MEASURES[name]} {event[name]:.3f}</td>" for name in _MEASURES if name in event)
-            + "</tr>"
-            for event in status.glances[-6:]
-        )
-        told = "The quality card appears when learning ends. So far (distance falls, sharpness nears 1):"
-        return f"<p class='quiet'>{told}</p><table class='card'>{rows}</table>"
-    rows = "".join(
-        f"<tr><th scope='row'>{html.escape(word)}</th><td>{html.escape(rest.strip())}</td></tr>"
-        for word, _, rest in (line.partition(" ") for line in lines)
-    )
-    return f"<table class='card'><caption>Quality card</caption>{rows}</table>"

@@ -1,7 +1,7 @@
-"""What a fitted model can do besides sampling, in figures: python tests/benchmarks/abilities.py [SECTION...]
+"""What a trained model can do besides sampling: python tests/benchmarks/abilities.py [SECTION...]
 
-Sections: large, occlusions, hidden-clips, reconstruction, morph, export. Uses the shipped exemplars alone, and writes
-its tables into ABILITIES.md beside this file (a section that is run again takes the place of its old one).
+Sections: large, occlusions, hidden-clips, reconstruction, morph, export. Uses only the shipped exemplars, and writes
+its tables into ABILITIES.md beside this file; a section that is run again replaces its old table.
 """
 
 from __future__ import annotations
@@ -17,81 +17,86 @@ import onnxruntime
 import torch
 from PIL import Image
 from quality import patch_match
-from report import VIDEOS, child, learnt, seconds, store, table
+from report import VIDEOS, best_time, table, time_command, train, write_sections
 
 import texsyn
 from texsyn.media import inpaint, writing
 from texsyn.media.exemplar import Exemplar
 from texsyn.metrics import video
-from texsyn.metrics.card import score_stills, to_numpy
-from texsyn.metrics.scoring import still_for_scoring
+from texsyn.metrics.scoring import score_stills, still_for_scoring, to_numpy
+from texsyn.runs.fitting import fit_run
 from texsyn.synthesis import inversion, onnx_export
 
 HERE = Path(__file__).parent
-REPORT = HERE / "ABILITIES.md"
 
 
 # ------------------------------------------------------------ large samples
 
 
 def large(options: argparse.Namespace) -> str:
-    """Time and peak memory of what is larger than memory, against other ways to fill as many pixels."""
-    with tempfile.TemporaryDirectory() as folder:
-        runs = {}
-        for name in ("beans.png", "water.mp4"):
-            exemplar = texsyn.read(VIDEOS / name)
-            recipe = texsyn.recipe_for("fast", exemplar.modality, steps=1)
-            run = runs[name] = texsyn.Run.create(Path(folder) / name, exemplar, recipe, "fast")
-            for _ in run.learn(run.fresh(), exemplar, recipe, print):
-                pass
-        out, rows = Path(folder) / "out", []
-        for size in (1024, 4096, 16384):
-            goal = f"{size}x{size}"
-            taken, memory = child("sample", str(runs["beans.png"].path), "--size", goal, "-o", f"{out}.png", "--force")
-            rows.append(
-                [f"`texsyn sample --size {goal}`", f"{taken:.1f}", f"{size**2 / taken / 1e6:.2f}", f"{memory:.2f}"]
-            )
-        for frames in (1000, 10000):
-            command = ["sample", str(runs["water.mp4"].path), "--frames", str(frames), "-o", f"{out}.mp4", "--force"]
-            taken, memory = child(*command)
-            pixels = frames * 64 * 64
-            rows.append(
-                [f"`texsyn sample --frames {frames}`", f"{taken:.1f}", f"{pixels / taken / 1e6:.2f}", f"{memory:.2f}"]
-            )
-        triangle = runs["beans.png"].triangle()
-        whole = texsyn.sample(triangle, size=(4096, 4096))[0]
-
-        def at_once() -> None:
-            with torch.inference_mode():
-                triangle.synthesize(triangle.labelled(torch.randn(1, *triangle.latent_shape((2048, 2048))), None))
-
-        def in_bands() -> None:
-            for _ in texsyn.bands(triangle, size=(2048, 2048)):
-                pass
-
-        def png() -> None:
-            writing.write(whole, f"{out}.png", force=True)
-
-        def pillow() -> None:
-            Image.fromarray(writing.to_uint8(whole)[0]).save(f"{out}.png")
-
-        exemplar = still_for_scoring(VIDEOS / "beans.png")
-        alone: list[tuple[str, Callable[[], object], int]] = [
-            ("bands alone, 2048 x 2048, no file", in_bands, 2048**2),
-            ("the generator in one piece, 2048 x 2048, no file", at_once, 2048**2),
-            ("our PNG encoder alone, 4096 x 4096", png, 4096**2),
-            ("Pillow's PNG encoder alone, 4096 x 4096", pillow, 4096**2),
-            ("G'MIC `syntexturize_matchpatch`, 1024 x 1024", lambda: patch_match(exemplar, 0, 1024), 1024**2),
-        ]
-        for name, call, pixels in alone:
-            taken = seconds(call, 2)
-            rows.append([name, f"{taken:.1f}", f"{pixels / taken / 1e6:.2f}", ""])
+    """Time and peak memory of textures larger than memory, against other ways to fill as many pixels."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runs = {exemplar: briefly_trained(folder, exemplar) for exemplar in ("beans.png", "water.mp4")}
+        rows = large_commands(runs, folder) + large_calls(runs["beans.png"].triangle(), folder)
     return "Start-up and model included where a command is named.\n\n" + table(
         ["what", "seconds", "megapixels a second", "peak memory, GB"], rows
     )
 
 
-# ------------------------------------------------------------ holes in stills
+def briefly_trained(folder: Path, name: str) -> texsyn.Run:
+    """A run after one step: speed does not depend on the weights."""
+    exemplar = texsyn.read(VIDEOS / name)
+    recipe = texsyn.recipe_for("fast", exemplar.modality, steps=1)
+    run = texsyn.Run.create(folder / name, exemplar, recipe, "fast")
+    for _ in fit_run(run, run.fresh(), exemplar, recipe, print):
+        pass
+    return run
+
+
+def large_commands(runs: dict[str, texsyn.Run], folder: Path) -> list[list[object]]:
+    sizes = (("beans.png", "--size", f"{n}x{n}", ".png", n**2) for n in (1024, 4096, 16384))
+    lengths = (("water.mp4", "--frames", str(n), ".mp4", n * 64 * 64) for n in (1000, 10000))
+    rows: list[list[object]] = []
+    for name, option, value, ending, pixels in (*sizes, *lengths):
+        out = folder / f"out{ending}"
+        taken, memory = time_command("sample", str(runs[name].path), option, value, "-o", str(out), "--force")
+        rows.append(
+            [f"`texsyn sample {option} {value}`", f"{taken:.1f}", f"{pixels / taken / 1e6:.2f}", f"{memory:.2f}"]
+        )
+    return rows
+
+
+def large_calls(triangle: texsyn.Triangle, folder: Path) -> list[list[object]]:
+    """Parts of `texsyn sample`, and other ways, alone."""
+    whole, exemplar = texsyn.sample(triangle, size=(4096, 4096))[0], still_for_scoring(VIDEOS / "beans.png")
+
+    def at_once() -> None:
+        with torch.inference_mode():
+            triangle.synthesize(triangle.labelled(torch.randn(1, *triangle.latent_shape((2048, 2048))), None))
+
+    def in_bands() -> None:
+        for _ in texsyn.bands(triangle, size=(2048, 2048)):
+            pass
+
+    def png() -> None:
+        writing.write(whole, folder / "out.png", force=True)
+
+    def pillow() -> None:
+        Image.fromarray(writing.to_uint8(whole)[0]).save(folder / "out.png")
+
+    calls: list[tuple[str, Callable[[], object], int]] = [
+        ("bands alone, 2048 x 2048, no file", in_bands, 2048**2),
+        ("the generator in one piece, 2048 x 2048, no file", at_once, 2048**2),
+        ("our PNG encoder alone, 4096 x 4096", png, 4096**2),
+        ("Pillow's PNG encoder alone, 4096 x 4096", pillow, 4096**2),
+        ("G'MIC `syntexturize_matchpatch`, 1024 x 1024", lambda: patch_match(exemplar, 0, 1024), 1024**2),
+    ]
+    times = [(name, best_time(call, 2), pixels) for name, call, pixels in calls]
+    return [[name, f"{taken:.1f}", f"{pixels / taken / 1e6:.2f}", ""] for name, taken, pixels in times]
+
+
+# ------------------------------------------------------------ masked stills
 
 
 def boxes(random: np.random.Generator, count: int, side: int, size: int) -> np.ndarray:
@@ -101,85 +106,83 @@ def boxes(random: np.random.Generator, count: int, side: int, size: int) -> np.n
     return mask
 
 
+def masks(size: int) -> dict[str, np.ndarray]:
+    """The paper's masks, and its blocks scaled from 64 to 224 pixels."""
+    random = np.random.default_rng(0)
+    return {
+        "salt and pepper 50 %": random.random((size, size)) < 0.5,
+        "salt and pepper 70 %": random.random((size, size)) < 0.7,
+        "ten 10 x 10": boxes(random, 10, 10, size),
+        "one 20 x 20": boxes(random, 1, 20, size),
+        "one 30 x 30": boxes(random, 1, 30, size),
+        "ten 35 x 35": boxes(random, 10, 35, size),
+        "one 70 x 70": boxes(random, 1, 70, size),
+        "one 105 x 105": boxes(random, 1, 105, size),
+    }
+
+
+def completions(exemplar: Exemplar, mask: np.ndarray, options: argparse.Namespace) -> dict[str, torch.Tensor]:
+    """By method: an exemplar with masked pixels completed. Models are trained on the visible ones."""
+    truth, missing = exemplar.pixels, torch.from_numpy(mask[None].astype(np.float32))
+    blank = torch.where(missing > 0, torch.zeros_like(truth), truth)
+    masked = Exemplar(inpaint.fill(truth, missing), exemplar.modality, mask=missing)
+    completed = {}
+    for objective, name in (("triangle", "triangle"), ("vae", "VAE")):
+        triangle, _ = train(masked, options.steps, objective)
+        for refine, suffix in ((0, ""), (options.refine, ", refined")):
+            completed[name + suffix] = inversion.complete(triangle, blank, missing, refine=refine, seed=None)
+    image = np.ascontiguousarray(writing.to_uint8(blank)[0])
+    image = np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
+    telea = cv2.inpaint(image, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    completed["OpenCV Telea"] = torch.from_numpy(telea).permute(2, 0, 1)[: len(truth)] / 127.5 - 1
+    completed["smooth continuation"] = masked.pixels
+    return completed
+
+
 def occlusions(options: argparse.Namespace) -> str:
-    """The paper's five, and its blocks scaled from 64 to 224 pixels; learnt from what is visible, then completed."""
-    rows = []
+    """The paper's masks, and its blocks scaled from 64 to 224 pixels: trained on visible pixels, then completed."""
+    rows: list[list[object]] = []
     for name in options.stills:
         exemplar = texsyn.read(VIDEOS / f"{name}.png")
-        size = exemplar.size[0]
-        random = np.random.default_rng(0)
-        masks = {
-            "salt and pepper 50 %": random.random((size, size)) < 0.5,
-            "salt and pepper 70 %": random.random((size, size)) < 0.7,
-            "ten 10 x 10": boxes(random, 10, 10, size),
-            "one 20 x 20": boxes(random, 1, 20, size),
-            "one 30 x 30": boxes(random, 1, 30, size),
-            "ten 35 x 35": boxes(random, 10, 35, size),
-            "one 70 x 70": boxes(random, 1, 70, size),
-            "one 105 x 105": boxes(random, 1, 105, size),
-        }
-        strips = []
-        for title, mask in masks.items():
-            hidden = torch.from_numpy(mask[None].astype(np.float32))
-            truth = exemplar.pixels
-            blank = torch.where(hidden > 0, torch.zeros_like(truth), truth)
-            masked = Exemplar(inpaint.fill(truth, hidden), exemplar.modality, mask=hidden)
-            filled = {}
-            for objective in ("triangle", "vae"):
-                triangle, _ = learnt(masked, options.steps, objective)
-                for refine in (0, options.refine):
-                    made = inversion.complete(triangle, blank, hidden, refine=refine, seed=None)
-                    filled[f"{objective}{', refined' if refine else ''}"] = made
-            picture = np.ascontiguousarray(writing.to_uint8(blank)[0])
-            picture = np.repeat(picture, 3, -1) if picture.shape[-1] == 1 else picture
-            telea = cv2.inpaint(picture, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-            filled["OpenCV Telea"] = torch.from_numpy(telea).permute(2, 0, 1)[: len(truth)] / 127.5 - 1
-            filled["smooth continuation"] = masked.pixels
-            errors = [float((each - truth).abs()[:, mask].mean()) / 2 for each in filled.values()]
+        truth, strips = exemplar.pixels, []
+        for title, mask in masks(exemplar.size[0]).items():
+            completed = completions(exemplar, mask, options)
+            errors = [float((each - truth).abs()[:, mask].mean()) / 2 for each in completed.values()]
             rows.append([name, title, *(f"{error:.4f}" for error in errors)])
             print(rows[-1], flush=True)
-            shown = (blank, filled["triangle, refined"], filled["vae, refined"], filled["OpenCV Telea"], truth)
-            strips.append(torch.cat(shown, -1))
+            blank = truth * ~torch.from_numpy(mask)
+            shown = (completed[method] for method in ("triangle, refined", "VAE, refined", "OpenCV Telea"))
+            strips.append(torch.cat((blank, *shown, truth), -1))
         if options.pictures:
             options.pictures.mkdir(parents=True, exist_ok=True)
             writing.write(torch.cat(strips, -2), options.pictures / f"occlusions-{name}.png", force=True)
-    head = [
-        "exemplar",
-        "hidden",
-        "triangle",
-        "triangle, refined",
-        "VAE",
-        "VAE, refined",
-        "OpenCV Telea",
-        "smooth continuation",
-    ]
-    said = (
-        f"Learnt in {options.steps} steps from what is visible, then completed (refined: {options.refine} steps). Mean "
-        "absolute error of the hidden values, as a share of their range; a blur scores well at it, so look at the "
-        "pictures (`--pictures FOLDER`), too.\n\n"
+    note = (
+        f"Trained for {options.steps} steps on visible pixels, then completed (refined: {options.refine} steps). Mean "
+        "absolute error of masked values, as a share of their range; a blur scores well, so look at the images "
+        "(`--pictures FOLDER`), too.\n\n"
     )
-    return said + table(head, rows)
+    return note + table(["exemplar", "mask", *completed], rows)
 
 
-# ------------------------------------------------------------ holes in clips
+# ------------------------------------------------------------ masked clips
 
 
-def in_time(clip: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-    """Each hidden value between those that are visible before and after it at its place."""
+def in_time(clip: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Each masked value interpolated between the visible ones before and after it."""
     out, frames = clip.clone(), np.arange(clip.shape[1])
     for y in range(clip.shape[2]):
         for x in range(clip.shape[3]):
-            seen = hidden[0, :, y, x].numpy() == 0
-            if seen.all() or not seen.any():
+            visible = mask[0, :, y, x].numpy() == 0
+            if visible.all() or not visible.any():
                 continue
             for c in range(len(clip)):
                 line = clip[c, :, y, x].numpy()
-                out[c, :, y, x] = torch.from_numpy(np.interp(frames, frames[seen], line[seen]).astype(np.float32))
+                out[c, :, y, x] = torch.from_numpy(np.interp(frames, frames[visible], line[visible]).astype(np.float32))
     return out
 
 
 def hidden_clips(options: argparse.Namespace) -> str:
-    """A region that is somewhere else in each frame, and half of the frames."""
+    """A masked region that moves from frame to frame, and half of the frames masked."""
     rows = []
     for name in options.clips:
         exemplar = texsyn.read(VIDEOS / f"{name}.mp4", frames="0:64")
@@ -188,40 +191,41 @@ def hidden_clips(options: argparse.Namespace) -> str:
         half = np.zeros(region.shape, bool)
         half[random.permutation(len(half))[: len(half) // 2]] = True
         for title, mask in (("a region of 16 %", region), ("half of the frames", half)):
-            hidden = torch.from_numpy(mask[None].astype(np.float32))
-            masked = Exemplar(inpaint.fill(truth, hidden), exemplar.modality, fps=exemplar.fps, mask=hidden)
-            triangle, _ = learnt(masked, options.clip_steps)
+            missing = torch.from_numpy(mask[None].astype(np.float32))
+            masked = Exemplar(inpaint.fill(truth, missing), exemplar.modality, fps=exemplar.fps, mask=missing)
+            triangle, _ = train(masked, options.clip_steps)
             methods = {
-                "triangle": inversion.complete(triangle, truth, hidden, refine=0, seed=None),
-                "triangle, refined": inversion.complete(triangle, truth, hidden, refine=options.refine, seed=None),
-                "linear in time": in_time(truth, hidden),
+                "triangle": inversion.complete(triangle, truth, missing, refine=0, seed=None),
+                "triangle, refined": inversion.complete(triangle, truth, missing, refine=options.refine, seed=None),
+                "linear in time": in_time(truth, missing),
             }
             original = to_numpy(truth)
-            for method, made in methods.items():
-                found = to_numpy(made)
-                error = float((made - truth).abs()[:, torch.from_numpy(mask)].mean()) / 2
+            for method, completed in methods.items():
+                found = to_numpy(completed)
+                error = float((completed - truth).abs()[:, torch.from_numpy(mask)].mean()) / 2
                 lsd, lbp = video.log_spectral_distance(found, original), video.lbp_divergence(found, original)
                 rows.append([name, title, method, f"{error:.4f}", f"{255 * error:.2f}", f"{lsd:.2f}", f"{lbp:.4f}"])
                 print(rows[-1], flush=True)
-    said = (
-        f"64 frames, learnt in {options.clip_steps} steps. What is visible is as it was in every row, so LSD and LBP "
-        "against the original tell of the hole alone. A smooth guess has the smallest error and the largest LBP.\n\n"
+    note = (
+        f"64 frames, trained for {options.clip_steps} steps. Visible pixels are unchanged in every row, so LSD and LBP "
+        "against the original depend only on the masked ones. A smooth guess has the smallest error and the largest "
+        "LBP.\n\n"
     )
-    return said + table(["exemplar", "hidden", "method", "error", "in 255", "LSD, dB", "LBP, bits"], rows)
+    return note + table(["exemplar", "mask", "method", "error", "in 255", "LSD, dB", "LBP, bits"], rows)
 
 
 # ------------------------------------------------------------ reconstruction
 
 
 def reconstruction(options: argparse.Namespace) -> str:
-    """The left half of a photo is learnt, the right half never seen."""
+    """A model trained on the left half of a photo decodes both halves; the right half it never saw."""
     rows = []
     for name in ("gravel", "grass"):
         whole = texsyn.read(VIDEOS / f"{name}.png", side=0)
         seen, unseen = whole.pixels[..., :256].contiguous(), whole.pixels[..., 256:].contiguous()
         exemplar = Exemplar(seen, whole.modality)
         for objective in ("triangle", "vae"):
-            triangle, _ = learnt(exemplar, options.steps, objective)
+            triangle, _ = train(exemplar, options.steps, objective)
             for refine in (0, options.refine):
                 errors = [
                     float((inversion.reconstruct(triangle, x, refine=refine) - x).square().mean()) / 4
@@ -232,22 +236,22 @@ def reconstruction(options: argparse.Namespace) -> str:
                     [name, objective, refine, *(f"{e:.5f}" for e in errors), *(f"{e / variance:.2f}" for e in errors)]
                 )
                 print(rows[-1], flush=True)
-    said = (
+    note = (
         f"Squared error of values in [0, 1], and as a share of the exemplar's variance; {options.steps} steps on "
         "256 x 512 pixels at full size; the other half is unseen.\n\n"
     )
     names = ["exemplar", "objective", "refining steps", "seen", "unseen", "seen / variance", "unseen / variance"]
-    return said + table(names, rows)
+    return note + table(names, rows)
 
 
 # ------------------------------------------------------------ morphs
 
 
 def morph(options: argparse.Namespace) -> str:
-    """One model of two exemplars: the card at both ends, and how even the way between them is."""
+    """One model of two exemplars: metrics at both ends, and how even the way between them is."""
     names = ("beans", "pebbles")
     exemplars = texsyn.together(*(texsyn.read(VIDEOS / f"{name}.png") for name in names))
-    triangle, _ = learnt(exemplars, options.pair_steps)
+    triangle, _ = train(exemplars, options.pair_steps)
     rows = []
     for number, name in enumerate(names):
         original = still_for_scoring(VIDEOS / f"{name}.png")
@@ -257,7 +261,7 @@ def morph(options: argparse.Namespace) -> str:
         rows.append(
             [
                 name,
-                *(f"{card.measures[k]:.3f}" for k in shown),
+                *(f"{card.metrics[k]:.3f}" for k in shown),
                 f"{card.reference['ps']:.3f}",
                 f"{card.reference['swd']:.3f}",
             ]
@@ -302,20 +306,20 @@ def export(options: argparse.Namespace) -> str:
     rows = []
     for name in ("beans.png", "fire.mp4"):
         exemplar = texsyn.read(VIDEOS / name)
-        triangle, _ = learnt(exemplar, 1)
+        triangle, _ = train(exemplar, 1)
         moving = exemplar.modality.moving
         size = (64, 64, 64) if moving else (512, 512)
         z = torch.randn(1, *triangle.latent_shape(size))
         with torch.inference_mode():
             expected = triangle.synthesize(z)
-            plain = seconds(lambda z=z, triangle=triangle: triangle.synthesize(z), 5)
+            plain = best_time(lambda z=z, triangle=triangle: triangle.synthesize(z), 5)
         for half in (False, True):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.onnx"
                 onnx_export.export(triangle, path, half=half)
                 session = onnxruntime.InferenceSession(path)
                 (found,) = session.run(None, {"z": z.numpy()})
-                taken = seconds(lambda session=session, z=z: session.run(None, {"z": z.numpy()}), 5)
+                taken = best_time(lambda session=session, z=z: session.run(None, {"z": z.numpy()}), 5)
                 megabytes = path.stat().st_size / 1e6
             rows.append(
                 [
@@ -344,24 +348,14 @@ SECTIONS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
-    parser.add_argument("--steps", type=int, default=400, help="of each fit to a still with holes, or to half a photo")
+    parser.add_argument("--steps", type=int, default=400, help="of each fit to a masked still, or to half a photo")
     parser.add_argument("--clip-steps", type=int, default=400)
     parser.add_argument("--refine", type=int, default=100, help="steps of descent on the latent field, where refined")
     parser.add_argument("--pair-steps", type=int, default=3000)
     parser.add_argument("--stills", nargs="*", default=["pebbles"])
     parser.add_argument("--clips", nargs="*", default=["water"])
-    parser.add_argument("--pictures", type=Path, help="folder for pictures to look at")
-    options = parser.parse_args()
-    for name in options.sections or SECTIONS:
-        text = SECTIONS[name](options)
-        print(text, flush=True)
-        command = f"python tests/benchmarks/abilities.py {name}"
-        for option in ("steps", "clip_steps", "pair_steps", "refine"):
-            command += f" --{option.replace('_', '-')} {getattr(options, option)}"
-        store(
-            REPORT, "What a fitted model can do, by `abilities.py`", name, command, f"{SECTIONS[name].__doc__}\n{text}"
-        )
+    parser.add_argument("--pictures", type=Path, help="folder for images to look at")
+    write_sections(parser, SECTIONS, HERE / "ABILITIES.md", "What a trained model can do, by `abilities.py`")
 
 
 if __name__ == "__main__":

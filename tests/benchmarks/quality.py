@@ -1,16 +1,15 @@
-"""The whole table of quality for a budget: python tests/benchmarks/quality.py FOLDER [--minutes M] [--recipe NAME]
+"""Quality of samples after a budget: python tests/benchmarks/quality.py FOLDER [--minutes M] [--recipe NAME]
 
-FOLDER holds exemplars: pictures, clips, or folders with `exemplar.png` and published samples `authors_*.jpg` beside
-it. Each is fitted, sampled with seeds 0, 1, 2 (tiling, looping, no picking) and scored; peers that need no code of
-others are run beside it: a random-phase texture for stills, a linear dynamic system and random phase for clips, and
-G'MIC's patch match where the Python package `gmic` is installed. Writes QUALITY.md and a montage for each exemplar
-beside this file, and nothing of the exemplars' own pixels unless --montage asks for it.
+FOLDER holds exemplars: images, clips, or folders with `exemplar.png` and published samples `authors_*.jpg` beside it.
+A model of each is trained, sampled with seeds 0, 1, 2 (tiling, looping, no picking) and scored. Simple methods are
+scored beside it: random phase for stills, a linear dynamic system and random phase for clips, and G'MIC's patch match
+where the Python package `gmic` is installed. Appends to QUALITY.md beside this file; --montage writes images, which
+show the exemplars.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -25,8 +24,8 @@ from PIL import Image
 import texsyn
 from texsyn.core.errors import TexsynError
 from texsyn.media import decoding
-from texsyn.metrics.card import CLIP_MEASURES, STILL_MEASURES, score_clips, score_stills, to_numpy
-from texsyn.metrics.scoring import frames_for_scoring, still_for_scoring
+from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS, Card
+from texsyn.metrics.scoring import frames_for_scoring, score_clips, score_stills, still_for_scoring, to_numpy
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)
@@ -41,28 +40,32 @@ def exemplars(folder: Path) -> Iterator[tuple[str, Path, list[Path]]]:
             yield path.stem, path, []
 
 
-def fitted(exemplar: Path, moving: bool, options: argparse.Namespace, folder: Path) -> tuple[list[Path], int, float]:
-    """Samples of seeds 0, 1, 2, made by the command line; steps and minutes it took. A run that is there is taken."""
-    texsyn, run = [sys.executable, "-m", "texsyn"], folder / "run"
+def command(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "texsyn", *words], check=True, stdout=subprocess.PIPE)
+
+
+def fit_and_sample(
+    exemplar: Path, moving: bool, options: argparse.Namespace, folder: Path
+) -> tuple[list[Path], int, float]:
+    """Samples of seeds 0, 1, 2 by the command line; steps and minutes of the fit. An existing run is not repeated."""
+    run = folder / "run"
     if not (run / "model").exists():
-        how = ["--frames", "0:-32"] if moving else []
+        frames = ["--frames", "0:-32"] if moving else []
         budget = ["--steps", str(options.steps)] if options.steps else ["--minutes", str(options.minutes)]
         fixed = ["--recipe", options.recipe, "--no-card", "--quiet"]
-        command = [*texsyn, "fit", str(exemplar), "--out", str(run), *how, *budget, *fixed]
-        subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    end = json.loads((run / "events.jsonl").read_text().splitlines()[-1])
+        command("fit", str(exemplar), "--out", str(run), *frames, *budget, *fixed)
+    end = texsyn.Run.open(run).events()[-1]
     samples = []
     for seed in SEEDS:
         target = folder / f"seed-{seed}{'' if moving else '.png'}"
         shape = ["--frames", "32", "--format", "frames"] if moving else ["--size", "224x224"]
-        command = [*texsyn, "sample", str(run), "--seed", str(seed), "-o", str(target), "--force", *shape]
-        subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        command("sample", str(run), "--seed", str(seed), "-o", str(target), "--force", *shape)
         samples.append(target)
     return samples, end["step"], end["seconds"] / 60
 
 
 def random_phase(texture: np.ndarray, seed: int) -> np.ndarray:
-    """The same spectrum with the phases of noise, over all axes but colour."""
+    """The same spectrum with the phases of noise, over all axes but the channels."""
     axes = tuple(range(texture.ndim - 1))
     noise = np.fft.fftn(np.random.default_rng(seed).standard_normal(texture.shape[:-1]))
     mean = texture.mean(axes)
@@ -71,7 +74,7 @@ def random_phase(texture: np.ndarray, seed: int) -> np.ndarray:
 
 
 def linear_system(train: np.ndarray, seed: int, frames: int = 32, states: int = 20) -> np.ndarray:
-    """A linear dynamic system (Doretto et al. 2003): principal frames, and states that follow one another linearly."""
+    """A linear dynamic system (Doretto et al. 2003): principal frames with a linear recurrence of their weights."""
     flat = train.reshape(len(train), -1).T
     mean = flat.mean(1, keepdims=True)
     basis, scale, right = np.linalg.svd(flat - mean, full_matrices=False)
@@ -88,7 +91,7 @@ def linear_system(train: np.ndarray, seed: int, frames: int = 32, states: int = 
 
 
 def patch_match(exemplar: np.ndarray, seed: int, side: int = 0) -> np.ndarray | None:
-    """G'MIC's syntexturize_matchpatch, where the package is installed; of the exemplar's size, or `side` squared."""
+    """G'MIC's syntexturize_matchpatch, None without the package; of the exemplar's size, or `side` squared."""
     try:
         import gmic
     except ImportError:
@@ -106,49 +109,53 @@ def rows(
 ) -> list[list[str]]:
     """One line of the table for each method, the exemplar's reference last."""
     moving = decoding.sniff(exemplar) == "clip"
-    samples, steps, minutes = fitted(exemplar, moving, options, folder)
+    samples, steps, minutes = fit_and_sample(exemplar, moving, options, folder)
     read = frames_for_scoring if moving else still_for_scoring
     original = read(exemplar)
     methods = {f"texsyn {options.recipe}, {minutes:.1f} min, {steps} steps": [read(path) for path in samples]}
     methods |= variants(folder / "run", moving)
     if published:
         methods["the paper's authors"] = [read(path) for path in published]
-    basis = original[:32] if moving else original
-    methods["random phase"] = [random_phase(basis, seed) for seed in SEEDS]
-    if moving:
-        methods["linear dynamic system"] = [linear_system(basis, seed) for seed in SEEDS]
-    else:
-        matched = [patch_match(original, seed) for seed in SEEDS]
-        if matched[0] is not None:
-            methods["G'MIC patch match"] = matched
+    methods |= simple_methods(original[:32] if moving else original, moving)
     table, reference = [], {}
-    for method, found in methods.items():
+    for method, textures in methods.items():
         try:
-            card = (
-                score_clips([clip[-32:] for clip in found], basis, original[-32:], found)
-                if moving
-                else score_stills(found, original)
-            )
+            card = score(textures, original, moving)
         except TexsynError as error:
             print(f"{name}, {method}: {error}", file=sys.stderr)
             continue
         reference = card.reference
-        table.append([name, method, *(f"{value:.3f}" for value in card.measures.values())])
+        table.append([name, method, *(f"{value:.3f}" for value in card.metrics.values())])
     label = "held-out frames" if moving else "half against half"
-    table.append([name, label, *(f"{reference[key]:.3f}" for key in card.measures)])
+    table.append([name, label, *(f"{reference[key]:.3f}" for key in (CLIP_METRICS if moving else STILL_METRICS))])
     if options.montage:
         montage(original, methods, options.montage / f"{name}.png", moving)
     return table
 
 
+def score(textures: list[np.ndarray], original: np.ndarray, moving: bool) -> Card:
+    """Of clips the last 32 frames against the exemplar's first 32, with its last 32 as the reference."""
+    if moving:
+        return score_clips([clip[-32:] for clip in textures], original[:32], original[-32:], textures)
+    return score_stills(textures, original)
+
+
+def simple_methods(exemplar: np.ndarray, moving: bool) -> dict[str, list[np.ndarray]]:
+    methods = {"random phase": [random_phase(exemplar, seed) for seed in SEEDS]}
+    if moving:
+        return methods | {"linear dynamic system": [linear_system(exemplar, seed) for seed in SEEDS]}
+    matched = [patch_match(exemplar, seed) for seed in SEEDS]
+    return methods if matched[0] is None else methods | {"G'MIC patch match": matched}
+
+
 def variants(run: Path, moving: bool) -> dict[str, list[np.ndarray]]:
-    """What the triangle makes without corrections after it, and the last 32 of 128 frames."""
+    """Samples without corrections, and of a clip the last 32 of 128 frames."""
     triangle = texsyn.load(run)
 
     def samples(frames: int | None) -> list[np.ndarray]:
-        made = (texsyn.sample(triangle, seed=seed, frames=frames)[0] for seed in SEEDS)
+        textures = (texsyn.sample(triangle, seed=seed, frames=frames)[0] for seed in SEEDS)
         # Eight bits, as in a file.
-        return [((to_numpy(each) * 255).round() / 255).astype(np.float32) for each in made]
+        return [((to_numpy(each) * 255).round() / 255).astype(np.float32) for each in textures]
 
     longer = {"the same, last 32 of 128 frames": samples(128)} if moving else {}
     triangle.corrections = torch.nn.ModuleList()
@@ -169,11 +176,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--steps", type=int, help="a budget of steps instead: for a machine that does other work, too")
+    parser.add_argument("--steps", type=int, help="a budget of steps instead, for a machine with other load")
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--only", nargs="*", help="names of exemplars")
     parser.add_argument("--out", type=Path, default=HERE / "QUALITY.md")
-    parser.add_argument("--keep", type=Path, help="folder for runs and samples; runs that are there are not repeated")
+    parser.add_argument("--keep", type=Path, help="folder for runs and samples; existing runs are not repeated")
     parser.add_argument("--montage", type=Path, help="folder for montages, which show the exemplars")
     options = parser.parse_args()
     tables: dict[bool, list[list[str]]] = {False: [], True: []}
@@ -191,12 +198,12 @@ def main() -> None:
 
 
 def write(tables: dict[bool, list[list[str]]], options: argparse.Namespace) -> None:
-    """Append this run's tables to the report."""
+    """Append the tables, of stills and of clips, to the report."""
     budget = f"--steps {options.steps}" if options.steps else f"--minutes {options.minutes:g}"
-    command = f"python tests/benchmarks/quality.py FOLDER {budget} --recipe {options.recipe}"
-    lines = [f"\n## `{command}`\n\n{report.machine()}\n"]
+    call = f"python tests/benchmarks/quality.py FOLDER {budget} --recipe {options.recipe}"
+    lines = [f"\n## `{call}`\n\n{report.machine()}\n"]
     for moving, table in tables.items():
-        names = list(CLIP_MEASURES if moving else STILL_MEASURES)
+        names = list(CLIP_METRICS if moving else STILL_METRICS)
         if table:
             lines += [f"| exemplar | method | {' | '.join(names)} |", "|" + "---|" * (len(names) + 2)]
             lines += [f"| {' | '.join(row)} |" for row in table] + [""]

@@ -1,8 +1,7 @@
-"""A step of the fit as it is, and two ways to write the same step down: what `speed.py` compares.
+"""A training step as texsyn runs it, and the same step in two simpler forms, which `speed.py` compares with it.
 
-Textbook is the step as one writes it down: each network is called once for each term, f's gradient penalty is asked of
-autograd twice, in float32 and contiguous layout, with Adam as it comes. Plain is the step of our fit with these
-settings.
+Textbook is the step as one writes it down: each network is called once for each term, the gradient penalty uses double
+backward, in float32 and contiguous layout, with Adam's default settings. Plain is our step with these settings.
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ from texsyn.models import im2col, layers
 from texsyn.models.triangle import latent, prior, reconstruction
 from texsyn.training import loop
 from texsyn.training.data import Data
+from texsyn.training.state import init_state
 
 
 @contextmanager
-def as_by_default() -> Iterator[None]:
-    """Contiguous layout for whatever is laid out meanwhile, and no convolution written as a product of matrices."""
+def pytorch_defaults() -> Iterator[None]:
+    """Contiguous layout for tensors that are created within, and no convolution as a matrix product."""
     before = ops.memory_format, im2col.few_positions
     ops.memory_format, im2col.few_positions = lambda axes: torch.contiguous_format, lambda *asked: False
     try:
@@ -36,7 +36,7 @@ def as_by_default() -> Iterator[None]:
 
 
 class Ours:
-    """The fit as it is."""
+    """The step of `texsyn.fit`."""
 
     context = staticmethod(lambda: torch.enable_grad())
 
@@ -49,7 +49,7 @@ class Ours:
         exemplar = Exemplar(self.pixels, modality)
         with self.context():
             triangle = loop.create(exemplar, self.recipe).to(self.device)
-        self.state = loop.init_state(triangle, self.recipe, [exemplar])
+        self.state = init_state(triangle, self.recipe, [exemplar])
         self.data = Data.of([exemplar], self.state.pixels([exemplar]))
 
     def change(self, recipe: Recipe) -> Recipe:
@@ -59,26 +59,26 @@ class Ours:
         with self.context():
             start = self.now()
             for _ in range(steps):
-                loop._step(self.state, self.data, self.recipe, 1)
+                loop.train_step(self.state, self.data, self.recipe)
             return (self.now() - start) / steps
 
     def now(self) -> float:
-        """Seconds, when all that was asked of the device is done."""
+        """The time in seconds, after the device has finished."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
 
 class Plain(Ours):
-    """The same, as PyTorch does it by default."""
+    """The same step with PyTorch's defaults."""
 
-    context = staticmethod(as_by_default)
+    context = staticmethod(pytorch_defaults)
 
     def __init__(self, modality: Modality, name: str, device: str = "cpu") -> None:
         super().__init__(modality, name, device)
         for module in self.state.triangle.modules():
             if isinstance(module, layers.ConvTranspose):
-                module.phased = False
+                module.always_subpixel = False
         for name, optimiser in self.state.optimisers.items():
             group = {**optimiser.param_groups[0], "fused": None}
             self.state.optimisers[name] = torch.optim.Adam([{**group, "lr": self.recipe.learning_rate}])
@@ -88,16 +88,16 @@ class Plain(Ours):
 
 
 class Textbook(Plain):
-    """The same terms and networks, written down term by term."""
+    """The same terms and networks, one term after the other."""
 
     def seconds(self, steps: int) -> float:
         with self.context():
             start = self.now()
             for _ in range(steps):
-                self.once()
+                self.step()
             return (self.now() - start) / steps
 
-    def once(self) -> None:
+    def step(self) -> None:
         recipe, state, triangle = self.recipe, self.state, self.state.triangle
         window = triangle.modality.window
         size = triangle.modality.channels * torch.Size(window).numel()
@@ -107,17 +107,17 @@ class Textbook(Plain):
         triangle.zero_grad()
         mean, log_variance = triangle.posterior(x)
         encoded = mean + noise * (0.5 * log_variance).exp()
-        made = triangle.generator(z)
+        generated = triangle.generator(z)
         descent = (
             reconstruction(x, triangle.generator(encoded, (False,) * len(window)), recipe.sigma)
             + prior(mean, log_variance)
-            + latent(z, *triangle.posterior(made))
-            - triangle.energy(made).mean()
+            + latent(z, *triangle.posterior(generated))
+            - triangle.energy(generated).mean()
         )
         (descent / size).backward()
         triangle.energy.zero_grad()
         penalised = state.step % recipe.penalty_interval == 0
-        both = torch.cat((x, made.detach())).requires_grad_(penalised)
+        both = torch.cat((x, generated.detach())).requires_grad_(penalised)
         energies = triangle.energy(both)
         loss = (energies[recipe.batch_size :].mean() - energies[: recipe.batch_size].mean()) / size
         if penalised:

@@ -1,4 +1,4 @@
-"""The networks of the paper, and the laws every generator keeps."""
+"""The paper's networks, and laws of every generator, posterior and energy."""
 
 import math
 from dataclasses import replace
@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from conftest import KINDS, lively
 
-from texsyn.core import ops
-from texsyn.core.modality import CLIP, MATERIAL, STILL
+from texsyn.core.modality import CLIP, STILL
 from texsyn.models import layers
 from texsyn.models.triangle import Triangle
 
@@ -43,11 +42,6 @@ def test_the_papers_clip_networks_have_its_sizes():
     assert triangle.energy.scales[0][-2].weight.numel() == 128 * 128 * 4 * 16 * 16
 
 
-def test_a_material_is_a_still_with_more_channels():
-    assert MATERIAL.channels == 6
-    assert MATERIAL.designs.keys() == STILL.designs.keys()
-
-
 def test_weights_are_drawn_as_in_the_paper():
     triangle = Triangle(STILL, STILL.designs["paper"], seed=3)
     weights = triangle.generator.ups[1].weight.detach()
@@ -74,11 +68,11 @@ def test_a_larger_field_makes_a_larger_texture(triangle):
     torch.testing.assert_close(larger, texture.repeat(1, 1, *doubled), rtol=1e-4, atol=1e-4)
 
 
-def test_a_fixed_axis_knows_its_place():
+def test_the_networks_know_the_position_on_a_fixed_axis():
     clip = lively(Triangle(KINDS["clip"], KINDS["clip"].designs["local"], seed=1))
-    made = clip.generator.eval()(torch.zeros(1, *clip.latent_shape((8, 16, 16))))
-    assert made.std((3, 4)).min() > 0.01
-    torch.testing.assert_close(made[:, :, 4:], made[:, :, :4])
+    texture = clip.generator.eval()(torch.zeros(1, *clip.latent_shape((8, 16, 16))))
+    assert texture.std((3, 4)).min() > 0.01
+    torch.testing.assert_close(texture[:, :, 4:], texture[:, :, :4])
     left, right = torch.zeros(1, 3, 8, 16, 16), torch.zeros(1, 3, 8, 16, 16)
     left[..., :6], right[..., -6:] = 1, 1
     assert not torch.allclose(clip.energy(left), clip.energy(right), rtol=1e-3)
@@ -94,7 +88,7 @@ def test_the_written_out_gradient_of_the_energy_is_autograds(triangle):
     x = torch.rand(2, triangle.modality.channels, *triangle.modality.window, dtype=torch.float64, requires_grad=True)
     value = energy(x)
     (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)
-    weights = [weight for weight in energy.parameters() if weight.dim() > 1]  # biases do not change the slope
+    weights = [weight for weight in energy.parameters() if weight.dim() > 1]  # biases do not change the gradient
     penalty = torch.autograd.grad(gradient.square().mean(), weights)
     same_value, same_gradient = energy.with_gradient(x.detach())
     torch.testing.assert_close(same_value, value)
@@ -103,39 +97,31 @@ def test_the_written_out_gradient_of_the_energy_is_autograds(triangle):
     assert min(float(each.abs().max()) for each in penalty) > 0
 
 
-def test_half_of_a_signed_energys_last_filters_count_against_a_texture():
+def test_half_of_a_signed_energys_last_filters_are_negative():
     signed = KINDS["still"].designs["local"]
     triangle = lively(Triangle(KINDS["still"], signed, seed=1))
     plain = Triangle(KINDS["still"], replace(signed, energy_signed=False))
     plain.load_state_dict(triangle.state_dict())
     x = torch.rand(2, 3, 16, 16)
-    for found, whole in zip(triangle.energy.local(x), plain.energy.local(x), strict=True):
-        assert torch.equal(found, torch.cat((whole[:, :3], -whole[:, 3:]), 1))  # of five filters
+    for half, whole in zip(triangle.energy.local(x), plain.energy.local(x), strict=True):
+        assert torch.equal(half, torch.cat((whole[:, :3], -whole[:, 3:]), 1))  # of five filters
     assert not torch.allclose(triangle.energy(x), plain.energy(x), rtol=0.1)
 
 
 @pytest.mark.parametrize("design", ["paper", "local"])
 @pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda m: m.name)
-def test_every_size_of_layer_has_its_transpose(modality, design):
+def test_the_backward_of_every_size_of_layer_is_autograds(modality, design):
     rows = modality.designs[design]
     for layer in (*rows.energy, *rows.posterior):
-        made = layers.conv(modality.channels, 2, layer.kernel, layer.stride, layer.padded).double()
-        torch.nn.init.normal_(made.weight)
+        module = layers.conv(modality.channels, 2, layer.kernel, layer.stride, layer.padded).double()
+        torch.nn.init.normal_(module.weight)
         x = torch.randn(
             1, modality.channels, *(min(n, 40) for n in modality.window), dtype=torch.float64, requires_grad=True
         )
-        out = made(x)
+        out = module(x)
         seed = torch.randn_like(out)
         (expected,) = torch.autograd.grad(out, x, seed)
-        torch.testing.assert_close(layers.adjoint(made, seed, x.shape[2:]), expected)
-
-
-def test_folding_is_undone_by_unfolding_and_moves_with_the_torus():
-    fine = torch.randn(2, 3, 4, 8, 12)
-    packed = ops.space_to_depth(fine, (1, 2, 4))
-    assert packed.shape == (2, 24, 4, 4, 3)
-    assert torch.equal(ops.depth_to_space(packed, (1, 2, 4)), fine)
-    assert torch.equal(ops.depth_to_space(packed.roll(1, 3), (1, 2, 4)), fine.roll(2, 3))
+        torch.testing.assert_close(layers.conv_backward(module, seed, x.shape[2:]), expected)
 
 
 def test_every_latent_field_changes_the_texture_and_is_inferred():
@@ -155,7 +141,7 @@ def test_every_latent_field_changes_the_texture_and_is_inferred():
 
 
 @torch.no_grad()
-def test_what_frames_share_reaches_all_of_a_frame_and_is_inferred():
+def test_a_frame_latent_reaches_all_of_its_frames_and_is_inferred():
     triangle = lively(Triangle(CLIP, CLIP.designs["local"], seed=2))
     z = torch.randn(1, *triangle.latent_shape(CLIP.window))
     first = triangle.design.latents[0]
@@ -165,14 +151,14 @@ def test_what_frames_share_reaches_all_of_a_frame_and_is_inferred():
     )
     texture = triangle.generator.eval()(z)
     other = z.clone()
-    other[:, first:, :1, 0, 0] += 3  # what the frames made by the first latent position share
+    other[:, first:, :1, 0, 0] += 3  # the frame latents of the first latent position
     moved = (triangle.generator(other) - texture).abs().amax((0, 1))
-    assert (F.max_pool2d(moved[:8], 16) > 0).all()  # what each latent position makes
+    assert (F.max_pool2d(moved[:8], 16) > 0).all()  # the pixels of each latent position
     assert float(moved[16:24].max()) == 0  # the reach of a position ends before
     other = z.clone()
-    other[:, first:, :, 1:] = 0  # kept nowhere else
+    other[:, first:, :, 1:] = 0  # positions that are not read
     assert torch.equal(triangle.generator(other), texture)
     mean, log_variance = triangle.posterior(texture)
     assert bool((mean[:, first:, :, 0, 0] != 0).all())
-    for found in (mean, log_variance):
-        assert float(found[:, first:, :, 1:].abs().max()) == float(found[:, first:, :, :, 1:].abs().max()) == 0
+    for each in (mean, log_variance):
+        assert float(each[:, first:, :, 1:].abs().max()) == float(each[:, first:, :, :, 1:].abs().max()) == 0

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import KINDS
 from torch import distributions as D
 
+from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.recipes import OBJECTIVES, TRIANGLE, WAKE_SLEEP, Objective
 from texsyn.models.triangle import TERMS, Triangle, divergence, latent, prior, reconstruction
 
@@ -50,14 +52,14 @@ def test_the_terms_add_up_to_the_divergence_of_one_dimensional_gaussians():
     x, z = t * draws(n, 1), draws(n, 1, seed=1)
     log_variance = torch.full((n, 1), math.log(v), dtype=torch.float64)
     encoded = b * x + math.sqrt(v) * draws(n, 1, seed=2)
-    made = a * z + s * draws(n, 1, seed=3)  # a sample of p(x|z); the networks use its mean
+    generated = a * z + s * draws(n, 1, seed=3)  # a sample of p(x|z); the networks use its mean
     energy = lambda y: (-(y**2) / (2 * c)).mean()  # noqa: E731
     terms = {
         "reconstruction": reconstruction(x, a * encoded, s),
         "prior": prior(b * x, log_variance),
         "energy_data": energy(x),
-        "energy_generated": -energy(made),
-        "latent": latent(z, b * made, log_variance),
+        "energy_generated": -energy(generated),
+        "latent": latent(z, b * generated, log_variance),
     }
     value = divergence({name: float(term) for name, term in terms.items()}, latent_size=1, size=1)
     assert value == pytest.approx(float(expected), abs=0.01)
@@ -87,13 +89,13 @@ def test_losses_are_the_terms_of_the_networks(triangle):
     mean, log_variance = triangle.posterior(inputs["x"])
     encoded = mean + inputs["noise"] * (0.5 * log_variance).exp()
     flat = (False,) * len(triangle.modality.axes)
-    made = triangle.generator(inputs["z"])
+    generated = triangle.generator(inputs["z"])
     expected = {
         "reconstruction": reconstruction(inputs["x"], triangle.generator(encoded, flat), 0.3),
         "prior": prior(mean, log_variance),
-        "latent": latent(inputs["z"], *triangle.posterior(made)),
+        "latent": latent(inputs["z"], *triangle.posterior(generated)),
         "energy_data": triangle.energy(inputs["x"]).mean(),
-        "energy_generated": -triangle.energy(made).mean(),
+        "energy_generated": -triangle.energy(generated).mean(),
     }
     assert losses.terms.keys() == expected.keys()
     for name, value in expected.items():
@@ -104,8 +106,8 @@ def test_one_backward_pass_descends_theta_and_phi_and_ascends_alpha(triangle):
     objective = replace(TRIANGLE, reconstruction=0.7, prior=0.6, latent=0.5, energy=1.3)
     inputs = {name: value.double() for name, value in batch(triangle.double()).items()}
     terms = triangle.losses(**inputs, objective=objective).terms
-    weighed = {name: getattr(objective, name) * terms[name] for name in ("reconstruction", "prior", "latent")}
-    descent = sum(weighed.values()) - 1.3 * triangle.energy(triangle.generator(inputs["z"])).mean()
+    weighted = {name: getattr(objective, name) * terms[name] for name in ("reconstruction", "prior", "latent")}
+    descent = sum(weighted.values()) - 1.3 * triangle.energy(triangle.generator(inputs["z"])).mean()
     contrast = terms["energy_data"] + terms["energy_generated"]
     together = gradients(triangle, objective, **inputs)
     for network in (triangle.generator, triangle.posterior):
@@ -130,8 +132,8 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 )
 def test_special_cases_ignore_the_inputs_of_the_terms_they_leave_out(triangle, case, ignored, used):
     def descent(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
-        found = gradients(triangle, OBJECTIVES[case], **changes)
-        return {name: gradient for name, gradient in found.items() if not name.startswith("energy")}
+        together = gradients(triangle, OBJECTIVES[case], **changes)
+        return {name: gradient for name, gradient in together.items() if not name.startswith("energy")}
 
     inputs = batch(triangle)
     for name in ignored:
@@ -151,16 +153,18 @@ def test_special_cases_without_energy_ignore_it(triangle, case):
 
 
 def test_wake_sleep_trains_each_network_by_one_term(triangle):
-    triangle = copy.deepcopy(triangle).double()  # in float32 processors differ by more than terms of one network may
+    triangle = copy.deepcopy(
+        triangle
+    ).double()  # in float32, rounding differs between processors by more than the tolerance
     inputs = batch(triangle)
     together = gradients(triangle, WAKE_SLEEP)
     mean, log_variance = (value.detach() for value in triangle.posterior(inputs["x"]))
     encoded = mean + inputs["noise"] * (0.5 * log_variance).exp()
-    made = triangle.generator(inputs["z"]).detach()
+    generated = triangle.generator(inputs["z"]).detach()
     triangle.zero_grad(set_to_none=True)
     flat = (False,) * len(triangle.modality.axes)
     reconstruction(inputs["x"], triangle.generator(encoded, flat), 0.3).backward()
-    latent(inputs["z"], *triangle.posterior(made)).backward()
+    latent(inputs["z"], *triangle.posterior(generated)).backward()
     for name, parameter in triangle.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(together[name], parameter.grad, rtol=1e-9, atol=1e-9)
@@ -168,9 +172,9 @@ def test_wake_sleep_trains_each_network_by_one_term(triangle):
 
 def test_the_penalty_is_the_mean_squared_gradient_of_the_energy(triangle):
     inputs = batch(triangle)
-    made = triangle.generator(inputs["z"]).detach()
+    generated = triangle.generator(inputs["z"]).detach()
     penalty = triangle.losses(**inputs, penalised=True).gradient_norm
-    both = torch.cat((inputs["x"], made)).double()
+    both = torch.cat((inputs["x"], generated)).double()
     energy = triangle.energy.double()
     step = 1e-6
     direction = draws(*both.shape, seed=9)
@@ -183,3 +187,28 @@ def test_the_penalty_is_the_mean_squared_gradient_of_the_energy(triangle):
 
 def test_all_terms_are_named():
     assert TERMS == ("reconstruction", "prior", "energy_data", "energy_generated", "latent")
+
+
+def test_masked_pixels_do_not_enter_the_reconstruction(triangle):
+    inputs = batch(triangle)
+    mask = (torch.rand(2, 1, *triangle.modality.window) < 0.5).float()
+    losses = triangle.losses(**inputs, mask=mask)
+    squares = ((inputs["x"] - losses.decoded).square() * (mask == 0)).flatten(1).sum(1).mean()
+    torch.testing.assert_close(losses.terms["reconstruction"], squares / (2 * 0.3**2))
+    other = torch.where(mask > 0, torch.ones_like(inputs["x"]), inputs["x"])
+    same_decoded = reconstruction(other, losses.decoded, 0.3, mask)
+    torch.testing.assert_close(same_decoded, losses.terms["reconstruction"])
+
+
+def test_textures_that_the_networks_cannot_take_are_refused():
+    still, clip = (Triangle(KINDS[name], KINDS[name].designs["local"]) for name in ("still", "clip"))
+    still.check(torch.zeros(3, 40, 24))
+    for triangle, shape, message in (
+        (still, (1, 40, 24), r"3 channel\(s\), which does not fit values of shape \(1, 40, 24\)"),
+        (still, (3, 8, 16, 16), r"does not fit values of shape"),
+        (still, (3, 3000, 2000), "2000 x 3000 is too large"),
+        (clip, (3, 8, 16, 24), "has a fixed size of 16 pixels, so it cannot take 24"),
+    ):
+        with pytest.raises(TexsynError, match=message) as caught:
+            triangle.check(torch.zeros(1).expand(shape))
+        assert caught.value.exit is Exit.BAD_INPUT

@@ -1,4 +1,4 @@
-"""The energy as a judge: what it says of whole textures, where it finds them strange, and steps that climb it."""
+"""The energy of whole textures, Langevin steps on it, and the commands that use it."""
 
 import json
 
@@ -11,7 +11,6 @@ import texsyn
 from texsyn import TexsynError
 from texsyn.cli.entry import main
 from texsyn.models.triangle import Triangle
-from texsyn.synthesis.anomaly import heatmap
 from texsyn.synthesis.energy import energy, langevin
 
 
@@ -20,48 +19,14 @@ def still() -> Triangle:
     return lively(Triangle(KINDS["still"], KINDS["still"].designs["local"]))
 
 
-def test_the_energy_is_told_for_each_value(triangle, exemplar):
+def test_the_energy_is_given_for_each_value(triangle, exemplar):
     x = exemplar.pixels
     with torch.no_grad():
         whole = float(triangle.eval().energy(x[None])[0])
     assert texsyn.energy(triangle, x) == pytest.approx(whole / x.numel(), rel=1e-5)
 
 
-def test_the_map_finds_what_was_put_in(triangle, exemplar):
-    x = exemplar.pixels.clone()
-    own = texsyn.heatmap(triangle, x, x)
-    assert own.shape == (1, *x.shape[1:])
-    assert float((own > 1).float().mean()) < 0.25
-    spot = tuple(slice(n // 4, 3 * n // 4) for n in x.shape[1:])
-    x[(slice(None), *spot)] = torch.rand(x[(slice(None), *spot)].shape, generator=torch.Generator().manual_seed(1))
-    found = texsyn.heatmap(triangle, x, exemplar.pixels)[0]
-    inside = torch.zeros_like(found, dtype=torch.bool)
-    inside[spot] = True
-    assert float(found[inside].mean()) > 1.3 * float(found[~inside].mean())
-
-
-def test_the_map_lies_where_the_change_is(still):
-    """The middle of what is strange is the middle of what was changed, to two pixels."""
-    x = torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(0)) * 0.2
-    changed = x.clone()
-    changed[:, 60:68, 20:28] = 1
-    heat = (texsyn.heatmap(still, changed, x) - texsyn.heatmap(still, x, x))[0].clamp(min=0)
-    rows, columns = heat.sum(1), heat.sum(0)
-    place = torch.arange(96.0)
-    assert float((rows * place).sum() / rows.sum()) == pytest.approx(63.5, abs=2)
-    assert float((columns * place).sum() / columns.sum()) == pytest.approx(23.5, abs=2)
-
-
-def test_the_overlay_reddens_what_is_strange():
-    x, heat = torch.zeros(3, 4, 4), torch.zeros(1, 4, 4)
-    heat[0, 0, 0] = 2
-    shown = texsyn.overlay(x, heat)
-    assert shown[0, 0, 0] > 0.8 > shown[1, 0, 0]
-    assert torch.equal(shown[:, 1, 1], torch.zeros(3))
-    assert texsyn.overlay(torch.zeros(1, 4, 4), heat).shape == (3, 4, 4)
-
-
-def test_langevin_climbs(triangle, exemplar):
+def test_langevin_raises_the_energy(triangle, exemplar):
     x = exemplar.pixels * 0.5
     better = texsyn.langevin(triangle, x, steps=5, size=0.01)
     assert texsyn.energy(triangle, better) > texsyn.energy(triangle, x)
@@ -72,7 +37,7 @@ def test_langevin_climbs(triangle, exemplar):
 
 
 def test_langevin_keeps_a_torus(still):
-    """What is rolled by the raster of the energy is rolled afterwards, so no rim is different from the inside."""
+    """A texture rolled by a multiple of the energy's stride is rolled afterwards: borders are like the inside."""
     x = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
     rolled = texsyn.langevin(still, x.roll((8, 8), (1, 2)), steps=3)
     torch.testing.assert_close(rolled.roll((-8, -8), (1, 2)), texsyn.langevin(still, x, steps=3), atol=1e-5, rtol=0)
@@ -80,17 +45,17 @@ def test_langevin_keeps_a_torus(still):
     assert not torch.allclose(apart, texsyn.langevin(still, x, steps=3, wrapped=(False, False)), atol=1e-5, rtol=0)
 
 
-def test_what_cannot_be_judged_is_refused(still):
-    for call in (energy, lambda t, x: heatmap(t, x, x), lambda t, x: langevin(t, x, steps=1)):
+def test_textures_that_the_energy_cannot_take_are_refused(still):
+    for call in (energy, lambda t, x: langevin(t, x, steps=1)):
         with pytest.raises(TexsynError, match="channel"):
             call(still, torch.zeros(1, 32, 32))
-        with pytest.raises(TexsynError, match="less than the energy looks at"):
+        with pytest.raises(TexsynError, match="too small for the filters of the energy"):
             call(still, torch.zeros(3, 4, 4))
     with pytest.raises(TexsynError, match="steps must lie"):
         langevin(still, torch.zeros(3, 32, 32), steps=-1)
 
 
-def test_commands_rank_show_and_choose(tmp_path, capsys):
+def test_commands_rank_map_and_select(tmp_path, capsys):
     pictures = [tmp_path / "waves.png", tmp_path / "noise.png"]
     draw(pictures[0])
     Image.effect_noise((64, 64), 90).convert("RGB").save(pictures[1])
@@ -129,18 +94,18 @@ def test_commands_rank_show_and_choose(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("asked", "code", "words"),
+    ("asked", "code", "message"),
     [
         (["sample", "RUN", "--best", "3", "of", "2"], 2, "--best is K of N"),
         (["sample", "RUN", "--best", "3", "from", "9"], 2, "--best is K of N"),
-        (["sample", "RUN", "--best", "1", "of", "2", "--count", "2"], 2, "--count does not go with it"),
+        (["sample", "RUN", "--best", "1", "of", "2", "--count", "2"], 2, "--count does not go with --best"),
         (["sample", "RUN", "--langevin", "-1"], 2, "steps must lie"),
         (["rank", "RUN", "CLIP"], 3, "is a clip"),
-        (["rank", "RUN", "SMALL"], 3, "less than the energy looks at"),
+        (["rank", "RUN", "SMALL"], 3, "too small for the filters of the energy"),
         (["heatmap", "RUN", "CLIP"], 3, "is a clip"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, capsys, asked, code, words):
+def test_bad_input_is_one_line(tmp_path, capsys, asked, code, message):
     from conftest import VIDEOS
 
     picture, small = tmp_path / "waves.png", tmp_path / "small.png"
@@ -155,4 +120,4 @@ def test_bad_input_is_one_line(tmp_path, capsys, asked, code, words):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert words in err
+    assert message in err

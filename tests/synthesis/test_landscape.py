@@ -1,18 +1,16 @@
-"""The energy's landscape: descents, barriers, basins, and the picture of them."""
+"""The energy's landscape: descents, barriers, basins."""
 
 import json
 
 import pytest
 import torch
 from conftest import KINDS, draw, lively
-from PIL import Image
 
 import texsyn
 from texsyn import TexsynError
 from texsyn.cli.entry import main
 from texsyn.models.triangle import Triangle
-from texsyn.synthesis.landscape import Landscape, _leaves
-from texsyn.synthesis.landscape import draw as draw_graph
+from texsyn.synthesis.landscape import Landscape
 
 
 def two_wells() -> Landscape:
@@ -44,22 +42,6 @@ def test_descent_goes_down_and_barriers_lie_above_their_ends(triangle, exemplar,
                 assert found.barriers[i, j] >= max(found.after[i], found.after[j]) - 1e-5
     assert len(found.merges) == 3
     assert sorted(n for basin in found.basins for n in basin) == [0, 1, 2, 3]
-
-
-def test_no_line_of_the_graph_crosses_another():
-    assert _leaves(two_wells()) == [0, 1, 2]
-
-
-def test_the_picture_is_written_once(tmp_path):
-    for name in ("graph.png", "graph.svg"):
-        draw_graph(two_wells(), tmp_path / name)
-    with Image.open(tmp_path / "graph.png") as picture:
-        assert min(picture.size) > 300
-    assert "<svg" in (tmp_path / "graph.svg").read_text()
-    with pytest.raises(TexsynError, match="exists already"):
-        draw_graph(two_wells(), tmp_path / "graph.png")
-    with pytest.raises(TexsynError, match=r"is written to \.png or \.svg"):
-        draw_graph(two_wells(), tmp_path / "graph.gif")
 
 
 def test_numbers_out_of_range_are_refused():

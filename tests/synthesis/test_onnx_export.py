@@ -21,7 +21,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 
 def unsettled(triangle: Triangle) -> Triangle:
-    """Batch norm with statistics that matter."""
+    """With random statistics in batch norms."""
     random = torch.Generator().manual_seed(2)
     for norm in triangle.generator_ema.modules():
         if isinstance(norm, layers.BatchNorm):

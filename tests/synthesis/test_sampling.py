@@ -10,10 +10,9 @@ import torch
 from conftest import KINDS, lively
 
 from texsyn import Run, TexsynError
-from texsyn.core.modality import CLIP, STILL
-from texsyn.core.recipes import design_for, recipe_for
 from texsyn.models.triangle import Triangle
-from texsyn.synthesis import latent_field, sampling
+from texsyn.runs.fitting import fit_run
+from texsyn.synthesis import sampling
 from texsyn.synthesis.latent_field import End, SampledField
 
 
@@ -47,7 +46,7 @@ def test_sampling_needs_no_gradients_and_leaves_the_mode_alone(triangle):
 
 
 def test_half_precision_samples_the_same_texture(triangle):
-    """Of real models by 0.3 of 255 levels in the mean (FINDINGS.md); of these wild weights by more."""
+    """Samples of real models differ by 0.3 of 255 levels in the mean (FINDINGS.md), those of these weights by more."""
     exact = sampling.sample(triangle, seed=2)
     triangle.design = replace(triangle.design, precision="bfloat16")
     found = sampling.sample(triangle, seed=2)
@@ -56,8 +55,8 @@ def test_half_precision_samples_the_same_texture(triangle):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (40, 24), (4, 64)])
-def test_any_multiple_of_the_factor_wraps_exactly(still, size):
-    """The texture of a rolled field is the rolled texture, so its rims are neighbours like any others."""
+def test_any_multiple_of_the_stride_wraps_exactly(still, size):
+    """The texture of a rolled field is the rolled texture, so its borders are neighbours like any others."""
     grid = (size[1] // 4, size[0] // 4)
     z = latents(still, 3, grid)
     whole = sampling.sample(still, seed=3, size=size)[0]
@@ -68,15 +67,6 @@ def test_any_multiple_of_the_factor_wraps_exactly(still, size):
 def test_odd_sizes_are_reached_on_the_torus(still):
     for size in ((30, 17), (1, 1), (2, 3), (33, 64)):
         assert sampling.sample(still, size=size).shape[2:] == size[::-1]
-
-
-def test_resampling_is_periodic_and_keeps_what_need_not_change():
-    wave = torch.sin(2 * torch.pi * torch.arange(64) / 64).view(1, 64)
-    finer = sampling.resample(wave, 1, 50)
-    torch.testing.assert_close(finer, torch.sin(2 * torch.pi * torch.arange(50) / 50).view(1, 50), atol=1e-3, rtol=0)
-    torch.testing.assert_close(sampling.resample(wave, 1, 64), wave)
-    shifted = sampling.resample(wave.roll(32, 1), 1, 50)
-    torch.testing.assert_close(shifted, finer.roll(25, 1))
 
 
 def test_an_axis_that_does_not_tile_is_a_piece_of_a_larger_torus(still):
@@ -102,62 +92,19 @@ def test_clips_loop_and_have_any_length(clip):
 
 
 @pytest.mark.parametrize(
-    ("kind", "asked", "said"),
+    ("kind", "asked", "message"),
     [
         ("still", {"frames": 8}, "for clips"),
         ("clip", {"size": (32, 16)}, "fixed"),
-        ("clip", {"tile": "x"}, "does not tile along x"),
+        ("clip", {"tile": "x"}, "cannot tile along x"),
         ("still", {"tile": "diagonal"}, "--tile"),
-        ("still", {"size": (70_000, 70_000)}, "one piece"),
+        ("still", {"size": (70_000, 70_000)}, "too large to return in one piece"),
         ("still", {"size": (10**7, 16)}, "size must lie in"),
     ],
 )
-def test_what_a_kind_cannot_do_is_said(kind, asked, said):
-    with pytest.raises(TexsynError, match=said):
+def test_what_a_kind_cannot_do_is_refused(kind, asked, message):
+    with pytest.raises(TexsynError, match=message):
         sampling.sample(lively(Triangle(KINDS[kind], KINDS[kind].designs["local"])), **asked)
-
-
-PIECES = {2: (12, 20), 3: (8, 16, 16)}
-
-
-def test_pieces_of_the_field_make_what_the_whole_field_makes(triangle, monkeypatch):
-    triangle.double()
-    sizes = {"t": 64, "y": 72, "x": 96}
-    axes, stationary, window = triangle.modality.axes, triangle.modality.stationary, triangle.modality.window
-    goal = [sizes[axis] if same else own for axis, same, own in zip(axes, stationary, window, strict=True)]
-    z = latents(triangle, 5, tuple(n // f for n, f in zip(goal, triangle.stride, strict=True)))
-    with torch.no_grad():
-        whole = triangle.eval().synthesize(z)[0]
-    monkeypatch.setattr(latent_field, "PIECE", PIECES)
-    frames = goal[0] if "t" in axes else None
-    found = list(sampling.bands(triangle, seed=5, frames=frames, size=(goal[-1], goal[-2])))
-    assert len(found) > 4
-    torch.testing.assert_close(torch.cat(found, 1), whole, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda row: row.name)
-def test_pieces_reach_as_far_as_the_shipped_networks_do(modality, monkeypatch):
-    design = design_for(modality, recipe_for("fast", modality, width_multiplier=0.1, precision="float32"))
-    triangle = lively(Triangle(modality, design, seed=1)).double()
-    asked = {"frames": 128} if modality.moving else {"size": (512, 512)}
-    whole = sampling.sample(triangle, **asked)[0]
-    monkeypatch.setattr(latent_field, "PIECE", {2: (96, 160), 3: (16, 64, 64)})
-    torch.testing.assert_close(torch.cat(list(sampling.bands(triangle, **asked)), 1), whole, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize(
-    "asked", [{"size": (90, 70)}, {"size": (91, 75), "tile": "none"}, {"size": (89, 72), "tile": "x"}]
-)
-def test_odd_sizes_are_the_same_in_pieces(still, monkeypatch, asked):
-    whole = sampling.sample(still.double(), **asked)[0]
-    monkeypatch.setattr(latent_field, "PIECE", PIECES)
-    torch.testing.assert_close(sampling.sample(still, **asked)[0], whole, rtol=0, atol=1e-10)
-
-
-def test_odd_lengths_are_the_same_in_pieces(clip, monkeypatch):
-    whole = sampling.sample(clip.double(), frames=61)[0]
-    monkeypatch.setattr(latent_field, "PIECE", PIECES)
-    torch.testing.assert_close(sampling.sample(clip, frames=61)[0], whole, rtol=0, atol=1e-10)
 
 
 PEAK = """
@@ -178,7 +125,7 @@ sys.exit(code)
 )
 def test_memory_does_not_grow_with_what_is_written(tmp_path, exemplar, recipe, ending, few, many):
     run = Run.create(tmp_path / "run", exemplar, replace(recipe, steps=1))
-    for _ in run.learn(run.fresh(), exemplar, run.recipe, print):
+    for _ in fit_run(run, run.fresh(), exemplar, run.recipe, print):
         pass
     peaks = []
     for *frames, height, width in (few, many):

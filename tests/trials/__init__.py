@@ -1,1 +1,1 @@
-"""The trials of `trust.py`: each a function of how often to try and of a folder, that says what it found."""
+"""The trials of `trust.py`: functions of a number of tries and a folder, which return an `Outcome`."""

@@ -1,9 +1,10 @@
-"""What every trial needs: forked children, tiny runs, and what was found."""
+"""What every trial needs: forked children, tiny runs, and the outcome of a trial."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -28,24 +29,24 @@ RECIPE = Recipe(steps=60, batch_size=2, precision="float32", checkpoint_interval
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came of a figure's tries."""
+class Outcome:
+    """How many tries of a trial went as promised."""
 
     tries: int
     good: int
-    said: str = ""  # more figures, in words
+    details: str = ""  # measurements and failures, in words
 
     @property
     def ok(self) -> bool:
         return self.tries > 0 and self.good == self.tries
 
 
-def forked(call: Callable[[], int], out: Path | None = None, **environment: str) -> int:
-    """Call in a forked child, with its output in a file, and return its process identifier."""
+def run_forked(call: Callable[[], int], out: Path | None = None, **environment: str) -> int:
+    """Call in a forked child, with its output in a file; returns its process identifier."""
     if out:
         out.write_bytes(b"")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads in the parent: none of them is at work
+        warnings.simplefilter("ignore")  # of threads in the parent, which are idle
         pid = os.fork()
     if pid:
         return pid
@@ -60,19 +61,19 @@ def forked(call: Callable[[], int], out: Path | None = None, **environment: str)
         code = call()
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException:  # a child must never return into its parent's code  # noqa: BLE001
+    except BaseException:  # a child must not return into its parent's code  # noqa: BLE001
         traceback.print_exc()
         sys.stderr.flush()
     finally:
         os._exit(code)
 
 
-def ended(pid: int, patience: float = PATIENCE) -> int:
-    """The exit code of a child, minus the signal that ended it; it is killed when it takes too long."""
+def wait_for(pid: int, patience: float = PATIENCE) -> int:
+    """The exit code of a child, or minus the signal that ended it; a child that takes too long is killed."""
     deadline = time.monotonic() + patience
     while True:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
@@ -93,20 +94,46 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
     return load(run.path).state_dict()
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+def are_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def steps_said(out: Path) -> int:
-    """The last step that a child said it took."""
-    found = 0
+def last_step(out: Path) -> int:
+    """The last step that a child reported in its output."""
+    last = 0
     for line in out.read_text(errors="replace").splitlines():
         try:
-            found = max(found, int(json.loads(line).get("step", 0)))
+            last = max(last, int(json.loads(line).get("step", 0)))
         except ValueError:
             continue
-    return found
+    return last
 
 
 def leftovers(folder: Path) -> list[Path]:
     return [p for p in folder.rglob(".*") if p.name.endswith((".part", ".old")) or p.name.startswith(PART)]
+
+
+def mutated(blob: bytes, numbers: random.Random) -> bytes:
+    """The bytes of a file with random flips, cuts, repeats and wrong lengths, mostly in its header."""
+    out = bytearray(blob)
+    for _ in range(numbers.choice((1, 1, 2, 5, 20))):
+        if not out:
+            break
+        kind, place = numbers.randrange(6), numbers.randrange(len(out))
+        if numbers.random() < 0.5:
+            place = min(place, numbers.randrange(64))  # headers decide most
+        if kind == 0:
+            out[place] ^= 1 << numbers.randrange(8)
+        elif kind == 1:
+            del out[place:]
+        elif kind == 2:
+            out[place : place + 4] = numbers.choice(
+                (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\1\0\0")
+            )
+        elif kind == 3:
+            del out[place : place + numbers.randint(1, 64)]
+        elif kind == 4:
+            out[place:place] = bytes(numbers.randrange(256) for _ in range(numbers.randint(1, 32)))
+        else:
+            out[place:place] = out[place : place + numbers.randint(1, 256)]
+    return bytes(out)

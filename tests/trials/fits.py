@@ -22,17 +22,29 @@ from texsyn import Run, TexsynError
 from texsyn.cli.entry import main
 from texsyn.core.errors import Exit
 from texsyn.runs import checkpoints
-from texsyn.training import loop
-from trials.children import PATIENCE, RECIPE, Found, ended, fit, forked, leftovers, new_run, same, steps_said, weights
+from texsyn.training.state import init_state
+from trials.children import (
+    PATIENCE,
+    RECIPE,
+    Outcome,
+    are_equal,
+    fit,
+    last_step,
+    leftovers,
+    new_run,
+    run_forked,
+    wait_for,
+    weights,
+)
 
 POINTS = ("begun", "tensors.safetensors", "content.json", "manifest.json", "aside", "renamed", "written")
 
 
-def kills(tries: int, folder: Path) -> Found:
-    """A fit is killed at random moments, every third time inside the saving of a checkpoint or sheet, and resumed."""
+def kills(tries: int, folder: Path) -> Outcome:
+    """A fit is killed at random moments, every third time while it stores a checkpoint or preview, and resumed."""
     unbroken = new_run(folder / "unbroken")
     start = time.monotonic()
-    assert ended(forked(fit(unbroken.path))) == 0
+    assert wait_for(run_forked(fit(unbroken.path))) == 0
     whole, wanted = time.monotonic() - start, weights(unbroken)
     chance = random.Random(0)
     good, lost, killed = 0, 0, 0
@@ -40,71 +52,71 @@ def kills(tries: int, folder: Path) -> Found:
         run, out = new_run(folder / "killed"), folder / "out"
         for _ in range(chance.randint(1, 3)):
             if number % 3 == 0:
-                child = forked(fit(run.path), out, TEXSYN_KILL_AT=chance.choice(POINTS))
+                child = run_forked(fit(run.path), out, TEXSYN_KILL_AT=chance.choice(POINTS))
             else:
-                child = forked(fit(run.path), out)
+                child = run_forked(fit(run.path), out)
                 time.sleep(chance.uniform(0, whole))
                 os.kill(child, signal.SIGKILL)
-            killed += ended(child) == -signal.SIGKILL
+            killed += wait_for(child) == -signal.SIGKILL
             stored = max((int(p.name) for p in run.checkpoints()), default=0)
-            lost = max(lost, steps_said(out) - stored)
-        finished = ended(forked(fit(run.path))) == 0
-        good += finished and same(wanted, weights(run)) and not leftovers(run.path)
+            lost = max(lost, last_step(out) - stored)
+        finished = wait_for(run_forked(fit(run.path))) == 0
+        good += finished and are_equal(wanted, weights(run)) and not leftovers(run.path)
         shutil.rmtree(run.path)
-    interval = RECIPE.checkpoint_every
+    interval = RECIPE.checkpoint_interval
     within = "at most" if lost <= interval else "MORE THAN"
-    return Found(
+    return Outcome(
         tries,
         good if lost <= interval else 0,
         f"{killed} kills; work lost {lost} steps, {within} the {interval} between checkpoints",
     )
 
 
-def signals(tries: int, folder: Path) -> Found:
-    """SIGTERM and Ctrl-C: exit codes 143 and 130, a checkpoint that goes on to the same end."""
+def signals(tries: int, folder: Path) -> Outcome:
+    """SIGTERM and Ctrl-C: exit codes 143 and 130 within two seconds, and a whole checkpoint."""
     unbroken = new_run(folder / "unbroken")
-    assert ended(forked(fit(unbroken.path))) == 0
+    assert wait_for(run_forked(fit(unbroken.path))) == 0
     wanted, chance, good, taken = weights(unbroken), random.Random(1), 0, []
     for number in range(tries):
         run, sent = new_run(folder / "stopped"), (signal.SIGTERM, signal.SIGINT)[number % 2]
         out = folder / "out"
-        child = forked(fit(run.path, "--steps", "100000"), out)
+        child = run_forked(fit(run.path, "--steps", "100000"), out)
         deadline = time.monotonic() + PATIENCE
-        while steps_said(out) < chance.randint(1, 20) and time.monotonic() < deadline:
+        while last_step(out) < chance.randint(1, 20) and time.monotonic() < deadline:
             time.sleep(0.005)
         start = time.monotonic()
         os.kill(child, sent)
-        code = ended(child)
+        code = wait_for(child)
         taken.append(time.monotonic() - start)
-        state = loop.init_state(run.fresh(), run.recipe, run.exemplars())
+        state = init_state(run.fresh(), run.recipe, run.exemplars())
         right = code == 128 + sent and checkpoints.restore(run.path / "checkpoints", state, lambda text: None)
-        # The schedule of a longer fit is another one, so it is only the checkpoint that is compared: it is whole.
+        # A longer fit has another schedule, so its weights cannot be compared: its checkpoint is whole.
         good += right and state.step == int(run.checkpoints()[0].name) and bool(weights(run)) and bool(wanted)
         shutil.rmtree(run.path)
     late = float(np.percentile(taken, 95))
-    return Found(tries, good if late < 2 else 0, f"95th percentile {late:.2f} s, slowest {max(taken):.2f} s")
+    return Outcome(tries, good if late < 2 else 0, f"95th percentile {late:.2f} s, slowest {max(taken):.2f} s")
 
 
 # ------------------------------------------------------------ damage
 
 
-def damage(tries: int, folder: Path) -> Found:
-    """The newest checkpoint is damaged: the one before is taken, and it is said; what loads is never wrong."""
+def damage(tries: int, folder: Path) -> Outcome:
+    """The newest checkpoint is damaged: the one before is loaded, with a warning."""
     run = new_run(folder / "run")
-    assert ended(forked(fit(run.path))) == 0
+    assert wait_for(run_forked(fit(run.path))) == 0
     newest, before = run.checkpoints()
     chance, good = random.Random(2), 0
-    state = loop.init_state(run.fresh(), run.recipe, run.exemplars())
+    state = init_state(run.fresh(), run.recipe, run.exemplars())
     for _ in range(tries):
         kept = folder / "kept"
         shutil.copytree(newest, kept)
         _damage(newest, before, chance)
-        said: list[str] = []
-        found = checkpoints.restore(run.path / "checkpoints", state, said.append)
-        good += found and state.step == int(before.name) and len(said) == 1 and newest.name in said[0]
+        warnings: list[str] = []
+        restored = checkpoints.restore(run.path / "checkpoints", state, warnings.append)
+        good += restored and state.step == int(before.name) and len(warnings) == 1 and newest.name in warnings[0]
         shutil.rmtree(newest)
         kept.rename(newest)
-    return Found(tries, good)
+    return Outcome(tries, good)
 
 
 def _damage(folder: Path, other: Path, chance: random.Random) -> None:
@@ -141,7 +153,7 @@ def _damage(folder: Path, other: Path, chance: random.Random) -> None:
 
 
 class _Full:
-    """An audit hook that lets a process write so often, and then says that the disk is full."""
+    """An audit hook that lets a process write a number of times, and then reports a full disk."""
 
     def __init__(self, allowed: int) -> None:
         self.left, self.full = allowed, False
@@ -158,22 +170,22 @@ class _Full:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def full_disk(tries: int, folder: Path) -> Found:
-    """The disk is full from the k-th write of a command on: earlier checkpoints load, exit code 5, nothing left."""
+def full_disk(tries: int, folder: Path) -> Outcome:
+    """The disk is full from the k-th write of a command on: exit code 5, checkpoints load, no temporary files."""
     done = new_run(folder / "done")
-    assert ended(forked(fit(done.path))) == 0
-    made, said = folder / "made", []
+    assert wait_for(run_forked(fit(done.path))) == 0
+    out, failures = folder / "outputs", []
     commands = {
         "fit": ["fit", "--resume", "RUN", "--steps", "75", "--json", "--no-card"],
-        "sample": ["sample", "RUN", "-o", str(made / "a.png")],
-        "frames": ["morph", "RUN", "--from", "0", "--to", "1", "--frames", "4", "--format", "frames", "-o", str(made)],
-        "clip": ["morph", "RUN", "--from", "0", "--to", "1", "--frames", "4", "-o", str(made / "a.gif")],
-        "export": ["export", "RUN", "-o", str(made / "a.onnx")],
+        "sample": ["sample", "RUN", "-o", str(out / "a.png")],
+        "frames": ["morph", "RUN", "--from", "0", "--to", "1", "--frames", "4", "--format", "frames", "-o", str(out)],
+        "clip": ["morph", "RUN", "--from", "0", "--to", "1", "--frames", "4", "-o", str(out / "a.gif")],
+        "export": ["export", "RUN", "-o", str(out / "a.onnx")],
     }
     good = count = 0
     for name, command in commands.items():
         for allowed in range(tries):
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(out, ignore_errors=True)
             run = Run.open(shutil.copytree(done.path, folder / "run", dirs_exist_ok=True))
             words = [str(run.path) if word == "RUN" else word for word in command]
 
@@ -181,23 +193,23 @@ def full_disk(tries: int, folder: Path) -> Found:
                 sys.addaudithook(_Full(allowed))
                 return main(words)
 
-            code = ended(forked(call, folder / "out"))
+            code = wait_for(run_forked(call, folder / "out"))
             count += 1
             right = code in ((0, 5) if name == "fit" else (5,) if code else (0,)) and not leftovers(folder)
-            right &= not (code and name != "fit" and any(made.glob("*.*")) and name != "frames")
-            state = loop.init_state(run.fresh(), run.recipe, run.exemplars())
+            right &= not (code and name != "fit" and any(out.glob("*.*")) and name != "frames")
+            state = init_state(run.fresh(), run.recipe, run.exemplars())
             right &= checkpoints.restore(run.path / "checkpoints", state, lambda text: None) and bool(run.triangle())
             good += right
             if not right:
-                said.append(f"{name} at write {allowed}: exit {code}, {leftovers(folder)}")
+                failures.append(f"{name} at write {allowed}: exit {code}, {leftovers(folder)}")
             shutil.rmtree(run.path)
             if code == 0 and (name != "fit" or "warning" not in (folder / "out").read_text()):
-                break  # it never came to that many
-    return Found(count, good, "; ".join(said))
+                break  # it never wrote that often
+    return Outcome(count, good, "; ".join(failures))
 
 
-def small_disk(tries: int, folder: Path) -> Found:
-    """The same on a real file system of a few hundred kilobytes, where this user may mount one."""
+def small_disk(tries: int, folder: Path) -> Outcome:
+    """The same on a real file system of 60 to 700 kilobytes, where this user may mount one."""
     place = folder / "small"
     place.mkdir()
     good = count = 0
@@ -206,16 +218,16 @@ def small_disk(tries: int, folder: Path) -> Found:
             ["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", str(place)], capture_output=True, check=False
         )
         if mounted.returncode:
-            return Found(1, 1, "not tried: this user may not mount a file system")
+            return Outcome(1, 1, "not tried: this user may not mount a file system")
         try:
             try:
                 run = new_run(place / "run")
             except TexsynError as error:
                 count, good = count + 1, good + (error.exit is Exit.DISK and not leftovers(place))
                 continue
-            code = ended(forked(fit(run.path), folder / "out"))
+            code = wait_for(run_forked(fit(run.path), folder / "out"))
             text = (folder / "out").read_text()
-            state = loop.init_state(run.fresh(), run.recipe, run.exemplars())
+            state = init_state(run.fresh(), run.recipe, run.exemplars())
             whole = not run.checkpoints() or checkpoints.restore(run.path / "checkpoints", state, lambda text: None)
             count, good = (
                 count + 1,
@@ -223,14 +235,14 @@ def small_disk(tries: int, folder: Path) -> Found:
             )
         finally:
             subprocess.run(["umount", str(place)], check=True)
-    return Found(count, good)
+    return Outcome(count, good)
 
 
-# ------------------------------------------------------------ steps that go wrong
+# ------------------------------------------------------------ steps that fail
 
 
-def bad_steps(tries: int, folder: Path) -> Found:
-    """Losses that are not finite, and memory that runs out, at random: finished, or exit 6 or 4 with a model kept."""
+def bad_steps(tries: int, folder: Path) -> Outcome:
+    """Losses that are not finite, and memory that runs out, at random: finished, or exit 6 or 4 with a stored model."""
     chance, good, codes = random.Random(3), 0, {}
     for number in range(tries):
         run, share, seed = new_run(folder / "run"), chance.choice((0.02, 0.2, 0.6, 1.0)), chance.random()
@@ -239,43 +251,45 @@ def bad_steps(tries: int, folder: Path) -> Found:
         def call(
             number: int = number, share: float = share, seed: float = seed, late: int = late, run: Run = run
         ) -> int:
-            dice, true, calls = random.Random(seed), texsyn.Triangle.losses, [0]
+            dice, original, calls = random.Random(seed), texsyn.Triangle.losses, [0]
 
             def losses(self: texsyn.Triangle, *given: Any, **more: Any) -> Any:
-                found = true(self, *given, **more)
+                result = original(self, *given, **more)
                 calls[0] += 1
                 if calls[0] > late and dice.random() < share:
                     if number % 2:
                         raise torch.OutOfMemoryError("no memory")
-                    found.loss.register_hook(lambda gradient: gradient * float("nan"))
-                return found
+                    result.loss.register_hook(lambda gradient: gradient * float("nan"))
+                return result
 
             texsyn.Triangle.losses = losses  # type: ignore[method-assign]
             return main(["fit", "--resume", str(run.path), "--json", "--no-card"])
 
-        code = ended(forked(call, folder / "out"))
+        code = wait_for(run_forked(call, folder / "out"))
         codes[code] = codes.get(code, 0) + 1
         kept = not run.checkpoints() or all(bool(w.isfinite().all()) for w in weights(run).values())
         good += code in (0, 4, 6) and kept and (bool(run.checkpoints()) or code in (4, 6))
         shutil.rmtree(run.path)
-    return Found(tries, good, "exits " + ", ".join(f"{code}: {n}" for code, n in sorted(codes.items())))
+    return Outcome(tries, good, "exits " + ", ".join(f"{code}: {n}" for code, n in sorted(codes.items())))
 
 
-def same_bytes(tries: int, folder: Path) -> Found:
-    """The same seed, on the same machine: samples over 1 and 2 threads, and fits with as many threads."""
+def same_bytes(tries: int, folder: Path) -> Outcome:
+    """The same seed on the same machine: samples with 1 and 2 threads, and two fits with as many threads."""
     run = new_run(folder / "run")
-    assert ended(forked(fit(run.path))) == 0
+    assert wait_for(run_forked(fit(run.path))) == 0
     again = new_run(folder / "again")
-    assert ended(forked(fit(again.path))) == 0
-    good = int(same(weights(run), weights(again)))
+    assert wait_for(run_forked(fit(again.path))) == 0
+    good = int(are_equal(weights(run), weights(again)))
     for number in range(tries - 1):
-        pictures = []
+        images = []
         for threads in (1, 2):
             path = folder / f"{number}-{threads}.png"
             command = [sys.executable, "-m", "texsyn", "sample", str(run.path), "--seed", str(number), "-o", str(path)]
             subprocess.run(
                 command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)}
             )
-            pictures.append(path.read_bytes())
-        good += pictures[0] == pictures[1]
-    return Found(tries, good, "fits with another number of threads may differ in the last bits: not promised")
+            images.append(path.read_bytes())
+        good += images[0] == images[1]
+    return Outcome(
+        tries, good, "fits with another number of threads may differ in the last bits, which is not promised"
+    )

@@ -1,51 +1,51 @@
-"""What is seen of work: a progress bar for a person, JSON Lines for a program."""
+"""How commands show progress: a bar for a person, JSON Lines for a program."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from texsyn.core.text import duration
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from texsyn.core.recipes import Recipe
     from texsyn.runs.run import Run
-    from texsyn.training import loop
+    from texsyn.training.loop import Report
+
+_ESTIMATE_AFTER = 4.0  # seconds until the time that is left can be estimated
+_LINE_INTERVAL = 15.0  # seconds of training between two lines where there is no progress bar
 
 
-class Screen:
-    """What a person, or with --json a program, sees of a fit."""
+class FitDisplay:
+    """Shows a fit: progress on stderr and the run's folder on stdout, or with `json` events on stdout."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.json, self.quiet = options.json, options.quiet
-        self.bar: Any = None
-        self.task: Any = None
-        self.estimated = False
-        self.started = time.perf_counter()
-        self.line = 0.0
+    def __init__(self, json: bool, quiet: bool) -> None:
+        self.json, self.quiet = json, quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._estimated = False
+        self._started = time.perf_counter()
+        self._last_line = 0.0  # seconds of training
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> FitDisplay:
         if not self.json and not self.quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
 
-            self.bar = Progress(
-                TextColumn("{task.percentage:3.0f} %"),
-                BarColumn(),
-                TextColumn("{task.description}"),
-                console=Console(stderr=True),
-            )
-            self.task = self.bar.add_task("starting", total=1.0)
-            self.bar.start()
+            percent, text = TextColumn("{task.percentage:3.0f} %"), TextColumn("{task.description}")
+            self._bar = Progress(percent, BarColumn(), text, console=Console(stderr=True))
+            self._task = self._bar.add_task("starting", total=1.0)
+            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.bar:
-            self.bar.stop()
+        if self._bar:
+            self._bar.stop()
 
     def say(self, text: str) -> None:
         if not self.quiet and not self.json:
@@ -53,19 +53,19 @@ class Screen:
 
     def warn(self, text: str) -> None:
         if self.json:
-            self._json(event="warning", message=text)
-        elif self.bar:
-            self.bar.console.print(f"warning: {text}", markup=False)
+            _print_event(event="warning", message=text)
+        elif self._bar:
+            self._bar.console.print(f"warning: {text}", markup=False)
         else:
             print(f"texsyn: warning: {text}", file=sys.stderr, flush=True)
 
-    def show(self, report: loop.Report, recipe: Recipe) -> None:
-        waited = time.perf_counter() - self.started
-        if not self.estimated and (waited > 4 or report.done):
-            self.estimated = True
-            self._estimate(report, recipe)
+    def show_step(self, report: Report, recipe: Recipe) -> None:
+        waited = time.perf_counter() - self._started
+        if not self._estimated and (waited > _ESTIMATE_AFTER or report.done):
+            self._estimated = True
+            self._show_estimate(report, recipe)
         if self.json:
-            self._json(
+            _print_event(
                 event="step",
                 step=report.step,
                 progress=round(report.progress, 4),
@@ -74,42 +74,40 @@ class Screen:
                 textures_per_second=round(report.rate, 2),
                 remaining=round(report.remaining, 1),
             )
-        elif self.bar:
-            self.bar.update(self.task, completed=report.progress, description=_line(report))
-        elif not self.quiet and (report.seconds - self.line >= 15 or report.done):
-            self.line = report.seconds
+        elif self._bar:
+            self._bar.update(self._task, completed=report.progress, description=_line(report))
+        elif not self.quiet and (report.seconds - self._last_line >= _LINE_INTERVAL or report.done):
+            self._last_line = report.seconds
             print(f"{100 * report.progress:3.0f} %  {_line(report)}", file=sys.stderr, flush=True)
 
-    def _estimate(self, report: loop.Report, recipe: Recipe) -> None:
-        total = f"{recipe.minutes:g} minutes" if recipe.minutes else f"{recipe.steps} steps"
-        text = f"{total}: about {_duration(report.remaining)} to go on this machine"
-        if self.bar:
-            self.bar.console.print(text, markup=False)
+    def _show_estimate(self, report: Report, recipe: Recipe) -> None:
+        budget = f"{recipe.minutes:g} minutes" if recipe.minutes else f"{recipe.steps} steps"
+        text = f"{budget}: about {duration(report.remaining)} left on this machine"
+        if self._bar:
+            self._bar.console.print(text, markup=False)
         else:
             self.say(text)
 
-    def card(self, plain: dict[str, Any], lines: list[str]) -> None:
+    def show_card(self, content: dict[str, Any], lines: Iterable[str]) -> None:
         if self.json:
-            self._json(event="card", **plain)
+            _print_event(event="card", **content)
         for line in lines:
             self.say(f"  {line}")
 
-    def finish(self, run: Run, report: loop.Report, stopped: bool) -> None:
+    def show_end(self, run: Run, report: Report, stopped: bool) -> None:
         if self.json:
-            self._json(event="stopped" if stopped else "finished", run=str(run.path), step=report.step)
+            _print_event(event="stopped" if stopped else "finished", run=str(run.path), step=report.step)
             return
-        word = "stopped, and kept what was learnt" if stopped else "finished"
-        self.say(f"{word}: {report.step} steps in {_duration(report.seconds)}")
-        self.say(f"sheets in {run.path / 'sheets'}; more textures: texsyn sample {run.path}")
+        end = "stopped, the model is stored" if stopped else "finished"
+        self.say(f"{end}: {report.step} steps in {duration(report.seconds)}")
+        for preview in run.previews()[-1:]:
+            self.say(f"newest preview: {preview.sheet}")
+        self.say(f"to make textures: texsyn sample {run.path}")
         print(run.path)
 
-    @staticmethod
-    def _json(**content: Any) -> None:
-        print(json.dumps(content), flush=True)
 
-
-def advancing(bands: Iterable[Tensor], total: int, label: str) -> Iterator[Tensor]:
-    """`bands` as they are, with a progress bar where a person looks on and one band is not all of `total`."""
+def with_progress(bands: Iterable[Tensor], total: int, label: str) -> Iterator[Tensor]:
+    """Bands of a texture as they come; on a terminal with a progress bar, if one band is not all of `total` rows."""
     if not sys.stderr.isatty():
         yield from bands
         return
@@ -126,12 +124,10 @@ def advancing(bands: Iterable[Tensor], total: int, label: str) -> Iterator[Tenso
                 bar.advance(task, band.shape[1])
 
 
-def _line(report: loop.Report) -> str:
+def _line(report: Report) -> str:
     terms = "  ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in report.terms.items())
-    return f"step {report.step}  {terms}  {report.rate:.1f} textures/s  {_duration(report.remaining)} left"
+    return f"step {report.step}  {terms}  {report.rate:.1f} textures/s  {duration(report.remaining)} left"
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _print_event(**content: Any) -> None:
+    print(json.dumps(content), flush=True)

@@ -1,7 +1,4 @@
-"""Commands that change a given texture with a run: reconstruct, complete.
-
-Only the standard library is imported at first, as in the other modules of commands.
-"""
+"""Commands that change a given texture with a run's model: reconstruct, complete."""
 
 from __future__ import annotations
 
@@ -15,58 +12,60 @@ from texsyn.core.errors import Exit, TexsynError
 
 
 def add(commands: Any) -> None:
-    """Add the commands to the parser's."""
+    """Add the commands to the parser."""
     _add_reconstruct(commands)
     _add_complete(commands)
 
 
 def _add_reconstruct(commands: Any) -> None:
-    description = "Encode a texture and decode it again, and print the mean squared error for each value in [0, 1]."
-    reconstruct = arguments.command(
-        commands, "reconstruct", "encode a texture and decode it", description, _reconstruct
+    description = "Encode a texture, decode it again, and print the mean squared error of pixel values in [0, 1]."
+    parser = arguments.add_run_command(
+        commands, "reconstruct", _reconstruct, "encode a texture and decode it again", description
     )
-    textures.add_image(reconstruct, "picture or clip of the run's texture (default: the run's exemplar)", refine=0)
-    textures.add_output(reconstruct, "file (default: in the run)")
-
-
-def _add_complete(commands: Any) -> None:
-    description = "Fill what is missing in a texture with what the run learnt; all else stays as it is."
-    complete = arguments.command(commands, "complete", "fill holes in a texture", description, _complete)
-    textures.add_image(complete, "picture or clip of the run's texture (default: the run's exemplar)", refine=100)
-    complete.add_argument("--seed", type=int, default=0, metavar="S", help="of what fills large holes (default 0)")
-    complete.add_argument(
-        "--mask", type=Path, metavar="FILE", help="white where it is missing (transparent pixels are, too)"
-    )
-    textures.add_output(complete, "file (default: in the run)")
+    textures.add_image(parser, optional=True)
+    textures.add_refine(parser, default=0)
+    textures.add_output(parser, "output file")
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
     from texsyn.synthesis import inversion
 
-    run, triangle, number, given = textures.open_run_and_image(options)
-    writer = textures.TextureWriter(options, run, triangle, given.size, ["reconstruction"])
-    made = inversion.reconstruct(triangle, given.pixels, refine=options.refine, exemplar=number)
-    error = float((made - given.pixels).square().mean()) / 4
-    writer.write(0, [made], {"reconstructed": True}, {"squared_error": error})
+    run, triangle, number, image = textures.open_run_and_image(options)
+    writer = textures.TextureWriter(options, run, triangle, image.size, ["reconstruction"])
+    texture = inversion.reconstruct(triangle, image.pixels, refine=options.refine, exemplar=number)
+    error = float((texture - image.pixels).square().mean()) / 4  # pixels lie in [-1, 1]
+    writer.write(0, [texture], {"reconstructed": True}, {"squared_error": error})
     if not options.json:
-        print(f"squared error {error:.5f} for each value in [0, 1]", file=sys.stderr)
+        print(f"mean squared error {error:.5f} of pixel values in [0, 1]", file=sys.stderr)
     return Exit.OK
+
+
+def _add_complete(commands: Any) -> None:
+    description = (
+        "Fill the masked pixels of a texture from the run's model; all other pixels stay unchanged. Large holes are "
+        "filled with new texture: change --seed for another."
+    )
+    parser = arguments.add_run_command(commands, "complete", _complete, "fill holes in a texture", description)
+    textures.add_image(parser, optional=True)
+    help = "image or clip, white where masked; so are transparent pixels"
+    parser.add_argument("--mask", type=Path, metavar="FILE", help=help)
+    arguments.add_seed(parser, "seed of the new texture in large holes (default 0)")
+    textures.add_refine(parser, default=100)
+    textures.add_output(parser, "output file")
 
 
 def _complete(options: argparse.Namespace) -> int:
     from texsyn.synthesis import inversion
 
-    run, triangle, number, given = textures.open_run_and_image(options)
-    if given.mask is None or not bool(given.mask.any()):
-        where = "what is missing in it is white in --mask's" if options.image else "name an IMAGE, and a --mask of it"
-        raise TexsynError(
-            f"nothing is missing in {'this picture' if options.image else 'what the run learnt'}: {where}"
-        )
-    writer = textures.TextureWriter(options, run, triangle, given.size, ["complete"])
-    if not 0 <= options.seed < 2**31:
-        raise TexsynError(f"--seed must be at least 0, but is {options.seed}", Exit.USAGE)
+    arguments.check_seed(options.seed)
+    run, triangle, number, image = textures.open_run_and_image(options)
+    if image.mask is None or not bool(image.mask.any()):
+        if options.image:
+            raise TexsynError("no pixels of this image are masked: --mask marks them in white")
+        raise TexsynError("no pixels of the run's exemplar are masked: name an IMAGE and its --mask")
+    writer = textures.TextureWriter(options, run, triangle, image.size, ["complete"])
     how = {"refine": options.refine, "seed": options.seed, "exemplar": number}
-    made = inversion.complete(triangle, given.pixels, given.mask, **how)
-    share = float(given.mask.mean())
-    writer.write(0, [made], {"completed": round(share, 4)}, {"missing": share})
+    texture = inversion.complete(triangle, image.pixels, image.mask, **how)
+    share = float(image.mask.mean())
+    writer.write(0, [texture], {"completed": round(share, 4)}, {"missing": share})
     return Exit.OK

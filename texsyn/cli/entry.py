@@ -1,7 +1,6 @@
-"""The `texsyn` command: parse, run one command, and turn what went wrong into an exit code.
+"""The `texsyn` command: parses arguments, runs one command, and turns errors into exit codes.
 
-Results go to stdout, everything else to stderr. Only the standard library is imported here: commands import what they
-need, so that `texsyn --help` is quick.
+Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -18,11 +17,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from texsyn.cli import arguments, batch, edit, evaluate, fit, generate
-from texsyn.core.errors import Exit, TexsynError, short
+from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.performance import tune
+from texsyn.core.text import short
 from texsyn.core.version import __version__
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_MEMORY_ERRORS = ("out of memory", "can't allocate memory")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,44 +31,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     tune()
     try:
-        with nullcontext() if getattr(options, "dies_at_once", False) else _terminated():
+        with nullcontext() if getattr(options, "dies_at_once", False) else _raise_at_sigterm():
             return int(options.command(options))
     except TexsynError as error:
-        print(f"texsyn: {error}", file=sys.stderr)
-        return int(error.exit)
+        return _fail(str(error), error.exit)
     except MemoryError:
-        print("texsyn: not enough memory", file=sys.stderr)
-        return int(Exit.OUT_OF_MEMORY)
-    except RuntimeError as error:  # what torch raises on the CPU, and as OutOfMemoryError on a GPU
-        if not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
+        return _fail("not enough memory", Exit.OUT_OF_MEMORY)
+    except RuntimeError as error:  # torch's error on the CPU, and the base class of its error on a GPU
+        if not any(words in str(error) for words in _MEMORY_ERRORS):
             raise
-        print("texsyn: not enough memory", file=sys.stderr)
-        return int(Exit.OUT_OF_MEMORY)
+        return _fail("not enough memory", Exit.OUT_OF_MEMORY)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.OK)
-    except OSError as error:  # what no command had its own words for
+    except OSError as error:  # that no command turned into a TexsynError
         name = short(Path(str(error.filename or "")).name)
-        print(f"texsyn: {name + ': ' if name else ''}{error.strerror or error}", file=sys.stderr)
-        return int(Exit.DISK if error.errno in _FULL else Exit.BAD_INPUT)
+        message = f"{name + ': ' if name else ''}{error.strerror or error}"
+        return _fail(message, Exit.DISK if error.errno in _DISK_ERRORS else Exit.BAD_INPUT)
     except _Terminated:
-        print("texsyn: terminated", file=sys.stderr)
-        return int(Exit.TERMINATED)
+        return _fail("terminated", Exit.TERMINATED)
     except KeyboardInterrupt:
-        print("texsyn: interrupted", file=sys.stderr)
-        return int(Exit.INTERRUPTED)
+        return _fail("interrupted", Exit.INTERRUPTED)
+
+
+def _fail(message: str, exit: Exit) -> int:
+    print(f"texsyn: {message}", file=sys.stderr)
+    return int(exit)
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which undoes what is half done as Ctrl-C does."""
+    """SIGTERM; it unwinds the stack as Ctrl-C does, so that temporary files are removed."""
 
 
 @contextmanager
-def _terminated() -> Iterator[None]:
+def _raise_at_sigterm() -> Iterator[None]:
     def end(number: int, frame: types.FrameType | None) -> None:
         raise _Terminated
 
-    if threading.current_thread() is not threading.main_thread():  # which alone may watch for signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
     before = signal.signal(signal.SIGTERM, end)
@@ -79,7 +80,9 @@ def _terminated() -> Iterator[None]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "texsyn", description="New textures, still and moving, from one exemplar.", epilog=arguments.EXIT_CODES
+        "texsyn",
+        description="Make new textures, still and moving, from one exemplar.",
+        epilog=arguments.EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"texsyn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

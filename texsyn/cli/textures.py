@@ -1,4 +1,4 @@
-"""What commands that work on textures share: an image given, where textures are written, in what format."""
+"""What commands on textures share: images that they take, and files that they write."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from texsyn.cli import arguments
 from texsyn.core.errors import Exit, TexsynError
+from texsyn.core.formats import ALL_FORMATS, WRITTEN_ENDINGS, endings_of, format_for, formats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,22 +23,34 @@ if TYPE_CHECKING:
     from texsyn.models.triangle import Triangle
     from texsyn.runs.run import Run
 
+_DEFAULT_FPS = 25.0
 
-def add_image(command: argparse.ArgumentParser, help: str, refine: int) -> None:
-    command.add_argument("image", nargs="*", type=Path, metavar="IMAGE", help=help)
-    command.add_argument("--frames", metavar="A:B", help="frames of a clip to take")
-    command.add_argument("--exemplar", metavar="NAME", help="which it is like, of several that the run learnt")
-    command.add_argument(
-        "--refine",
-        type=int,
-        default=refine,
-        metavar="N",
-        help=f"steps of descent on the latent field (default {refine})",
-    )
+
+def add_image(parser: argparse.ArgumentParser, *, optional: bool) -> None:
+    """Add an image or clip to work on; several files are the maps of one material."""
+    help = "image or clip of the run's texture" + (" (default: the run's exemplar)" if optional else "")
+    parser.add_argument("image", nargs="*" if optional else "+", type=Path, metavar="IMAGE", help=help)
+    parser.add_argument("--frames", metavar="A:B", help="frames of a clip to use")
+    arguments.add_exemplar(parser)
+
+
+def add_refine(parser: argparse.ArgumentParser, default: int) -> None:
+    help = f"steps of gradient descent on the latent field (default {default})"
+    parser.add_argument("--refine", type=int, default=default, metavar="N", help=help)
+
+
+def add_output(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add where textures are written, and how; `out` is the help of --out."""
+    parser.add_argument("-o", "--out", type=Path, help=f"{out} (default: in the run's folder)")
+    parser.add_argument("--format", choices=ALL_FORMATS, help="(default: from the file's ending, else png or mp4)")
+    parser.add_argument("--fps", type=float, metavar="F", help="frames per second (default: the exemplar's)")
+    parser.add_argument("--no-metadata", action="store_true", help="write no metadata into the file")
+    arguments.add_force(parser)
+    arguments.add_json(parser, "print each file as a JSON line")
 
 
 def open_run_and_image(options: argparse.Namespace, heatmap: bool = False) -> tuple[Run, Triangle, int, Exemplar]:
-    """The run, its triangle, which of its exemplars is meant, and the texture that is to be worked on."""
+    """The run, its model, the number of the exemplar that was named, and the texture to work on."""
     from texsyn.media.reader import read_like
     from texsyn.runs.run import Run
 
@@ -46,111 +59,95 @@ def open_run_and_image(options: argparse.Namespace, heatmap: bool = False) -> tu
     run = Run.open(options.run)
     number = run.number(options.exemplar)
     exemplar = run.exemplars()[number]
-    if exemplar.modality.collection and (heatmap or not options.image):
-        said = "has no heat map of a picture" if heatmap else "works on a picture that is named"
-        raise TexsynError(f"this run learnt a collection of pictures, which {said}")
+    if exemplar.modality.collection and heatmap:
+        raise TexsynError("there are no heat maps for a run that was trained on a collection")
+    if exemplar.modality.collection and not options.image:
+        raise TexsynError("this run was trained on a collection: name an IMAGE")
     mask = getattr(options, "mask", None)
     if not options.image and mask is not None:
         raise TexsynError("--mask goes with an IMAGE", Exit.USAGE)
-    given = read_like(exemplar, *options.image, frames=options.frames, mask=mask) if options.image else exemplar
-    return run, run.triangle(arguments.device(options.device)), number, given
+    texture = read_like(exemplar, *options.image, frames=options.frames, mask=mask) if options.image else exemplar
+    return run, run.triangle(arguments.open_device(options.device)), number, texture
 
 
 @dataclass
 class TextureWriter:
-    """Where the textures of one command go: checked before the first is made."""
+    """Writes the textures of one command; all files are checked before the first texture is computed.
+
+    Raises TexsynError: exit 2 for wrong options or existing files, exit 5 when the disk is too full.
+    """
 
     options: argparse.Namespace
     run: Run
     triangle: Triangle
-    goal: Sequence[int]  # (frames and) pixels of each texture
-    names: Sequence[str]  # of each, where a folder is named or nothing
-    numbers: Sequence[int] = (0,)  # told apart by these, where one file is named for several
-    planes: Sequence[Plane] = ()  # of what is written; the run's, where none are named
+    size: Sequence[int]  # (frames and) pixels of each texture
+    names: Sequence[str]  # of the textures, for files in a folder
+    numbers: Sequence[int] = (0,)  # of the textures, added to the name of a single file
+    planes: Sequence[Plane] = ()  # of the textures (default: the run's)
 
     def __post_init__(self) -> None:
         from texsyn.core.files import refuse_overwrite
         from texsyn.media import writing
 
-        self.moving = len(self.goal) == 3
-        check_fps(self.options.fps, self.moving)
-        self.targets = self._targets()
+        self.moving = len(self.size) == 3
+        _check_fps(self.options.fps, self.moving)
+        self.paths = self._paths()
+        self.format = self.options.format or format_for(self.paths[0], self.moving)
+        if self.paths[0].suffix.lower() not in endings_of(self.format, self.moving):
+            raise TexsynError(f"{self.paths[0].name} does not end as {self.format} does", Exit.USAGE)
         self.planes = self.planes or self.triangle.modality.planes
         self.channels = sum(plane.channels for plane in self.planes)
-        for path, format in self.targets:
-            for file in writing.written_as(path, format):
+        for path in self.paths:
+            for file in writing.written_as(path, self.format):
                 refuse_overwrite(file, self.options.force)
-        path, format = self.targets[0]
-        writing.refuse_full(path, format, len(self.targets) * self.channels * math.prod(self.goal))
+        writing.refuse_full(self.paths[0], self.format, len(self.paths) * self.channels * math.prod(self.size))
 
     def write(
-        self, index: int, bands: Iterable[Tensor], made_by: dict[str, Any], said: dict[str, Any] | None = None
+        self, index: int, bands: Iterable[Tensor], metadata: dict[str, Any], printed: dict[str, Any] | None = None
     ) -> None:
-        """Write one texture; `made_by` goes into the file, `said` beside its name with --json."""
+        """Write one texture; `metadata` goes into the file, `printed` is printed beside its name with --json."""
         from texsyn.media import writing
 
-        options, (path, format) = self.options, self.targets[index]
-        written = writing.write_bands(
+        options = self.options
+        files = writing.write_bands(
             bands,
-            (self.channels, *self.goal),
-            path,
+            (self.channels, *self.size),
+            self.paths[index],
             planes=self.planes,
-            format=format,
-            fps=options.fps or self.run.fps or 25.0,
-            metadata=None if options.no_metadata else {**self.run.made_by(), "size": list(self.goal), **made_by},
+            format=self.format,
+            fps=options.fps or self.run.fps or _DEFAULT_FPS,
+            metadata=None if options.no_metadata else {**self.run.made_by(), "size": list(self.size), **metadata},
             force=options.force,
         )
-        for file in written:
-            print(json.dumps({"file": str(file), **(said or {})}) if options.json else file)
+        for file in files:
+            print(json.dumps({"file": str(file), **(printed or {})}) if options.json else file)
 
-    def _targets(self) -> list[tuple[Path, str]]:
-        from texsyn.media import writing
-
-        options, moving = self.options, self.moving
-        if options.format and options.format not in writing.formats(moving):
-            raise TexsynError(f"a {'clip' if moving else 'still'} cannot be written as {options.format}", Exit.USAGE)
-        in_folders, several = options.format == "frames", len(self.names) > 1
-        default = ".mp4" if moving else ".png"
-        ending = {None: default, "frames": "", "sheet": ".png"}.get(options.format, f".{options.format}")
+    def _paths(self) -> list[Path]:
+        """A path for each texture: in a folder by name, or of a single file with the number added."""
+        options, several = self.options, len(self.names) > 1
+        if options.format and options.format not in formats(self.moving):
+            kind = "clip" if self.moving else "still"
+            raise TexsynError(f"a {kind} cannot be written as {options.format}", Exit.USAGE)
         out = options.out or self.run.path / "samples"
-        single_file = options.out is not None and (
-            out.suffix.lower() in writing.ENDINGS or (in_folders and not several)
+        is_file = options.out is not None and (
+            out.suffix.lower() in WRITTEN_ENDINGS or (options.format == "frames" and not several)
         )
-        if not single_file and re.search("[A-Za-z]", out.suffix) and not (options.format or out.is_dir()):
+        if is_file and several:
+            return [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in self.numbers]
+        if is_file:
+            return [out]
+        if re.search("[A-Za-z]", out.suffix) and not (options.format or out.is_dir()):
             raise TexsynError(
-                f"{out.name}: there is no format {out.suffix}, but {', '.join(sorted(writing.ENDINGS))}; a folder's "
-                "name ends otherwise, or --format says what goes into it",
+                f"{out.name}: there is no format {out.suffix}, but {', '.join(sorted(WRITTEN_ENDINGS))}; for a folder "
+                "of this name, add --format",
                 Exit.USAGE,
             )
-        if single_file and not several:
-            paths = [out]
-        elif single_file:
-            paths = [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in self.numbers]
-        else:
-            paths = [out / f"{name}{ending}" for name in self.names]
-        format = options.format or writing.format_for(paths[0], moving)
-        expected = {"frames": "", "sheet": ".png", "jpg": paths[0].suffix if paths[0].suffix == ".jpeg" else ".jpg"}
-        if paths[0].suffix.lower() != expected.get(format, f".{format}"):
-            raise TexsynError(f"{paths[0].name} does not end as {format} does", Exit.USAGE)
-        return [(path, format) for path in paths]
+        ending = endings_of(options.format or formats(self.moving)[0], self.moving)[0]
+        return [out / f"{name}{ending}" for name in self.names]
 
 
-FORMATS = ("png", "jpg", "webp", "mp4", "gif", "frames", "sheet")
-
-
-def add_output(command: argparse.ArgumentParser, out: str, formats: tuple[str, ...] = FORMATS) -> None:
-    """Where textures go, and how."""
-    command.add_argument("-o", "--out", type=Path, help=out)
-    command.add_argument("--format", choices=formats, help="default: from the file's ending, else png or mp4")
-    command.add_argument("--fps", type=float, metavar="F", help="frames a second (default: the exemplar's)")
-    command.add_argument("--no-metadata", action="store_true", help="write nothing into the file but the texture")
-    command.add_argument("--force", action="store_true", help="overwrite what is there")
-    command.add_argument("--json", action="store_true", help="print each file as a JSON line")
-
-
-def check_fps(fps: float | None, moving: bool) -> None:
-    """Raise TexsynError (exit 2) for a rate out of range, or of what does not move."""
+def _check_fps(fps: float | None, moving: bool) -> None:
     if fps is not None and not moving:
-        raise TexsynError("--fps is for clips, and this is a still", Exit.USAGE)
+        raise TexsynError("--fps is for clips, but this is a still", Exit.USAGE)
     if fps is not None and not 0.1 <= fps <= 240:
         raise TexsynError(f"--fps must lie in 0.1 to 240, but is {fps:g}", Exit.USAGE)

@@ -1,22 +1,27 @@
-"""What networks are made of: layers, latent fields and the designs of each kind of texture."""
+"""What the networks are made of: layers, latent fields, and the designs of each kind of texture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from math import prod
 from operator import mul
 
+from texsyn.core.ranges import between, count, one_of
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+NORMALISATIONS = ("batch", "none")
+
 
 @dataclass(frozen=True)
 class Layer:
-    """One (transposed) convolution: `stride` is its stride, up in the generator and down elsewhere."""
+    """One convolution (transposed in the generator)."""
 
-    channels: int
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    padded: bool = True  # False: only positions where the whole kernel fits
+    channels: int = field(metadata=between(0, 4096))
+    kernel: tuple[int, ...] = field(metadata=between(1, 64, per_axis=True))
+    stride: tuple[int, ...] = field(metadata=between(1, 64, per_axis=True))  # up in the generator, down elsewhere
+    padded: bool = True  # False: only at positions where the whole kernel fits
 
 
 @dataclass(frozen=True)
@@ -25,44 +30,51 @@ class LatentField:
 
     channels: int
     grid: tuple[int, ...]  # its positions for each position of the coarsest field, per axis
-    shared: bool = False  # by a whole frame
+    shared: bool = False  # one value for a whole frame
 
     @property
     def packed(self) -> int:
-        """Channels that it takes when its positions are folded into those of the coarsest field."""
+        """Channels that it takes when space_to_depth brings it to the grid of the coarsest field."""
         return self.channels * prod(self.grid)
 
 
 @dataclass(frozen=True)
 class Design:
-    """Sizes of the three networks, and the parts of them that can be switched."""
+    """Sizes of the three networks, and their switches."""
 
-    latents: tuple[int, ...]  # channels of the latent field, and of finer ones that enter before the layers after it
-    generator: tuple[Layer, ...]  # without the last layer's planes, which the modality knows
-    posterior: tuple[Layer, ...]  # without the heads for mean and log variance
-    heads: Layer  # `channels` is ignored: it is the latent's
-    energy: tuple[Layer, ...]
-    frame_latents: tuple[int, ...] = ()  # channels of latents that a whole frame shares, joined after each hidden layer
-    energy_scales: int = 1  # copies of the energy with own weights on ever halved textures, added
-    constant_channels: int = 0  # learnt maps on the fixed axes, joined to the latent field
-    coordinates: bool = False  # the energy's input carries the coordinates along the fixed axes
-    normalisation: str = "batch"  # of the generator: batch or none
+    # channels of the latent field and of each finer one
+    latents: tuple[int, ...] = field(metadata=between(1, 4096, **count(1, 16)))
+    generator: tuple[Layer, ...] = field(metadata=count(1, 16))  # the last has 0 channels: the modality's planes decide
+    posterior: tuple[Layer, ...] = field(metadata=count(1, 16))  # without the heads for mean and log variance
+    heads: Layer  # `channels` is ignored: the latent fields decide
+    energy: tuple[Layer, ...] = field(metadata=count(1, 16))
+    # channels of latents that a whole frame shares, joined after each hidden layer
+    frame_latents: tuple[int, ...] = field(default=(), metadata=between(1, 4096, **count(0, 16)))
+    # energies, each with its own weights, on the texture halved 0, 1, ... times; their sum counts
+    energy_scales: int = field(default=1, metadata=between(1, 8))
+    # trained maps on the fixed axes, joined to the latent field
+    constant_channels: int = field(default=0, metadata=between(0, 4096))
+    coordinates: bool = False  # the energy's input has the coordinates along the fixed axes as channels
+    normalisation: str = field(default="batch", metadata=one_of(NORMALISATIONS))  # of the generator
     energy_mean: bool = True  # mean over positions times the number of values, instead of the paper's sum
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
-    energy_signed: bool = False  # half of the energy's last filters count against a texture
-    log_variance_bound: float = 6.0  # b in b tanh(v / b) for the posterior's log variances; 0 leaves them free
-    reflect_edges: bool = False  # the generator reflects what leaves an unwrapped axis; the paper's drops it
-    blur_upsampling: bool = False  # hidden layers of the generator average neighbours, so that strides leave no raster
-    equaliser: tuple[int, ...] = ()  # size of the filter that brings samples to the exemplar's spectrum; () is none
-    exemplars: int = 1  # that one model learns; with more, a global latent says which of them a texture is like
-    colour_transfer: bool = False  # samples get the exemplar's mean and covariance of colours
-    deflicker: bool = False  # where the exemplar stands still, samples do
-    subband_matching: int = 0  # bands of detail (of a clip, in time) matched to the exemplar's; 0 is none
-    precision: str = "float32"  # of what is sampled: float32, bfloat16, or auto for what is quicker on the machine
+    energy_signed: bool = False  # half of the energy's last filters count with a negative sign
+    # b in b tanh(v / b) for the posterior's log variances v; 0: no bound
+    log_variance_bound: float = field(default=6.0, metadata=between(0, 100))
+    reflect_edges: bool = False  # transposed convolutions reflect at the ends of unwrapped axes; the paper's crop
+    blur_upsampling: bool = False  # hidden layers of the generator average neighbours, against checkerboards
+    # kernel size of the filter that matches the exemplar's spectrum; (): none
+    equaliser: tuple[int, ...] = field(default=(), metadata=between(1, 31, per_axis=True, optional=True))
+    # exemplars of one model; with several, a global latent gives the share of each
+    exemplars: int = field(default=1, metadata=between(1, 1000))
+    colour_transfer: bool = False  # match the mean and covariance of colours
+    deflicker: bool = False  # samples stand still where the exemplar does
+    subband_matching: int = field(default=0, metadata=between(0, 5))  # bands of detail (of a clip, in time); 0: none
+    precision: str = field(default="float32", metadata=one_of(PRECISIONS))  # of sampling; auto: the faster one
 
     @property
     def stride(self) -> tuple[int, ...]:
-        """Pixels (frames) that one position of the latent field makes, per axis."""
+        """Pixels (frames) for each position of the latent field, per axis."""
         return tuple(prod(each) for each in zip(*(layer.stride for layer in self.generator), strict=True))
 
     @property
@@ -75,44 +87,40 @@ class Design:
 
     @property
     def frame_latent_grids(self) -> tuple[tuple[int, ...], ...]:
-        """Per latent that frames share: its moments, along the first axis, for each position of the coarsest field."""
+        """Per latent shared by a frame: its positions for each position of the coarsest field; 1 along the frame."""
         times = accumulate((layer.stride[0] for layer in self.generator[: len(self.frame_latents)]), mul)
         return tuple((n, *(1,) * (len(self.stride) - 1)) for n in times)
 
     @property
     def fields(self) -> tuple[LatentField, ...]:
         """All latent fields, in the order of their channels."""
-        places = zip(self.latents, self.latent_grids, strict=True)
+        finer = zip(self.latents, self.latent_grids, strict=True)
         frames = zip(self.frame_latents, self.frame_latent_grids, strict=True)
-        return (*(LatentField(*each) for each in places), *(LatentField(*each, shared=True) for each in frames))
+        return (*(LatentField(*each) for each in finer), *(LatentField(*each, shared=True) for each in frames))
 
     @property
     def labels(self) -> int:
-        """Channels of the global latent: a share of each exemplar, where there are several."""
+        """Channels of the global latent: one for each exemplar, where there are several."""
         return self.exemplars if self.exemplars > 1 else 0
 
     @property
     def latent_channels(self) -> int:
-        """Channels of all latent fields, those with more positions folded into the positions of the coarsest."""
+        """Channels of all latent fields, brought to the grid of the coarsest by space_to_depth."""
         return sum(each.packed for each in self.fields)
 
     def positions(self, size: Sequence[int], halvings: Sequence[int]) -> list[int]:
-        """Per axis: how many positions the energy's last filters have on `size` that was halved so often; 0 is none."""
-        left = []
+        """Per axis: positions of the energy's last layer on a texture of `size` halved so often; 0: it does not fit."""
+        counts = []
         for axis, (n, times) in enumerate(zip(size, halvings, strict=True)):
             n //= 2**times
             for layer in self.energy:
                 kernel, stride = layer.kernel[axis], layer.stride[axis]
                 n = n // stride if layer.padded else max(0, n - kernel + stride) // stride
-            left.append(n)
-        return left
+            counts.append(n)
+        return counts
 
 
-def _stack(channels: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[Layer, ...]:
-    return tuple(Layer(c, kernel, stride) for c in channels)
-
-
-def square(size: int) -> tuple[int, int]:
+def _square(size: int) -> tuple[int, int]:
     return size, size
 
 
@@ -120,21 +128,28 @@ def _cube(size: int) -> tuple[int, int, int]:
     return size, size, size
 
 
+def _stack(channels: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[Layer, ...]:
+    return tuple(Layer(c, kernel, stride) for c in channels)
+
+
+def _unpadded(axes: int, *rows: tuple[int, int, int]) -> tuple[Layer, ...]:
+    """Layers without padding, from rows of channels, kernel and stride, which are the same along all axes."""
+    return tuple(Layer(c, (kernel,) * axes, (stride,) * axes, padded=False) for c, kernel, stride in rows)
+
+
 def still_paper() -> Design:
+    """The paper's networks for stills."""
     return Design(
         latents=(5,),
-        generator=_stack((512, 512, 256, 128, 0), square(4), square(2)),
-        posterior=_stack((128, 256, 512, 512), square(4), square(2)),
-        heads=Layer(0, square(4), square(2)),
-        energy=(
-            Layer(100, square(7), square(2), padded=False),
-            Layer(70, square(7), square(2), padded=False),
-            Layer(30, square(5), square(1), padded=False),
-        ),
+        generator=_stack((512, 512, 256, 128, 0), _square(4), _square(2)),
+        posterior=_stack((128, 256, 512, 512), _square(4), _square(2)),
+        heads=Layer(0, _square(4), _square(2)),
+        energy=_unpadded(2, (100, 7, 2), (70, 7, 2), (30, 5, 1)),
     )
 
 
 def clip_paper() -> Design:
+    """The paper's networks for clips."""
     return Design(
         latents=(10,),
         generator=(
@@ -149,17 +164,14 @@ def clip_paper() -> Design:
 
 
 def still_local() -> Design:
+    """Our networks for stills: the energy sees small patches at two scales."""
     return Design(
-        latents=(5, 4, 4),  # of 32, 16 and 8 pixels: fine textures need more than one field can say
-        # The last layer works among pixels: strides alone leave cloth on what is smooth.
-        generator=(*_stack((256, 256, 128, 64, 32), square(4), square(2)), Layer(0, square(3), square(1))),
-        posterior=_stack((64, 128, 256, 256), square(4), square(2)),
-        heads=Layer(0, square(4), square(2)),
-        energy=(
-            Layer(96, square(7), square(2), padded=False),
-            Layer(128, square(5), square(2), padded=False),
-            Layer(64, square(5), square(1), padded=False),
-        ),
+        latents=(5, 4, 4),  # strides 32, 16 and 8: one field cannot carry fine textures
+        # The last layer has stride 1: an upsampling layer as the last leaves a weave on smooth surfaces.
+        generator=(*_stack((256, 256, 128, 64, 32), _square(4), _square(2)), Layer(0, _square(3), _square(1))),
+        posterior=_stack((64, 128, 256, 256), _square(4), _square(2)),
+        heads=Layer(0, _square(4), _square(2)),
+        energy=_unpadded(2, (96, 7, 2), (128, 5, 2), (64, 5, 1)),
         energy_scales=2,
         reflect_edges=True,
         blur_upsampling=True,
@@ -170,17 +182,14 @@ def still_local() -> Design:
 
 
 def clip_local() -> Design:
+    """Our networks for clips."""
     return Design(
         latents=(8,),
         frame_latents=(4, 4, 4),
         generator=(Layer(256, (3, 4, 4), (1, 2, 2)), *_stack((128, 64, 0), _cube(4), _cube(2))),
         posterior=(*_stack((48, 96, 192), _cube(4), _cube(2)), Layer(192, (3, 4, 4), (1, 2, 2))),
         heads=Layer(0, _cube(3), _cube(1)),
-        energy=(
-            Layer(48, _cube(4), _cube(2), padded=False),
-            Layer(96, _cube(4), _cube(2), padded=False),
-            Layer(64, _cube(3), _cube(1), padded=False),
-        ),
+        energy=_unpadded(3, (48, 4, 2), (96, 4, 2), (64, 3, 1)),
         energy_scales=2,
         constant_channels=8,
         coordinates=True,
@@ -192,17 +201,17 @@ def clip_local() -> Design:
 
 
 def objects(side: int, latent: int) -> Design:
-    """The paper's object networks for 32 pixels; a layer more for 64, and for 28 one less below 7."""
-    doubled = square(4), square(2)
-    first = square(7 if side == 28 else 4)  # what one latent position makes at once
+    """The paper's object networks for 32 pixels; 64 pixels take one layer more, 28 one layer less."""
+    doubling = _square(4), _square(2)
+    first = _square(7 if side == 28 else 4)  # pixels of the first layer's output for the one latent position
     widths = {28: (512, 256), 32: (512, 256, 128), 64: (512, 256, 128, 64)}[side]
     down = {28: (64, 128), 32: (64, 128, 256, 512), 64: (64, 128, 256, 512, 512)}[side]
-    last = square(7 if side == 28 else 2)  # what is left then
+    last = _square(7 if side == 28 else 2)  # positions that remain after `down`
     return Design(
         latents=(latent,),
-        generator=(Layer(512, first, first), *_stack(widths, *doubled), Layer(0, square(3), square(1))),
-        posterior=_stack(down, *doubled),
+        generator=(Layer(512, first, first), *_stack(widths, *doubling), Layer(0, _square(3), _square(1))),
+        posterior=_stack(down, *doubling),
         heads=Layer(0, last, last),
-        energy=(*_stack((*down[:-1], min(256, down[-1])), *doubled), Layer(1, last, last, padded=False)),
+        energy=(*_stack((*down[:-1], min(256, down[-1])), *doubling), Layer(1, last, last, padded=False)),
         reflect_edges=True,
     )

@@ -1,42 +1,44 @@
-"""The table of texture kinds: a new kind of texture is one more row of `MODALITIES`.
+"""The kinds of texture, one row of `MODALITIES` each: a new kind is a new row.
 
-Two or three axes is the length of a tuple, never a flag. `stationary` says along which axes a texture is the same
-everywhere: there the latent field is a torus, so samples wrap exactly and can be made larger; along the other axes the
-networks are told where they are, and the size is fixed.
+The number of axes (two or three) is the length of a tuple, never a flag. `stationary` marks the axes along which a
+texture looks the same everywhere: there the latent field is a torus, so samples wrap exactly and can be of any size.
+Along the other, fixed axes the networks know the position, and the size is fixed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from texsyn.core.architecture import Design, clip_local, clip_paper, objects, square, still_local, still_paper
+from texsyn.core.architecture import Design, clip_local, clip_paper, objects, still_local, still_paper
+from texsyn.core.ranges import between, count, one_of
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One file's worth of channels: a colour picture, or a map of normals."""
+    """The channels of one file: a colour image, or a map of normals."""
 
     name: str
-    channels: int = 3
+    channels: int = field(default=3, metadata=between(1, 16))
 
 
 @dataclass(frozen=True)
 class Modality:
-    """A kind of texture: its axes, what its channels mean, and its networks by name."""
+    """A kind of texture: its axes, the meaning of its channels, and its networks by name."""
 
     name: str
-    axes: tuple[str, ...]  # of "t", "y", "x", in this order
-    stationary: tuple[bool, ...]  # per axis
-    window: tuple[int, ...]  # what one training step looks at, in frames and pixels
-    size: tuple[int, ...]  # of a sample when none is asked for
-    side: int  # an exemplar's shorter side is reduced to this many pixels
-    designs: dict[str, Design] = field(repr=False)
-    planes: tuple[Plane, ...] = (Plane("colour"),)
-    collection: bool = False  # an exemplar is many pictures, a sheet of windows; what they show has a place in each
+    axes: tuple[str, ...] = field(metadata=one_of((("y", "x"), ("t", "y", "x")), **count(2, 3)))
+    stationary: tuple[bool, ...] = field(metadata={"per_axis": True})
+    # size of a training crop, in frames and pixels
+    window: tuple[int, ...] = field(metadata=between(1, 4096, per_axis=True))
+    size: tuple[int, ...] = field(metadata=between(1, 65536, per_axis=True))  # default size of a sample
+    side: int = field(metadata=between(0, 65536))  # pixels to which an exemplar's shorter side is reduced
+    designs: dict[str, Design] = field(repr=False, metadata={"stored": False})
+    planes: tuple[Plane, ...] = field(default=(Plane("colour"),), metadata=count(1, 8))
+    collection: bool = False  # the exemplar is a sheet of many small images, each of the size of a window
 
     @property
     def raster(self) -> list[int]:
-        """Per axis: of what a window begins at a multiple. Where things have a place, windows lie side by side."""
+        """Per axis: crops start at multiples of this. On fixed axes crops lie side by side."""
         return [1 if same else size for same, size in zip(self.stationary, self.window, strict=True)]
 
     @property
@@ -44,27 +46,12 @@ class Modality:
         return sum(plane.channels for plane in self.planes)
 
     def halvings(self, scale: int) -> list[int]:
-        """Per axis: how often a scale of the energy halves it; time is seen as it is."""
+        """Per axis: how often scale number `scale` of the energy halves it; time is never halved."""
         return [0 if axis == "t" else scale for axis in self.axes]
 
     @property
     def moving(self) -> bool:
         return "t" in self.axes
-
-
-def _object_row(side: int, latent: int, channels: int) -> Modality:
-    design = objects(side, latent)
-    return Modality(
-        f"objects{side}",
-        axes=("y", "x"),
-        stationary=(False, False),
-        window=square(side),
-        size=square(side),
-        side=side,
-        designs={"paper": design, "local": design},
-        planes=(Plane("colour", channels),),
-        collection=True,
-    )
 
 
 STILL = Modality(
@@ -95,6 +82,24 @@ SURFACE = replace(
 )
 MATERIAL = replace(STILL, name="material", planes=(Plane("colour"), Plane("normal")))
 
-OBJECTS = (_object_row(28, 100, 1), _object_row(32, 100, 3), _object_row(64, 100, 3))
+
+def _objects(side: int, channels: int) -> Modality:
+    """Collections of images of `side` x `side` pixels."""
+    design = objects(side, latent=100)
+    square = (side, side)
+    return Modality(
+        f"objects{side}",
+        STILL.axes,
+        stationary=(False, False),
+        window=square,
+        size=square,
+        side=side,
+        designs={"paper": design, "local": design},
+        planes=(Plane("colour", channels),),
+        collection=True,
+    )
+
+
+OBJECTS = (_objects(28, channels=1), _objects(32, channels=3), _objects(64, channels=3))
 
 MODALITIES = {row.name: row for row in (STILL, CLIP, SURFACE, MATERIAL, *OBJECTS)}

@@ -1,4 +1,4 @@
-"""What OpenMP and the C library are told so that tensors are quick; results stay the same."""
+"""Settings of OpenMP and the C library that make tensors faster; results stay the same."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def tune() -> None:
-    """Tell this process, best before torch is loaded, as every `texsyn` command does; it keeps up to 1 GB it has freed.
+    """Tune this process, best before torch is loaded; every `texsyn` command does. It keeps up to 1 GB of freed memory.
 
-    What it gives is in tests/benchmarks/FINDINGS.md. Nothing happens where the C library is not glibc.
+    The effect is measured in tests/benchmarks/FINDINGS.md. Without glibc only OpenMP is tuned.
     """
-    import ctypes  # not cheap, and `texsyn --help` does without
+    import ctypes  # slow to import, and `texsyn --help` does not need it
 
-    # Beside other work on the same cores OpenMP's threads wait for one another at every layer, by default spinning so
-    # long that a step takes ten times as long; with a shorter wait it takes five times, and 2 % more when all is quiet.
+    # With other work on the same cores, OpenMP's threads wait for each other at every layer. By default they spin so
+    # long that a step takes ten times as long; with a shorter wait five times, and 2 % more on an idle machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
-    # glibc gives the memory of large tensors back to the system and asks for it anew, page by page. Both are set: the
-    # trim threshold alone would pin the other at 128 KB.
+    # glibc returns the memory of large tensors to the system and requests it again, page by page. Both thresholds are
+    # set, because setting the first alone would fix the second at 128 KB.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, 1 << 30)

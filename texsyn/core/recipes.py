@@ -1,28 +1,36 @@
-"""Recipes: everything a fit depends on besides its exemplar, and the networks that follow from it."""
+"""Recipes: everything training depends on besides the exemplar, and the networks that follow from it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from texsyn.core.architecture import Design
+from texsyn.core.architecture import NORMALISATIONS, PRECISIONS, Design, Layer
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 
 
+def _option(
+    default: Any, help: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    """A field with its help and its range or choices as metadata."""
+    limits = {"low": low, "high": high} if low is not None else {"choices": choices} if choices else {}
+    return field(default=default, metadata={"help": help, **limits})
+
+
 @dataclass(frozen=True)
 class Objective:
-    """Which terms are used, how much of each, and what each may change; as it stands, the divergence triangle."""
+    """Which terms are used, their weights, and which networks they train. The defaults are the divergence triangle."""
 
-    reconstruction: float = 1.0  # weight
-    prior: float = 1.0  # weight
-    energy: float = 1.0  # weight of both energy terms in the generator's descent
-    latent: float = 1.0  # weight
-    reconstruction_trains_posterior: bool = True
-    latent_trains_generator: bool = True
-    sigma: float = 0.3  # s, standard deviation of p(x|z) per pixel value, in units of the range [-1, 1]
-    gradient_penalty: float = 0.02  # weight of the zero-centred gradient penalty on f, per squared nat and pixel value
+    reconstruction: float = _option(1.0, "weight of the reconstruction term")
+    prior: float = _option(1.0, "weight of the prior term")
+    energy: float = _option(1.0, "weight of both energy terms for the generator")
+    latent: float = _option(1.0, "weight of the latent term")
+    reconstruction_trains_posterior: bool = _option(True, "the reconstruction term trains the posterior, too")
+    latent_trains_generator: bool = _option(True, "the latent term trains the generator, too")
+    sigma: float = _option(0.3, "standard deviation of p(x|z) per pixel value in [-1, 1]", 1e-3, 10.0)
+    gradient_penalty: float = _option(0.02, "weight of the energy's mean squared gradient, per squared nat and value")
 
 
 TRIANGLE = Objective()
@@ -34,43 +42,39 @@ WAKE_SLEEP = Objective(  # min_theta KL(Q||P), min_phi KL(P||Q)
 OBJECTIVES = {"triangle": TRIANGLE, "vae": VAE, "acd": ACD, "wake-sleep": WAKE_SLEEP}
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass(frozen=True)
 class Recipe(Objective):
-    """Everything a fit depends on besides its exemplar. Command-line flags and app controls derive from the fields."""
+    """Everything training depends on besides the exemplar. Command-line options and app controls read these fields."""
 
-    architecture: str = _option("local", "sizes of the networks: local or paper")
-    normalisation: str = _option("batch", "of the generator: batch or none")
-    width_multiplier: float = _option(1.0, "multiplies the channels of generator and posterior")
+    architecture: str = _option("local", "sizes of the networks: local or paper", choices=("local", "paper"))
+    normalisation: str = _option("batch", "of the generator: batch or none", choices=NORMALISATIONS)
+    width_multiplier: float = _option(1.0, "multiplies the channels of generator and posterior", 0.05, 8.0)
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
-    energy_signed: bool = _option(True, "half of the energy's last filters count against a texture")
-    log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0 leaves them free")
-    steps: int = _option(4000, "steps of learning, unless a time budget ends it")
-    minutes: float = _option(0.0, "time budget in minutes; 0 is none")
-    seed: int = _option(0, "of weights, crops and noise")
-    batch_size: int = _option(2, "textures a step, of data and of made ones each")
-    learning_rate: float = _option(3e-4, "Adam's learning rate")
-    beta1: float = _option(0.5, "Adam's decay of the mean")
-    beta2: float = _option(0.99, "Adam's decay of the square")
-    weight_decay: float = _option(0.0, "Adam's weight decay")
-    lr_decay_fraction: float = _option(0.3, "last share of the run over which the rate falls to zero")
-    ema_decay: float = _option(0.97, "decay of the running average of the generator; 0 takes the last weights")
-    penalty_interval: int = _option(2, "steps from one gradient penalty to the next")
+    energy_signed: bool = _option(True, "half of the energy's last filters count with a negative sign")
+    log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0: no bound", 0, 100)
+    steps: int = _option(4000, "training steps, unless there is a time budget", 1, 10_000_000)
+    minutes: float = _option(0.0, "time budget in minutes; 0: none", 0, 60 * 24 * 30)
+    seed: int = _option(0, "seed of weights, crops and noise", 0, 2**31 - 1)
+    batch_size: int = _option(2, "crops, and as many generated textures, for each step", 1, 64)
+    learning_rate: float = _option(3e-4, "Adam's learning rate", 1e-7, 1.0)
+    beta1: float = _option(0.5, "Adam's decay of the mean", 0.0, 0.999999)
+    beta2: float = _option(0.99, "Adam's decay of the square", 0.0, 0.999999)
+    weight_decay: float = _option(0.0, "Adam's weight decay", 0.0, 1e3)
+    lr_decay_fraction: float = _option(0.3, "last part of training, in which the learning rate falls to 0", 0.0, 1.0)
+    ema_decay: float = _option(0.97, "decay of the generator's running average; 0: its last weights", 0.0, 0.99999)
+    penalty_interval: int = _option(2, "steps from one gradient penalty to the next", 1, 1000)
     gradient_norm_target: float = _option(
-        20.0, "squared gradient norm that the penalty is adapted to; 0: fixed penalty"
+        20.0, "squared gradient norm to which the penalty adapts; 0: fixed penalty", 0.0, 1e6
     )
-    checkpoint_interval: int = _option(100, "steps from one checkpoint to the next")
+    checkpoint_interval: int = _option(100, "steps from one checkpoint to the next", 1, 1_000_000)
     equaliser_gain: float = _option(
-        1.0, "largest gain of the filter that matches the exemplar's spectrum; 0: no filter"
+        1.0, "largest gain of the filter that matches the exemplar's spectrum; 0: no filter", 0.0, 16.0
     )
     colour_transfer: bool = _option(True, "match the mean and covariance of a still's colours")
-    deflicker: bool = _option(True, "keep still what stands still in a clip's exemplar")
+    deflicker: bool = _option(True, "samples of a clip stand still where the exemplar does")
     subband_matching: bool = _option(True, "match the histograms of fine detail (of clips, in time)")
-    precision: str = _option("auto", "of learning and sampling: auto, float32 or bfloat16")
+    precision: str = _option("auto", "of training and sampling: auto, float32 or bfloat16", choices=PRECISIONS)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -90,22 +94,9 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
-
-def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
-    """The named recipe with `changes` to its fields. Raises TexsynError (exit 2) for an unknown name or a bad value."""
-    if name not in RECIPES:
-        raise TexsynError(f"{name!r} is not a recipe: {', '.join(RECIPES)}", Exit.USAGE)
-    recipe = replace(RECIPES[name], **{**_BY_KIND.get((name, _sort(modality)), {}), **changes})
-    check_recipe(recipe)
-    return recipe
-
-
-def _sort(modality: Modality) -> str:
-    return "clip" if modality.moving else "objects" if modality.collection else "still"
-
-
-# A clip's window holds 2.6 times a still's values, so it takes fewer steps; and with a weaker penalty it shakes.
-# Pictures of objects are small, and all different: more of them make a step.
+# A clip's window has 2.6 times the values of a still's, so it takes fewer steps. Its penalty is not adapted: samples
+# shake where it becomes weak.
+# Collections have small, varied images, so a step takes more of them.
 _BY_KIND: dict[tuple[str, str], dict[str, Any]] = {
     ("fast", "clip"): {"steps": 1200, "equaliser_gain": 2.0, "gradient_norm_target": 0.0, "energy_signed": False},
     ("best", "clip"): {"steps": 5000, "equaliser_gain": 2.0, "gradient_norm_target": 0.0, "energy_signed": False},
@@ -116,62 +107,48 @@ _BY_KIND: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
+def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
+    """The named recipe with `changes` to its fields. Raises TexsynError (exit 2) for an unknown name or a bad value."""
+    if name not in RECIPES:
+        raise TexsynError(f"{name!r} is not a recipe: {', '.join(RECIPES)}", Exit.USAGE)
+    kind = "clip" if modality.moving else "objects" if modality.collection else "still"
+    recipe = replace(RECIPES[name], **{**_BY_KIND.get((name, kind), {}), **changes})
+    check_recipe(recipe)
+    return recipe
+
+
 def check_recipe(recipe: Recipe) -> None:
-    """Raise TexsynError (exit 2) for values outside their range."""
-    ranges = {
-        "steps": (1, 10_000_000),
-        "minutes": (0, 60 * 24 * 30),
-        "seed": (0, 2**31 - 1),
-        "batch_size": (1, 64),
-        "learning_rate": (1e-7, 1.0),
-        "sigma": (1e-3, 10.0),
-        "width_multiplier": (0.05, 8.0),
-        "penalty_interval": (1, 1000),
-        "gradient_norm_target": (0.0, 1e6),
-        "checkpoint_interval": (1, 1_000_000),
-        "lr_decay_fraction": (0.0, 1.0),
-        "ema_decay": (0.0, 0.99999),
-        "equaliser_gain": (0.0, 16.0),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(recipe, name)
-        if not (math.isfinite(value) and low <= value <= high):
-            raise TexsynError(f"{_spelt(name)} must lie in {low:g} to {high:g}, but is {value:g}", Exit.USAGE)
-    choices = {
-        "architecture": ("local", "paper"),
-        "normalisation": ("batch", "none"),
-        "precision": ("auto", "float32", "bfloat16"),
-    }
-    for name, allowed in choices.items():
-        if getattr(recipe, name) not in allowed:
-            said = f"{_spelt(name)} is one of {', '.join(allowed)}, not {getattr(recipe, name)!r}"
-            raise TexsynError(said, Exit.USAGE)
+    """Raise TexsynError (exit 2) for values outside the range or the choices of their field."""
+    for each in fields(recipe):
+        value, limits = getattr(recipe, each.name), each.metadata
+        if "low" in limits and not (math.isfinite(value) and limits["low"] <= value <= limits["high"]):
+            allowed = f"{limits['low']:g} to {limits['high']:g}"
+            raise TexsynError(f"{_spelling(each.name)} must lie in {allowed}, but is {value:g}", Exit.USAGE)
+        if "choices" in limits and value not in limits["choices"]:
+            allowed = ", ".join(limits["choices"])
+            raise TexsynError(f"{_spelling(each.name)} is one of {allowed}, not {value!r}", Exit.USAGE)
 
 
-def _spelt(name: str) -> str:
-    """A field as a command line names it."""
+def _spelling(name: str) -> str:
+    """A field as the command line spells it."""
     return f"--{name}" if name in ("steps", "minutes", "seed") else f"--set {name}"
 
 
 def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design:
-    """The row's networks as the recipe wants them, for one model of so many exemplars."""
+    """The modality's networks with the recipe's settings, for one model of so many exemplars.
+
+    Raises TexsynError (exit 2) where the modality has no networks of the recipe's architecture.
+    """
     if recipe.architecture not in modality.designs:
         raise TexsynError(f"there are no {recipe.architecture!r} networks for a {modality.name}", Exit.USAGE)
     design = modality.designs[recipe.architecture]
-    scales = design.energy_scales  # as many as still see something of the window
+    scales = design.energy_scales  # only those that fit into the window
     while scales > 1 and not all(design.positions(modality.window, modality.halvings(scales - 1))):
         scales -= 1
-
-    def widen(rows: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(
-            replace(row, channels=max(1, round(row.channels * recipe.width_multiplier)) if row.channels else 0)
-            for row in rows
-        )
-
     return replace(
         design,
-        generator=widen(design.generator),
-        posterior=widen(design.posterior),
+        generator=_widen(design.generator, recipe.width_multiplier),
+        posterior=_widen(design.posterior, recipe.width_multiplier),
         energy_scales=scales,
         normalisation=recipe.normalisation,
         exemplars=exemplars,
@@ -184,4 +161,11 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         energy_signed=recipe.energy_signed,
         log_variance_bound=recipe.log_variance_bound,
         precision=recipe.precision,
+    )
+
+
+def _widen(layers: tuple[Layer, ...], factor: float) -> tuple[Layer, ...]:
+    """Layers with `factor` times the channels, at least 1; a layer of 0 channels, which others decide, stays."""
+    return tuple(
+        replace(each, channels=max(1, round(each.channels * factor)) if each.channels else 0) for each in layers
     )

@@ -1,3 +1,3 @@
-"""The version of the package, in the one place that all else reads it from."""
+"""The version of the package; everything else reads it here."""
 
 __version__ = "0.1.0"

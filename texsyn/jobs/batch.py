@@ -1,31 +1,32 @@
-"""Many exemplars, each a fit of its own by the command line's own path: resumable, and a broken one costs nothing else.
-
-Only the standard library is imported at first, as in the other modules of commands.
-"""
+"""Fit every exemplar of a folder, several at a time: resumable, and a broken exemplar does not stop the others."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from texsyn.core.errors import Exit, TexsynError, short
+from texsyn.core.errors import Exit, TexsynError
+from texsyn.core.formats import ENDINGS, STILL_ENDINGS
+from texsyn.core.modality import STILL
+from texsyn.core.text import short
 from texsyn.jobs import cluster, summary
-from texsyn.jobs.options import option_value
+from texsyn.jobs.options import FitOptions, as_options
 from texsyn.jobs.worker import Files, fit_one
 
-_NORMALS = ("-normal", "_normal")  # at the end of the name of a picture's map of normals
-_SUMMARY = 5.0  # seconds from one writing of the summary to the next, until the last
+_NORMALS = ("-normal", "_normal")  # endings of the names of normal maps
+_SUMMARY_INTERVAL = 5.0  # seconds
 
 
 def batch(
     folder: str | Path,
     out: str | Path,
-    how: Sequence[str] = (),
+    options: FitOptions | Sequence[str] = (),
     *,
     jobs: int = 1,
     force: bool = False,
@@ -34,108 +35,128 @@ def batch(
     address: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[summary.Row]:
-    """Fit every exemplar in `folder`, `jobs` at a time, each in a run of its name in `out`; a row as each one ends.
+    """Fit every exemplar in `folder`, `jobs` at a time, each in the run `out/NAME`; yield a row as each one ends.
 
-    how: options of `texsyn fit`, such as `["--minutes", "3"]`. An exemplar is a picture, a clip or a folder of frames;
-    with a picture NAME-normal or NAME_normal beside it, NAME is a material.
-    What was finished is not learnt again, unless `force`; what was begun goes on. At the end `out` holds summary.json
-    and summary.html. only: names of files to take, without a summary. executor: "local", or "ray" for the cluster at
-    `address`, whose nodes must share the folder `out`. say: is told what begins.
-    Raises TexsynError: exit 2 where there is no Ray, exit 3 where there are no exemplars, exit 5 when the disk refuses.
+    An exemplar is an image, a clip or a folder of frames; an image with a NAME-normal or NAME_normal beside it is a
+    material. Finished runs are skipped unless `force`; unfinished ones are resumed. `out` gets summary.json and
+    summary.html.
+
+    options: of `texsyn fit`, as `FitOptions` or words. only: names of files to take; no summary is written then.
+    executor: "local", or "ray" for the cluster at `address`, whose nodes must share the folder `out`. say: called with
+    messages about progress.
+    Raises TexsynError: exit 2 for wrong options or a missing Ray, exit 3 for no exemplars, exit 5 on a disk error.
     """
-    folder, out = Path(folder), Path(out)
-    named = exemplars(folder)
-    if only:
-        there = {file.name for files in named.values() for file in files}
-        if missing := [name for name in only if name not in there]:
-            raise TexsynError(f"{folder.name} holds no {', '.join(missing)}")
-        named = {name: files for name, files in named.items() if any(file.name in only for file in files)}
+    folder, out, options = Path(folder), Path(out), _checked(as_options(options))
+    named = _select(exemplars(folder), only, folder)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TexsynError(f"{out.name} cannot be created: {error.strerror}", Exit.DISK) from error
-    if not only:
-        say(f"exemplars: {len(named)}, {jobs} at a time; a line as each one ends")
-    on_ray = executor == "ray"
-    done = (
-        cluster.run_ray(named, out, how, jobs, force, address) if on_ray else _run_local(named, out, how, jobs, force)
-    )
-    rows, written = dict[str, tuple[summary.Row, str]](), -math.inf
-    try:
-        for row in done:
-            rows[row.name] = row, summary.cells(row, out)
-            if not only and time.monotonic() - written > _SUMMARY:
-                summary.write(rows, out)
-                written = time.monotonic()
-            yield row
-    finally:
-        if rows and not only:
-            summary.write(rows, out)
-
-
-def _run_local(named: dict[str, Files], out: Path, how: Sequence[str], jobs: int, force: bool) -> Iterator[summary.Row]:
-    places = SimpleQueue[Sequence[str]]()  # where a fit may be: each is one fit's at a time
-    for number in range(jobs):
-        places.put(_device(number, how))
-
-    def learn(name: str, files: Files) -> summary.Row:
-        place = places.get()
-        try:
-            return fit_one(files, name, out, [*how, *place], jobs, force)
-        finally:
-            places.put(place)
-
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        waiting = [pool.submit(learn, name, files) for name, files in named.items()]
-        for each in as_completed(waiting):
-            yield each.result()
-    finally:  # whoever leaves the loop waits for the fits that are at it, and begins no others
-        pool.shutdown(cancel_futures=True)
-
-
-def _device(number: int, how: Sequence[str]) -> list[str]:
-    """The option that spreads fits over a machine's GPUs, where it has several and nobody asked for one."""
-    import torch
-
-    count = torch.cuda.device_count()
-    return (
-        [f"--device=cuda:{number % count}"]
-        if count > 1 and option_value(how, "--device") in ("", "auto", "cuda")
-        else []
-    )
+    if executor == "ray":
+        rows = cluster.run_ray(named, out, options, jobs, force, address)
+    else:
+        rows = _run_local(named, out, options, jobs, force)
+    if only:
+        yield from rows
+    else:
+        say(f"{len(named)} exemplars, {jobs} at a time; a line is printed as each one ends")
+        yield from _summarised(rows, out)
 
 
 def exemplars(folder: Path) -> dict[str, Files]:
-    """What can be an exemplar, by the name of its run; a map of normals goes with its picture.
+    """The exemplars of a folder by the names of their runs; a normal map goes with its image.
 
-    Raises TexsynError (exit 3) where there is nothing.
+    Raises TexsynError (exit 3) where there are none, or where two would have the same name.
     """
-    from texsyn.media import decoding
-
     if not folder.is_dir():
         raise TexsynError(f"{folder.name} is not a folder")
-    found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    found = [path for path in found if _frames(path) and (path.is_dir() or path.suffix.lower() in decoding.ENDINGS)]
-    if not found:
-        raise TexsynError(f"{folder.name} holds no pictures, clips or folders of frames")
-    stills = {path.stem: path for path in found if path.suffix.lower() in decoding.STILL_ENDINGS}
-    maps = {stem: path for stem in stills for tail in _NORMALS if (path := stills.get(f"{stem}{tail}")) is not None}
-    found = [path for path in found if path not in maps.values()]
-    stems = Counter(path.stem for path in found)
-    named = [
-        (
-            path.stem if stems[path.stem] == 1 else path.name.replace(".", "-"),
-            (path, maps[path.stem]) if path.stem in maps and path.suffix.lower() in decoding.STILL_ENDINGS else (path,),
-        )
-        for path in found
-    ]
-    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
-    if twice:
-        raise TexsynError(f"two exemplars in {short(folder.name)} would both be called {twice[0]}: rename one")
-    return dict(named)
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and _is_exemplar(path)]
+    if not paths:
+        raise TexsynError(f"{folder.name} holds no images, clips or folders of frames")
+    stills = {path.stem: path for path in paths if _is_still(path)}
+    normals = {stem: stills[stem + end] for stem in stills for end in _NORMALS if stem + end in stills}
+    paths = [path for path in paths if path not in normals.values()]
+    stems = Counter(path.stem for path in paths)
+    names = [path.stem if stems[path.stem] == 1 else path.name.replace(".", "-") for path in paths]
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise TexsynError(f"two exemplars in {short(folder.name)} would both be called {twice}: rename one")
+    return {
+        name: (path, normals[path.stem]) if path.stem in normals and _is_still(path) else (path,)
+        for name, path in zip(names, paths, strict=True)
+    }
 
 
-def _frames(path: Path) -> bool:
-    """Whether a folder may be one of frames: it is no run, and holds no runs."""
-    return not path.is_dir() or not ((path / "run.json").exists() or (path / "summary.json").exists())
+def _is_exemplar(path: Path) -> bool:
+    """Whether a path may be an exemplar: of folders, all but runs and folders of runs."""
+    if path.is_dir():
+        return not ((path / "run.json").exists() or (path / "summary.json").exists())
+    return path.suffix.lower() in ENDINGS
+
+
+def _is_still(path: Path) -> bool:
+    return path.suffix.lower() in STILL_ENDINGS
+
+
+def _select(named: dict[str, Files], only: Sequence[str], folder: Path) -> dict[str, Files]:
+    """The exemplars with a file of these names; all where none is named. Raises TexsynError (exit 3)."""
+    if not only:
+        return named
+    files = {file.name for files in named.values() for file in files}
+    if missing := [name for name in only if name not in files]:
+        raise TexsynError(f"{folder.name} holds no {', '.join(missing)}")
+    return {name: files for name, files in named.items() if any(file.name in only for file in files)}
+
+
+def _checked(options: FitOptions) -> FitOptions:
+    """Options that go with a batch, checked once for all fits. Raises TexsynError (exit 2)."""
+    if refused := options.given(("out", "resume", "prepare")):
+        raise TexsynError(f"--{refused[0]} does not go with a batch", Exit.USAGE)
+    options.new_recipe(STILL)
+    return options
+
+
+def _run_local(
+    named: dict[str, Files], out: Path, options: FitOptions, jobs: int, force: bool
+) -> Iterator[summary.Row]:
+    devices = SimpleQueue[str]()  # one for each of the fits that may run at a time
+    for number in range(jobs):
+        devices.put(_device(options.device, number))
+
+    def fit(name: str, files: Files) -> summary.Row:
+        device = devices.get()
+        try:
+            return fit_one(files, name, out, replace(options, device=device), jobs, force)
+        finally:
+            devices.put(device)
+
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        futures = [pool.submit(fit, name, files) for name, files in named.items()]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:  # a caller that leaves the loop waits for running fits, and no others begin
+        pool.shutdown(cancel_futures=True)
+
+
+def _device(device: str, number: int) -> str:
+    """The device of the fits with a number: all GPUs take turns, unless the options name one device."""
+    import torch
+
+    count = torch.cuda.device_count()
+    return f"cuda:{number % count}" if count > 1 and device in ("auto", "cuda") else device
+
+
+def _summarised(rows: Iterable[summary.Row], out: Path) -> Iterator[summary.Row]:
+    """The rows as they come, written to the summary now and then, and at the end."""
+    written, collected = -math.inf, dict[str, tuple[summary.Row, str]]()
+    try:
+        for row in rows:
+            collected[row.name] = row, summary.cells(row, out)
+            if time.monotonic() - written > _SUMMARY_INTERVAL:
+                summary.write(collected, out)
+                written = time.monotonic()
+            yield row
+    finally:
+        if collected:
+            summary.write(collected, out)

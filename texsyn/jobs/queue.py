@@ -1,4 +1,9 @@
-"""Fits that share a device take turns: each waits with a ticket, the oldest ticket that is held has its turn."""
+"""Fits that share a device take turns.
+
+Each waiting fit holds a lock on a ticket, a file named by time and process identifier. The fit with the oldest ticket
+that is still locked has its turn. The system releases the lock when the process ends, however it ends, so a dead fit's
+ticket is recognised even if its process identifier is in use again.
+"""
 
 from __future__ import annotations
 
@@ -9,69 +14,52 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import is_locked, locked
-from texsyn.runs.run import Run
 
-_POLL = 0.3  # seconds between two looks at whose turn it is
+if TYPE_CHECKING:
+    from texsyn.runs.run import Run
 
-
-# ------------------------------------------------------------ taking turns
+_POLL = 0.3  # seconds between two checks of the queue
 
 
 @contextmanager
 def turn(run: Run, device: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Wait until no fit that asked earlier is at work on this device; the block is this fit's turn."""
+    """Wait until all fits that queued earlier for this device have ended; the block is this fit's turn.
+
+    say: called once with a message if there is a wait. Raises TexsynError (exit 5) if the queue cannot be used.
+    """
     folder = _queue_dir() / device.replace(":", "-")
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{time.time_ns():020d}-{os.getpid()}"
-    unready = path.with_name(f".{path.name}")
+    ticket = folder / f"{time.time_ns():020d}-{os.getpid()}"
+    unready = ticket.with_name(f".{ticket.name}")
     with locked(unready):
         unready.write_text(str(run.path.resolve()))
-        unready.rename(path)  # held from the first moment that anybody sees it
+        unready.rename(ticket)  # the ticket is locked from the moment other processes can see it
         try:
-            said = False
-            while any(is_held(other) for other in _tickets(folder) if other.name < path.name):
-                if not said:
-                    say("waiting for another fit on this device")
-                    said = True
+            if _is_blocked(ticket):
+                say("waiting for another fit on this device")
+            while _is_blocked(ticket):
                 time.sleep(_POLL)
             yield
         finally:
-            path.unlink(missing_ok=True)
+            ticket.unlink(missing_ok=True)
 
 
-def _queue_dir() -> Path:
-    """Where the tickets of this user's fits lie. Raises TexsynError (exit 5) when it is somebody else's."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir()) / f"texsyn-{user}"
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()  # not where a link leads that somebody left there
-    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != user):
-        raise TexsynError(f"{folder} is not a folder of this user's", Exit.DISK)
-    return folder
-
-
-def _tickets(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name.replace("-", "").isdigit())
+def fits_ahead(ticket: Path) -> int:
+    """How many fits have their turn on the same device before this ticket's."""
+    return sum(other.name < ticket.name for other in waiting_tickets() if other.parent == ticket.parent)
 
 
 def waiting_tickets() -> list[Path]:
-    """The tickets of every device whose fits are alive, the oldest first."""
+    """The tickets of all living fits on all devices, the oldest of each device first."""
     return [path for folder in sorted(_queue_dir().iterdir()) for path in _tickets(folder) if is_held(path)]
 
 
-def is_held(ticket: Path) -> bool:
-    """Whether the fit that took a ticket is alive; a dead one's ticket is thrown away."""
-    if is_locked(ticket):
-        return True
-    ticket.unlink(missing_ok=True)
-    return False
-
-
 def ticket_of(run: Run) -> Path | None:
+    """The ticket of the process that trains a run, or waits to; None if there is none."""
     wanted = str(run.path.resolve())
     for ticket in waiting_tickets():
         try:
@@ -84,3 +72,31 @@ def ticket_of(run: Run) -> Path | None:
 
 def pid_of(ticket: Path) -> int:
     return int(ticket.name.rpartition("-")[2])
+
+
+def is_held(ticket: Path) -> bool:
+    """Whether the fit that took a ticket is alive; a dead fit's ticket is deleted."""
+    if is_locked(ticket):
+        return True
+    ticket.unlink(missing_ok=True)
+    return False
+
+
+def _is_blocked(ticket: Path) -> bool:
+    return any(is_held(other) for other in _tickets(ticket.parent) if other.name < ticket.name)
+
+
+def _queue_dir() -> Path:
+    """The folder of this user's tickets. Raises TexsynError (exit 5) if the folder belongs to another user."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"texsyn-{user}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    facts = folder.lstat()  # of the folder itself: another user may have left a link in its place
+    if not stat.S_ISDIR(facts.st_mode) or (hasattr(os, "getuid") and facts.st_uid != user):
+        raise TexsynError(f"{folder} is not a folder of this user", Exit.DISK)
+    return folder
+
+
+def _tickets(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.replace("-", "").isdigit())

@@ -1,4 +1,4 @@
-"""Files that nobody vouches for are read in a process with limits on memory, time and the network."""
+"""Untrusted files are read in a child process with limits on memory and time, on Linux without a network."""
 
 from __future__ import annotations
 
@@ -7,37 +7,45 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from texsyn.core.errors import Exit, TexsynError
+from texsyn.jobs.options import SETTINGS, FitOptions, as_options
 from texsyn.jobs.process import COMMAND, environment
-from texsyn.runs.run import Run
 
-_SECONDS, _MEMORY = 60, 8_000_000_000  # that reading an upload may take, and bytes of address space
-_NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000  # Linux' namespaces
+if TYPE_CHECKING:
+    from texsyn.runs.run import Run
+
+_SECONDS = 60
+_MEMORY = 8_000_000_000  # bytes of address space
+_NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000  # Linux: CLONE_NEWNET, CLONE_NEWUSER
 
 
-def prepare(files: Sequence[Path], out: Path, options: Sequence[str] = ()) -> Run:
-    """Read files that nobody vouches for, in a process with limits on memory and time, and lay a run out.
+def prepare(files: Sequence[Path], out: Path, options: FitOptions | Sequence[str] = ()) -> Run:
+    """Read untrusted files in a child process with limits, and create a run from them.
 
-    options: of `texsyn fit`, such as `["--minutes", "3"]`. Raises TexsynError with that command's exit code and words,
-    or exit 3 when it takes too much time or memory.
+    options: those of `texsyn fit` that a new run depends on, such as `FitOptions(minutes=3)`. Raises TexsynError with
+    the exit code and message of the child, or with exit 3 if reading takes too much time or memory.
     """
-    _limited("fit", *options, "--prepare", "--out", str(out.resolve()), "--", *_absolute(files))
+    from texsyn.runs.run import Run
+
+    options = replace(as_options(options).select(*SETTINGS), prepare=True, out=out.resolve())
+    _run_limited("fit", *options.to_args(), "--", *_absolute(files))
     return Run.open(out)
 
 
 def origin(file: Path) -> dict[str, Any]:
-    """What made a texture, read as `prepare` reads. Raises TexsynError for a file that does not say."""
-    found: dict[str, Any] = json.loads(_limited("info", "--json", "--", *_absolute([file])))
-    return found
+    """The metadata that texsyn wrote into a file, read as `prepare` reads. Raises TexsynError if there is none."""
+    content: dict[str, Any] = json.loads(_run_limited("info", "--json", "--", *_absolute([file])))
+    return content
 
 
 def examine(run: Run, file: Path, out: Path) -> float:
-    """Draw the heat map of a file into `out`, read as `prepare` reads; the share of it that is strange."""
-    asked = ("heatmap", str(run.path.resolve()), "--json", "--force", "--device", "cpu", "-o", str(out.resolve()))
-    return float(json.loads(_limited(*asked, "--", *_absolute([file])))["strange"])
+    """Write the heat map of a file to `out`, read as `prepare` reads; return the share of anomalous pixels, 0 to 1."""
+    words = ("heatmap", str(run.path.resolve()), "--json", "--force", "--device", "cpu", "-o", str(out.resolve()))
+    return float(json.loads(_run_limited(*words, "--", *_absolute([file])))["strange"])
 
 
 def _absolute(files: Sequence[Path]) -> list[str]:
@@ -45,11 +53,11 @@ def _absolute(files: Sequence[Path]) -> list[str]:
     return [str(Path(file).absolute()) for file in files]
 
 
-def _limited(*arguments: str) -> str:
-    """What a command of texsyn prints, run with limits on memory and time."""
+def _run_limited(*words: str) -> str:
+    """What a texsyn command prints, run with limits. Raises TexsynError."""
     try:
         done = subprocess.run(
-            [*COMMAND, *arguments],
+            [*COMMAND, *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -61,15 +69,19 @@ def _limited(*arguments: str) -> str:
     except subprocess.TimeoutExpired:
         raise TexsynError(f"reading took more than {_SECONDS} seconds") from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("texsyn: ")]
-        if lines and done.returncode in set(Exit) - {Exit.BUG}:
-            raise TexsynError(lines[-1].removeprefix("texsyn: "), Exit(done.returncode))
-        raise TexsynError("this file cannot be read: its decoder failed, or it takes too much memory or time")
+        raise _error_of(done)
     return done.stdout
 
 
+def _error_of(done: subprocess.CompletedProcess[str]) -> TexsynError:
+    lines = [line for line in done.stderr.splitlines() if line.startswith("texsyn: ")]
+    if lines and done.returncode in set(Exit) - {Exit.BUG}:
+        return TexsynError(lines[-1].removeprefix("texsyn: "), Exit(done.returncode))
+    return TexsynError("this file cannot be read: its decoder failed, or it takes too much memory or time")
+
+
 def _limit() -> None:
-    """Of a process that reads what nobody vouches for."""
+    """Limit the calling process, between fork and exec."""
     import ctypes
     import resource
 
@@ -77,5 +89,5 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
-        # A network of its own, with nobody in it, where the system lets this user have one.
+        # An empty network namespace; where the system does not allow one, the call fails and reading goes on.
         ctypes.CDLL(None).unshare(_NEW_NETWORK if os.geteuid() == 0 else _NEW_NETWORK | _NEW_USER)

@@ -1,4 +1,4 @@
-"""What came of many exemplars: a row for each, and the page of them all. Only the standard library at first."""
+"""The results of a batch: a row for each exemplar, stored as summary.json and summary.html."""
 
 from __future__ import annotations
 
@@ -12,54 +12,66 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from texsyn.core.errors import short
+from texsyn.core.errors import TexsynError
+from texsyn.core.text import duration, short
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one exemplar."""
+    """The result of one exemplar."""
 
     name: str
     run: str  # its folder
-    state: str  # finished, skipped (it cannot be learnt), stopped or failed
-    exit: int = 0
-    reason: str = ""  # why it is not finished, or what a finished one keeps from before
+    state: str  # finished, skipped (the exemplar cannot be used), stopped or failed
+    exit: int = 0  # exit code of its fit
+    reason: str = ""  # why it is not finished, or which options a finished run does not follow
     steps: int = 0
-    seconds: float = 0.0  # of learning
-    before: bool = False  # it had been learnt already
+    seconds: float = 0.0  # of training
+    before: bool = False  # it was finished before this batch
     card: dict[str, Any] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)  # of the card
-    node: str = ""  # of a cluster, that learnt it
+    words: list[str] = field(default_factory=list)  # the card in words
+    node: str = ""  # of a cluster, that trained it
 
     @property
     def line(self) -> str:
         name = short(self.name)
         if self.state != "finished":
             return f"{name}: {self.state}: {self.reason}"
-        told = ", ".join(self.words)
         when = "finished before" if self.before else "finished"
-        kept = f" ({self.reason})" if self.reason else ""
-        return f"{name}: {when}{kept}, {self.steps} steps in {self.seconds / 60:.1f} min{': ' if told else ''}{told}"
+        note = f" ({self.reason})" if self.reason else ""
+        metrics = f": {', '.join(self.words)}" if self.words else ""
+        return f"{name}: {when}{note}, {self.steps} steps in {duration(self.seconds)}{metrics}"
 
 
 def write(rows: Mapping[str, tuple[Row, str]], out: Path) -> None:
-    """Write summary.json and summary.html. Raises TexsynError (exit 5) when the disk refuses."""
+    """Write summary.json and summary.html from rows and their `cells`. Raises TexsynError (exit 5) on a disk error."""
     from texsyn.core.files import replace_text
 
     ordered = [rows[name] for name in sorted(rows)]
     replace_text(out / "summary.json", json.dumps([asdict(row) for row, _ in ordered], indent=2) + "\n")
-    lines = "".join(cells for _, cells in ordered)
-    replace_text(out / "summary.html", _PAGE.replace("ROWS", lines).replace("WHEN", time.strftime("%Y-%m-%d")))
+    cells = "".join(cells for _, cells in ordered)
+    replace_text(out / "summary.html", _PAGE.replace("ROWS", cells).replace("DATE", time.strftime("%Y-%m-%d")))
 
 
 def cells(row: Row, out: Path) -> str:
-    """A row in the page; made once, while its run's pictures are at hand."""
-    sheets = sorted((out / row.name / "sheets").glob("*.png"))
-    picture = f'<img src="{quote(os.fsencode(row.name))}/sheets/{sheets[-1].name}" alt="">' if sheets else ""
-    told = "<br>".join(html.escape(word) for word in row.words) if row.state == "finished" else html.escape(row.reason)
-    learnt = f"{row.steps:,} steps, {row.seconds / 60:.1f} min" if row.steps else ""
-    texts = (html.escape(short(row.name)), picture, row.state, learnt, told)
+    """A row of summary.html, as HTML; `out` is the folder of the page and of the runs."""
+    metrics = "<br>".join(map(html.escape, row.words if row.state == "finished" else [row.reason]))
+    trained = f"{row.steps:,} steps, {duration(row.seconds)}" if row.steps else ""
+    texts = (html.escape(short(row.name)), _image(row, out), row.state, trained, metrics)
     return "<tr>" + "".join(f"<td>{text}</td>" for text in texts) + "</tr>\n"
+
+
+def _image(row: Row, out: Path) -> str:
+    """The newest preview of a run, as HTML."""
+    from texsyn.runs.run import Run
+
+    try:
+        previews = Run.open(out / row.name).previews()
+    except TexsynError:  # a fit that failed may have left no run
+        return ""
+    if not previews:
+        return ""
+    return f'<img src="{quote(os.fsencode(previews[-1].sheet.relative_to(out)))}" alt="">'
 
 
 _PAGE = """<!doctype html>
@@ -69,8 +81,8 @@ body { font: 15px system-ui, sans-serif; margin: 2rem; color: #222; background: 
 td, th { padding: .5rem 1rem .5rem 0; vertical-align: top; text-align: left; }
 img { height: 112px; border-radius: 6px; }
 </style>
-<h1>texsyn batch, WHEN</h1>
-<table><tr><th>exemplar</th><th>exemplar and samples</th><th>state</th><th>learnt</th><th>quality</th></tr>
+<h1>texsyn batch, DATE</h1>
+<table><tr><th>exemplar</th><th>exemplar and samples</th><th>state</th><th>training</th><th>metrics</th></tr>
 ROWS</table>
 </html>
 """

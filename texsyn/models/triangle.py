@@ -1,4 +1,4 @@
-r"""The divergence triangle (Han et al., arXiv 1812.10907): the whole of its mathematics, no optimiser, no files.
+r"""The divergence triangle (Han et al., arXiv 1812.10907): all of its mathematics, without optimisers and files.
 
 Three joint distributions of a texture x and a latent field z,
 
@@ -14,7 +14,7 @@ averaged over the batch:
     reconstruction   E_data |x - g(z)|^2 / (2 s^2),  z ~ q_phi(z|x)
     prior            E_data KL(q_phi(z|x) || p(z))
     energy_data      E_data f(x)
-    energy_generated     -E_P f(g(z))
+    energy_generated -E_P f(g(z))
     latent           E_P 1/2 sum [(z - mu(g(z)))^2 / V(g(z)) + log V(g(z))]
 """
 
@@ -35,22 +35,23 @@ from texsyn.core.recipes import TRIANGLE, Objective
 from texsyn.models import layers, networks, precision
 from texsyn.models.corrections import Correction
 
-_LARGEST = 4_000_000  # positions that are looked at in one piece
+_MAX_POSITIONS = 4_000_000  # of a texture that the networks take in one piece
+Gaussian = tuple[Tensor, Tensor]  # mean and log variance
 TERMS = ("reconstruction", "prior", "energy_data", "energy_generated", "latent")
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What one batch says: the five terms unweighted, and one value whose gradients suit all three networks."""
+    """The losses of one batch."""
 
-    loss: Tensor  # its gradient is what theta and phi descend and alpha ascends; its value means nothing
-    terms: dict[str, Tensor]
-    decoded: Tensor | None  # `b channels *grid`: the data as reconstructed, where it was
-    gradient_norm: Tensor  # mean squared gradient of f over pixel values, where it was asked for; for alpha alone
+    loss: Tensor  # all three descend its gradient: D falls for theta and phi, rises for alpha; its value means nothing
+    terms: dict[str, Tensor]  # those that the objective uses, unweighted
+    decoded: Tensor | None  # `b channels *grid`: the reconstructed data, where the objective uses that term
+    gradient_norm: Tensor  # mean squared gradient of f over pixel values, for alpha alone; 0 where not asked for
 
 
 class Triangle(nn.Module):
-    """Generator, energy and posterior of one texture, with the running average of the generator that samples it."""
+    """Generator, energy and posterior of one texture, and the running average of the generator, which samples it."""
 
     def __init__(self, modality: Modality, design: Design, seed: int = 0) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class Triangle(nn.Module):
         self.energy = networks.Energy(modality, design)
         self.generator_ema = networks.Generator(modality, design).requires_grad_(False)
         corrected = bool(design.equaliser or design.colour_transfer or design.deflicker or design.subband_matching)
-        # One for each exemplar; none where nothing is corrected.
+        # One for each exemplar, or none.
         self.corrections = nn.ModuleList(Correction(modality, design) for _ in range(design.exemplars * corrected))
         if self.device.type != "meta":
             self.initialise(seed)
@@ -81,59 +82,57 @@ class Triangle(nn.Module):
 
     @property
     def stride(self) -> tuple[int, ...]:
-        """Pixels (frames) made by one latent position, per axis."""
+        """Pixels (frames) for each latent position, per axis."""
         return self.generator.stride
 
     def check(self, x: Tensor) -> None:
-        """Raise TexsynError (exit 3) unless `x`, `channels *axes`, is a texture of this kind in a size that it has."""
+        """Raise TexsynError (exit 3) unless the networks can take the texture `x`, `channels *axes`."""
         modality = self.modality
         if x.dim() != 1 + len(modality.axes) or x.shape[0] != modality.channels:
             raise TexsynError(
-                f"this run is of a {modality.name} with {modality.channels} channel(s), which "
-                f"{tuple(x.shape)} values are not"
+                f"this run is of a {modality.name} with {modality.channels} channel(s), which does not fit "
+                f"values of shape {tuple(x.shape)}"
             )
         for size, same, own in zip(x.shape[1:], modality.stationary, modality.window, strict=True):
             if not same and size != own:
-                raise TexsynError(
-                    f"this {modality.name} knows where things are in the picture, so it takes {own} pixels, not {size}"
-                )
-        if x[0].numel() > _LARGEST:
-            shown = " x ".join(map(str, x.shape[:0:-1]))
-            raise TexsynError(f"{shown} is more than is looked at in one piece: cut it, or reduce it")
+                raise TexsynError(f"this {modality.name} has a fixed size of {own} pixels, so it cannot take {size}")
+        if x[0].numel() > _MAX_POSITIONS:
+            size_text = " x ".join(map(str, x.shape[:0:-1]))
+            raise TexsynError(f"{size_text} is too large for the networks in one piece: crop it or reduce it")
 
     def latent_shape(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Channels and grid of the latent field of a texture of `size` (frames and) pixels, rounded up."""
         return (self.design.latent_channels, *(-(-n // f) for n, f in zip(size, self.stride, strict=True)))
 
     def labels(self, exemplars: Sequence[int]) -> Tensor | None:
-        """`b labels`: the global latent that says which exemplar each texture is like; None where there is only one."""
+        """`b labels`: the global latent of textures like these exemplars; None where the model has only one."""
         if not self.design.labels:
             return None
         return torch.eye(self.design.labels, device=self.device)[list(exemplars)]
 
     def labelled(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """`b latent_channels *grid` with `b labels` as further channels, as the generator takes it."""
+        """`b latent_channels *latent_grid` with `b labels` as further channels: the generator's input."""
         return z if labels is None else ops.append_labels(z, labels)
 
     def synthesize(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
-        """What is sampled: the averaged generator, then what corrects it. `b latent_channels+labels *grid` -> [-1, 1].
+        """Samples: averaged generator, then corrections. `b latent_channels+labels *latent_grid` -> [-1, 1].
 
-        `wrapped` says on which axes `z` is a torus; by default on all stationary ones.
+        wrapped: the axes on which `z` is a torus; by default all stationary ones.
         """
         wrapped = self.modality.stationary if wrapped is None else wrapped
         with precision.autocast(self.design.precision, z.device):
-            made: Tensor = self.generator_ema(z, wrapped)
+            generated: Tensor = self.generator_ema(z, wrapped)
         if len(self.corrections) < 2:
             for correction in self.corrections:
-                made = correction(made, wrapped)
-            return made
-        # Between exemplars, between their corrections.
+                generated = correction(generated, wrapped)
+            return generated
+        # Between exemplars, a mixture of what their corrections give.
         shares = ops.upsample(z[:, -self.design.labels :], self.stride, wrapped)
-        total = torch.zeros_like(made)
+        total = torch.zeros_like(generated)
         for number, correction in enumerate(self.corrections):
             share = shares[:, number : number + 1]
             if bool((share != 0).any()):
-                total = total + share * correction(made, wrapped)
+                total = total + share * correction(generated, wrapped)
         return total
 
     def losses(
@@ -144,57 +143,85 @@ class Triangle(nn.Module):
         objective: Objective = TRIANGLE,
         penalised: bool = False,
         labels: Tensor | None = None,
-        visible: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Losses:
-        """The terms that `objective` uses; those that it leaves out are not computed.
+        """The terms that `objective` uses; others are not computed.
 
         x: `b channels *grid`, data in [-1, 1]. z: `m latent_channels *latent_grid`, drawn from p(z).
-        noise: `b latent_channels *latent_grid`, standard normal, makes z ~ q_phi(z|x).
-        labels: `b labels`, of data and of made textures alike (then m = b), where the model knows several exemplars.
-        visible: `b 1 *grid`, 1 where x is data and 0 where it is an estimate: only data is reconstructed.
+        noise: `b latent_channels *latent_grid`, standard normal, for z ~ q_phi(z|x). penalised: with gradient_norm.
+        labels: `b labels`, of data and of generated textures (then m = b), where the model has several exemplars.
+        mask: `b 1 *grid`, 1 where x is masked (an estimate), else 0: masked pixels do not enter the reconstruction.
         """
+        generated = self.generator(self.labelled(z, labels))
+        of_data, of_generated = self._posteriors(x, generated, objective)
         terms: dict[str, Tensor] = {}
-        loss, rough, decoded = x.new_zeros(()), x.new_zeros(()), None
-        made = self.generator(self.labelled(z, labels))
-        judged = made if objective.latent_trains_generator else made.detach()
-        encodes = bool(objective.reconstruction or objective.prior)
-        # One pass of the posterior over data and made textures together costs less than two.
-        seen = [x] * encodes + [judged] * bool(objective.latent)
-        means, log_variances = self.posterior(torch.cat(seen)) if seen else (x, x)
-        if encodes:
-            mean, log_variance = means[: len(x)], log_variances[: len(x)]
-            encoded = mean + noise * (0.5 * log_variance).exp()
-            if not objective.reconstruction_trains_posterior:
-                encoded = encoded.detach()
-            if objective.reconstruction:
-                # A crop of the data is no torus.
-                decoded = self.generator(self.labelled(encoded, labels), (False,) * len(self.modality.axes))
-                terms["reconstruction"] = reconstruction(x, decoded, objective.sigma, visible)
-                loss = loss + objective.reconstruction * terms["reconstruction"]
-            if objective.prior:
-                terms["prior"] = prior(mean, log_variance)
-                loss = loss + objective.prior * terms["prior"]
-        if objective.latent:
-            terms["latent"] = latent(z, means[-len(z) :], log_variances[-len(z) :])
-            loss = loss + objective.latent * terms["latent"]
+        decoded, gradient_norm = None, x.new_zeros(())
+        if of_data and objective.reconstruction:
+            decoded = self._decode(*of_data, noise, objective, labels)
+            terms["reconstruction"] = reconstruction(x, decoded, objective.sigma, mask)
+        if of_data and objective.prior:
+            terms["prior"] = prior(*of_data)
+        if of_generated:
+            terms["latent"] = latent(z, *of_generated)
         if objective.energy:
-            # Alpha ascends what theta descends. With the gradient to theta turned round, one pass serves both.
-            weigh: Callable[..., Tensor] = _GradientReversal.apply
-            both = torch.cat((x, weigh(made, -objective.energy)))
-            asked = None if labels is None else torch.cat((labels, labels))
-            if penalised:
-                energies, gradient = self.energy.with_gradient(both, asked)
-                rough = ops.to_float32(gradient).square().mean()
-            else:
-                energies = self.energy(both, asked)
+            energies, gradient_norm = self._energies(x, generated, objective, penalised, labels)
             terms["energy_data"] = energies[: len(x)].mean()
             terms["energy_generated"] = -energies[len(x) :].mean()
-            loss = loss - terms["energy_data"] - terms["energy_generated"]
-        return Losses(loss, terms, None if decoded is None else decoded.detach(), rough)
+        loss = _weighted_sum(x.new_zeros(()), terms, objective)
+        return Losses(loss, terms, None if decoded is None else decoded.detach(), gradient_norm)
+
+    def _posteriors(
+        self, x: Tensor, generated: Tensor, objective: Objective
+    ) -> tuple[Gaussian | None, Gaussian | None]:
+        """q_phi of data and of generated textures, None where not used. One pass over both costs less than two."""
+        encodes = bool(objective.reconstruction or objective.prior)
+        inputs = [x] if encodes else []
+        if objective.latent:
+            inputs.append(generated if objective.latent_trains_generator else generated.detach())
+        if not inputs:
+            return None, None
+        mean, log_variance = self.posterior(torch.cat(inputs))
+        split = len(x) if encodes else 0
+        of_data = (mean[:split], log_variance[:split]) if encodes else None
+        return of_data, (mean[split:], log_variance[split:]) if objective.latent else None
+
+    def _decode(
+        self, mean: Tensor, log_variance: Tensor, noise: Tensor, objective: Objective, labels: Tensor | None
+    ) -> Tensor:
+        """g(z), z ~ q_phi(z|x). No axis wraps, because a crop of the data is no torus."""
+        encoded = mean + noise * (0.5 * log_variance).exp()
+        if not objective.reconstruction_trains_posterior:
+            encoded = encoded.detach()
+        decoded: Tensor = self.generator(self.labelled(encoded, labels), (False,) * len(self.modality.axes))
+        return decoded
+
+    def _energies(
+        self, x: Tensor, generated: Tensor, objective: Objective, penalised: bool, labels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """f of data and of generated textures, `b + m`, and its mean squared gradient, 0 where not penalised.
+
+        Alpha ascends what theta descends: with the gradient to theta reversed, one pass serves both.
+        """
+        both = torch.cat((x, _reverse_gradient(generated, objective.energy)))
+        labels = None if labels is None else torch.cat((labels, labels))
+        if not penalised:
+            return self.energy(both, labels), x.new_zeros(())
+        energies, gradient = self.energy.with_gradient(both, labels)
+        return energies, ops.to_float32(gradient).square().mean()
+
+
+def _weighted_sum(loss: Tensor, terms: dict[str, Tensor], objective: Objective) -> Tensor:
+    """`loss` and the terms with their weights. The weight of the energy terms for theta is in the reversed gradient."""
+    for name in ("reconstruction", "prior", "latent"):
+        if name in terms:
+            loss = loss + getattr(objective, name) * terms[name]
+    if "energy_data" in terms:
+        loss = loss - terms["energy_data"] - terms["energy_generated"]
+    return loss
 
 
 class _GradientReversal(torch.autograd.Function):
-    """The identity, with the gradient multiplied by `weight` on its way back."""
+    """The identity, whose gradient is multiplied by `-weight` (Ganin, Lempitsky 2015)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
@@ -203,17 +230,20 @@ class _GradientReversal(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient * ctx.weight, None
+        return gradient * -ctx.weight, None
 
 
-def reconstruction(x: Tensor, decoded: Tensor, sigma: float, visible: Tensor | None = None) -> Tensor:
+_reverse_gradient: Callable[..., Tensor] = _GradientReversal.apply
+
+
+def reconstruction(x: Tensor, decoded: Tensor, sigma: float, mask: Tensor | None = None) -> Tensor:
     """-log p_theta(x|z) up to its constant: |x - g(z)|^2 / (2 sigma^2), summed, averaged over the batch.
 
-    visible: of x, 1 or 0 for each position; what is not visible is integrated out.
+    mask: 1 at masked positions, which are left out (integrated out of p), else 0; broadcast to `x`.
     """
     error = (x - decoded).square()
-    if visible is not None:
-        error = error * visible
+    if mask is not None:
+        error = error * (1 - mask)
     return error.flatten(1).sum(1).mean() / (2 * sigma**2)
 
 
@@ -228,5 +258,5 @@ def latent(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def divergence(terms: dict[str, float], latent_size: int, size: int) -> float:
-    """D in nats from the five terms: their sum less (d + dim x) / 2."""
+    """D in nats from the five terms: their sum less (d + dim x) / 2, for `latent_size` d and `size` dim x."""
     return sum(terms[name] for name in TERMS) - 0.5 * (latent_size + size)

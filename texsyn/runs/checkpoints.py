@@ -1,14 +1,20 @@
-"""States of a fit on disk: stored as it goes, and read back from the newest that is whole."""
+"""Checkpoints of a training run: stored as it goes, and read back from the newest that is whole."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from texsyn.core.errors import TexsynError
+from texsyn.media.exemplar import Exemplar
+from texsyn.models.triangle import Triangle
 from texsyn.runs import serialization, storage
-from texsyn.training import loop
+from texsyn.runs.fields import number_in
+from texsyn.training.state import TrainState
 
 _KEEP = 2
 _RANGES: dict[str, tuple[type, float, float]] = {
@@ -21,38 +27,91 @@ _RANGES: dict[str, tuple[type, float, float]] = {
 }
 
 
-def stored(places: Path) -> list[Path]:
+Warn = Callable[[str], None]
+
+
+def stored(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the newest first."""
-    found = (p for p in places.glob("[0-9]*") if p.is_dir() and p.name.isdigit())
-    return sorted(found, key=lambda p: int(p.name), reverse=True)
+    found = (path for path in folder.glob("[0-9]*") if path.is_dir() and path.name.isdigit())
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
 
 
-def name_of(state: loop.TrainState) -> str:
-    """What the checkpoint of a state is called."""
+def name_of(state: TrainState) -> str:
+    """The name of a state's checkpoint: its step in eight digits."""
     return f"{state.step:08d}"
 
 
-def store(places: Path, state: loop.TrainState, warn: Callable[[str], None]) -> None:
-    """Keep a state, and the one before. A full disk costs this checkpoint, not the fit."""
+def store(folder: Path, state: TrainState, warn: Warn) -> None:
+    """Store a state, and keep the checkpoint before it. A full disk costs this checkpoint, not the run."""
     try:
-        storage.store(places / name_of(state), state.tensors(), state.numbers())
+        storage.store(folder / name_of(state), state.tensors(), state.numbers())
     except TexsynError as error:
-        warn(f"{error}; the fit goes on with the checkpoint before")
+        warn(f"{error}; training continues with the checkpoint before")
         return
-    for old in stored(places)[_KEEP:]:
+    for old in stored(folder)[_KEEP:]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(places: Path, state: loop.TrainState, warn: Callable[[str], None]) -> bool:
-    """Put `state` where the newest checkpoint left it that can be read; False when there is none."""
-    for folder in stored(places):
+def restore(folder: Path, state: TrainState, warn: Warn) -> bool:
+    """Set `state` to the newest checkpoint that can be read; False when there is none."""
+    found = _read_newest(folder, state.tensors(), warn)
+    if found is not None:
+        state.restore(*found)
+    return found is not None
+
+
+def load_triangle(folder: Path, triangle: Triangle, exemplars: Sequence[Exemplar], format: int) -> list[Tensor] | None:
+    """Give `triangle`, of the meta device, the weights of the newest checkpoint that can be read.
+
+    Optimisers are not read. Returns the exemplars' pixels as `load_pixels` does; None when there is no checkpoint.
+    """
+    weights = {f"triangle.{name}": value for name, value in triangle.state_dict().items()}
+    found = _read_newest(folder, weights | _estimates(exemplars), _ignore, format, partial=True)
+    if found is None:
+        return None
+    tensors, _ = found
+    triangle.load_state_dict({name.removeprefix("triangle."): tensors[name] for name in weights}, assign=True)
+    return _pixels(exemplars, tensors)
+
+
+def load_pixels(folder: Path, exemplars: Sequence[Exemplar], format: int) -> list[Tensor]:
+    """The exemplars, `channels *axes` each; masked pixels as estimated by the newest checkpoint that can be read."""
+    estimates = _estimates(exemplars)
+    found = _read_newest(folder, estimates, _ignore, format, partial=True) if estimates else None
+    return _pixels(exemplars, {} if found is None else found[0])
+
+
+def _estimates(exemplars: Sequence[Exemplar]) -> dict[str, Tensor]:
+    """Of masked exemplars, by their names in a checkpoint."""
+    return {f"estimate.{number}": each.pixels for number, each in enumerate(exemplars) if each.mask is not None}
+
+
+def _pixels(exemplars: Sequence[Exemplar], tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    return [tensors.get(f"estimate.{number}", each.pixels) for number, each in enumerate(exemplars)]
+
+
+def _ignore(warning: str) -> None:
+    pass
+
+
+def _read_newest(
+    folder: Path,
+    expected: Mapping[str, Tensor],
+    warn: Warn,
+    format: int = serialization.FORMAT,
+    partial: bool = False,
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and numbers of the newest checkpoint that can be read, in today's names; None when there is none.
+
+    expected, partial: see `storage.read_tensors`. format: of the run.
+    """
+    for path in stored(folder):
         try:
-            tensors = serialization.tensors(folder, state.tensors())
-            content = storage.read_content(folder)
-            numbers = {name: serialization.number_in(content, name, *each, folder) for name, each in _RANGES.items()}
+            tensors = serialization.read_tensors(path, expected, format, partial)
+            content = serialization.upgrade_numbers(storage.read_content(path), format)
+            numbers = {name: number_in(content, name, *bounds, path) for name, bounds in _RANGES.items()}
         except TexsynError as error:
-            warn(f"{error}; trying the one before")
+            warn(f"{error}; trying the checkpoint before")
             continue
-        state.restore(tensors, numbers)
-        return True
-    return False
+        return tensors, numbers
+    return None

@@ -1,20 +1,31 @@
-"""Sheets: an exemplar beside samples in one picture, for a person to see how a fit goes."""
+"""Previews: an exemplar beside samples, stored every so often so that a person sees how training goes.
+
+PREVIEWS/STEP.png          the exemplar and samples on one sheet; of several exemplars, a row (or block) for each
+PREVIEWS/STEP-sample.png   the first sample alone, as the sheet shows it
+PREVIEWS/exemplar.png      the exemplar alone, as the sheet shows it; of several, exemplar-0.png, exemplar-1.png, ...
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
+from texsyn.media import writing
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import sampling
 
 _FIRST = (10.0, 30.0)  # seconds
 _EVERY = 60.0  # seconds
+_FRAMES = 8  # of a clip that are shown
+_GRID = 4  # rows, and columns, of a collection's images that are shown
 
 
 class Times:
-    """When the next sample sheet is due: twice early on, then once a minute."""
+    """When the next preview is due: twice early on, then once a minute."""
 
     def __init__(self, seconds: float) -> None:
         self.times = [t for t in _FIRST if t > seconds]
@@ -29,33 +40,91 @@ class Times:
         return True
 
 
-def drawn(triangle: Triangle, pixels: Tensor, count: int = 3, exemplar: int = 0) -> Tensor:
-    """One picture, `channels y x` in [-1, 1]: an exemplar, then samples; a clip is a row of frames.
+@dataclass(frozen=True)
+class Preview:
+    """A stored preview."""
 
-    Of a collection: sixteen of its pictures, and beside them sixteen samples.
+    step: int
+    sheet: Path
+    sample: Path | None  # None in runs of format 1
+
+
+def stored(folder: Path) -> list[Preview]:
+    """The previews in a folder, the oldest first."""
+    found = []
+    for sheet in sorted(folder.glob("[0-9]*.png")):
+        if sheet.stem.isdigit():
+            sample = sheet.with_name(f"{sheet.stem}-sample.png")
+            found.append(Preview(int(sheet.stem), sheet, sample if sample.exists() else None))
+    return found
+
+
+def exemplar_path(folder: Path, number: int, count: int) -> Path:
+    """Where the preview of an exemplar is stored, of `count` that one model is trained on."""
+    return folder / ("exemplar.png" if count == 1 else f"exemplar-{number}.png")
+
+
+@dataclass(frozen=True)
+class Panels:
+    """What a preview shows of one exemplar: images, `channels y x` in [-1, 1], all of one size."""
+
+    exemplar: Tensor
+    samples: list[Tensor]
+    axis: int  # along which the sheet joins them
+
+    @property
+    def sheet(self) -> Tensor:
+        return torch.cat([self.exemplar, *self.samples], self.axis)
+
+
+def render(triangle: Triangle, pixels: Tensor, count: int = 3, number: int = 0) -> Panels:
+    """An exemplar, `channels *axes`, and `count` samples like it.
+
+    A clip is a row of 8 frames. Of a collection, one block of 16 samples stands beside 16 of its images.
     """
     if triangle.modality.collection:
-        made = sampling.sample(triangle, count=16)
-        rows = [torch.cat(list(made[n : n + 4]), -1) for n in range(0, 16, 4)]
-        samples = torch.cat(rows, -2)
-        return torch.cat((_crop_like(pixels, samples), samples), -1)
+        return _render_collection(triangle, pixels)
     frames = triangle.modality.window[0] if triangle.modality.moving else None
-    samples = sampling.sample(triangle, count=count, frames=frames, exemplar=exemplar)
-    shown = [_crop_like(pixels, samples[0]), *samples]
-    colour = [each[: triangle.modality.planes[0].channels] for each in shown]
-    if triangle.modality.moving:
-        moments = np.linspace(0, colour[1].shape[1] - 1, 8).round().astype(int)
-        rows = [torch.cat([clip[:, moment] for moment in moments], -1) for clip in colour]
-        return torch.cat(rows, -2)
-    return torch.cat(colour, -1)
+    samples = list(sampling.sample(triangle, count=count, frames=frames, exemplar=number))
+    shown = [each[: triangle.modality.planes[0].channels] for each in (_crop_like(pixels, samples[0]), *samples)]
+    if not triangle.modality.moving:
+        return Panels(shown[0], shown[1:], axis=-1)
+    rows = [_frame_row(clip) for clip in shown]
+    return Panels(rows[0], rows[1:], axis=-2)
+
+
+def _render_collection(triangle: Triangle, pixels: Tensor) -> Panels:
+    samples = sampling.sample(triangle, count=_GRID**2)
+    rows = [torch.cat(list(samples[n : n + _GRID]), -1) for n in range(0, _GRID**2, _GRID)]
+    block = torch.cat(rows, -2)
+    return Panels(_crop_like(pixels, block), [block], axis=-1)
+
+
+def _frame_row(clip: Tensor) -> Tensor:
+    """`c t y x` -> `c y 8x`: frames at equal distances, the first and the last among them."""
+    moments = torch.linspace(0, clip.shape[1] - 1, _FRAMES).round().int().tolist()
+    return torch.cat([clip[:, moment] for moment in moments], -1)
 
 
 def _crop_like(pixels: Tensor, sample: Tensor) -> Tensor:
+    """The beginning of `pixels` in the size of `sample`, black where it is smaller."""
     for axis in range(1, pixels.dim()):
-        have, wanted = pixels.shape[axis], sample.shape[axis]
-        if have < wanted:
-            pixels = torch.cat(
-                [pixels, pixels.new_full((*pixels.shape[:axis], wanted - have, *pixels.shape[axis + 1 :]), -1)], axis
-            )
-        pixels = pixels.narrow(axis, 0, wanted)
+        missing = sample.shape[axis] - pixels.shape[axis]
+        if missing > 0:
+            black = pixels.new_full((*pixels.shape[:axis], missing, *pixels.shape[axis + 1 :]), -1)
+            pixels = torch.cat([pixels, black], axis)
+        pixels = pixels.narrow(axis, 0, sample.shape[axis])
     return pixels
+
+
+def store(folder: Path, step: int, panels: Sequence[Panels], estimated: bool = False) -> None:
+    """Write a preview of the exemplars of one model; the sheet is written last.
+
+    estimated: the exemplars have changed since the preview before. Raises TexsynError (exit 5) when the disk refuses.
+    """
+    for number, each in enumerate(panels):
+        path = exemplar_path(folder, number, len(panels))
+        if estimated or not path.exists():
+            writing.write(each.exemplar, path, force=True)
+    writing.write(panels[0].samples[0], folder / f"{step:08d}-sample.png", force=True)
+    writing.write(torch.cat([each.sheet for each in panels], -2), folder / f"{step:08d}.png", force=True)

@@ -1,82 +1,212 @@
-"""A fitted triangle in a folder, and readers that believe nothing it says of itself."""
+"""Trained models in a folder, and the one map from the names of older formats to today's.
+
+Format 1 is read and never written. What is read has today's names whatever its format.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from texsyn.core.architecture import Design, Layer
+from texsyn.core.architecture import Design
 from texsyn.core.errors import TexsynError
 from texsyn.core.files import refuse_overwrite
-from texsyn.core.modality import Modality, Plane
+from texsyn.core.modality import Modality
+from texsyn.core.recipes import Recipe, check_recipe
+from texsyn.core.text import short
+from texsyn.core.version import __version__
 from texsyn.models import layers
 from texsyn.models.triangle import Triangle
 from texsyn.runs import storage
+from texsyn.runs.fields import damaged, from_json, number_in, object_in, to_json
 
-FORMAT = 1  # of stored models and of run folders
-_KERNEL = "equaliser.kernel"
+FORMAT = 2  # of stored models and of run folders
+FORMATS = (1, 2)  # that can be read
+
+# Names of format 1 and what they are called today, for each kind of file.
+_RECIPE = {
+    "penalty": "gradient_penalty",
+    "networks": "architecture",
+    "width": "width_multiplier",
+    "batch": "batch_size",
+    "rate": "learning_rate",
+    "anneal": "lr_decay_fraction",
+    "averaging": "ema_decay",
+    "penalty_every": "penalty_interval",
+    "slope": "gradient_norm_target",
+    "checkpoint_every": "checkpoint_interval",
+    "equalise": "equaliser_gain",
+    "tone": "colour_transfer",
+    "steady": "deflicker",
+    "coring": "subband_matching",
+}
+_DESIGN = {
+    "frames": "frame_latents",
+    "smoothed": "blur_upsampling",
+    "edges": "reflect_edges",
+    "toned": "colour_transfer",
+    "steadied": "deflicker",
+    "coring": "subband_matching",
+}
+_LAYER = {"factor": "stride"}
+_TENSORS = {  # parts of their names
+    "average": "generator_ema",
+    "tone": "colour_transfer",
+    "steady": "deflicker",
+    "mean_made": "mean_generated",
+    "coring": "subband_matching",
+    "hidden": "mask",
+}
+_INVERSE = {new: old for old, new in _TENSORS.items()}
+_KERNEL = "equaliser.kernel"  # end of a tensor's name
+_NUMBERS = {"caution": "lr_scale", "strength": "penalty_scale", "bad": "nonfinite_steps"}
+_TERMS = {"energy_made": "energy_generated"}
+_EVENTS = {"glance": "quick_metrics"}
+_EVENT_FIELDS = {"learnt": "train"}
+_FACTS = {"missing": "masked"}  # of an exemplar
+_CARD = {"measures": "metrics"}
+PREVIEWS = {1: "sheets", 2: "previews"}  # the folder of each format
+
+
+def format_of(content: Mapping[str, Any], folder: Path) -> int:
+    """The format of run.json or of a model's content. Raises TexsynError (exit 3) for one that is not in FORMATS."""
+    found = content.get("format")
+    if type(found) is not int or found not in FORMATS:
+        raise TexsynError(f"{folder.name} has format {short(repr(found))}: this texsyn reads formats 1 and 2")
+    return found
+
+
+def upgrade(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """run.json, or a model's content, in today's names. Raises TexsynError (exit 3) for an unknown format."""
+    content = dict(content)
+    if format_of(content, folder) == 1:
+        content["recipe"] = _rename(content.get("recipe"), _RECIPE)
+        content["design"] = _rename(content.get("design"), _DESIGN)
+        content["exemplars"] = _rename(content.get("exemplars"), _FACTS)
+        if isinstance(content["design"], dict):
+            for name in ("generator", "posterior", "energy", "heads"):
+                content["design"][name] = _rename(content["design"].get(name), _LAYER)
+    return content
+
+
+def upgrade_numbers(numbers: Mapping[str, Any], format: int) -> dict[str, Any]:
+    """The content of a checkpoint in today's names."""
+    names = _NUMBERS if format == 1 else {}
+    return {names.get(name, name): value for name, value in numbers.items()}
+
+
+def upgrade_card(card: Mapping[str, Any], format: int) -> dict[str, Any]:
+    """A quality card in today's names; one of a run of format 1 may have been stored by this version, too."""
+    names = _CARD if format == 1 else {}
+    return {names.get(name, name): value for name, value in card.items()}
+
+
+def upgrade_event(event: Mapping[str, Any], format: int) -> dict[str, Any]:
+    """A line of events.jsonl in today's names."""
+    if format != 1:
+        return dict(event)
+    upgraded, name = {_EVENT_FIELDS.get(key, key): value for key, value in event.items()}, event.get("event")
+    if "terms" in upgraded:
+        upgraded["terms"] = _rename(upgraded["terms"], _TERMS)
+    if isinstance(name, str):
+        upgraded["event"] = _EVENTS.get(name, name)
+    return upgraded
+
+
+def read_tensors(
+    folder: Path, expected: Mapping[str, Tensor] | None = None, format: int = FORMAT, partial: bool = False
+) -> dict[str, Tensor]:
+    """`storage.read_tensors` with today's names for both formats. Raises TexsynError (exit 3) as that does."""
+    if format != 1:
+        return storage.read_tensors(folder, expected, partial)
+    if expected is None:
+        return {_rename_parts(name, _TENSORS): value for name, value in storage.read_tensors(folder).items()}
+    old_names = {name: _rename_parts(name, _INVERSE) for name in expected}
+    wanted = {old_names[name]: value for name, value in expected.items()}
+    kernels = [name for name in wanted if name.endswith(_KERNEL)]
+    if kernels and _offset(kernels[0]) not in storage.names(folder):
+        found = _read_single_filters(folder, wanted, kernels, partial)
+    else:
+        found = storage.read_tensors(folder, wanted, partial)
+    return {name: found[old] for name, old in old_names.items()}
+
+
+def _read_single_filters(
+    folder: Path, expected: Mapping[str, Tensor], kernels: list[str], partial: bool
+) -> dict[str, Tensor]:
+    """Tensors of early runs, whose equaliser was one filter for all channels: the same filter for each channel."""
+    offsets = {_offset(name) for name in kernels}
+    stored = {
+        name: value[0, 0] if name in kernels else value for name, value in expected.items() if name not in offsets
+    }
+    found = storage.read_tensors(folder, stored, partial)
+    for name in kernels:
+        channels = len(expected[name])
+        found[name] = torch.einsum("ij,...->ij...", torch.eye(channels), found[name])
+        found[_offset(name)] = torch.zeros(channels)
+    return found
+
+
+def _offset(kernel: str) -> str:
+    return kernel.removesuffix(_KERNEL) + "equaliser.offset"
+
+
+def _rename(value: Any, names: Mapping[str, str]) -> Any:
+    """The keys of a JSON object, or of each object of a list; other values stay."""
+    if isinstance(value, list):
+        return [_rename(each, names) for each in value]
+    return {names.get(key, key): each for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def _rename_parts(name: str, names: Mapping[str, str]) -> str:
+    """The parts of a tensor's name that dots separate."""
+    return ".".join(names.get(part, part) for part in name.split("."))
 
 
 def save(triangle: Triangle, folder: str | Path, made_by: dict[str, Any] | None = None, force: bool = False) -> None:
-    """Store a fitted triangle in a folder. Raises TexsynError: exit 2 when it exists, exit 5 when the disk refuses."""
+    """Store a trained triangle in a folder. Raises TexsynError: exit 2 when it exists, exit 5 when the disk refuses."""
     folder = Path(folder)
     refuse_overwrite(folder, force)
-    content = {"format": FORMAT, "modality": row_of(triangle.modality), "design": asdict(triangle.design)}
+    content = {"format": FORMAT, "modality": to_json(triangle.modality), "design": to_json(triangle.design)}
     storage.store(folder, triangle.state_dict(), {**content, "made_by": made_by or {}})
 
 
 def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
-    """The triangle of a stored model. Raises TexsynError (exit 3) for a folder that is none, or is damaged."""
+    """The triangle of a stored model. Raises TexsynError (exit 3) for a folder that holds none, or is damaged."""
     if not (folder / "manifest.json").exists():
         raise TexsynError(f"{folder.name or folder} is not a run or a model of texsyn")
     content = storage.read_content(folder)
-    triangle = empty(content, folder)
-    triangle.load_state_dict(tensors(folder, triangle.state_dict()), assign=True)
-    return ready(triangle, device)
+    triangle = empty(upgrade(content, folder), folder)
+    tensors = read_tensors(folder, triangle.state_dict(), format_of(content, folder))
+    triangle.load_state_dict(tensors, assign=True)
+    return prepare_for_sampling(triangle, device)
 
 
-def tensors(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`storage.read_tensors`, also of days when an equaliser was one filter for all channels: it is read as that.
-
-    Raises TexsynError (exit 3) as that does.
-    """
-    kernels = [name for name in expected if name.endswith(_KERNEL)]
-    offsets = [name.removesuffix(_KERNEL) + "equaliser.offset" for name in kernels]
-    if not kernels or offsets[0] in storage.names(folder):
-        return storage.read_tensors(folder, expected)
-    before = {name: value[0, 0] if name in kernels else value for name, value in expected.items()}
-    found = storage.read_tensors(folder, {name: before[name] for name in before.keys() - set(offsets)})
-    for kernel, offset in zip(kernels, offsets, strict=True):
-        channels = torch.eye(len(expected[kernel]))
-        found[kernel] = torch.einsum("ij,...->ij...", channels, found[kernel])
-        found[offset] = torch.zeros(len(channels))
-    return found
-
-
-def steps(folder: Path) -> int:
-    """The step after which a run stored its model here; 0 where there is none."""
+def stored_step(folder: Path) -> int:
+    """The training step after which a run stored its model here; 0 where there is none."""
     if not (folder / "manifest.json").exists():
         return 0
     made_by = object_in(storage.read_content(folder), "made_by", folder)
     return int(number_in(made_by, "step", int, 1, 2**53, folder))
 
 
-def ready(triangle: Triangle, device: str | torch.device) -> Triangle:
-    """Laid out for speed, on its device, in evaluation mode."""
+def prepare_for_sampling(triangle: Triangle, device: str | torch.device) -> Triangle:
+    """The triangle on its device, in evaluation mode, with its weights laid out for speed."""
     triangle.generator_ema.requires_grad_(False)
     layers.channels_last(triangle, len(triangle.modality.axes))
     return triangle.to(device).eval()
 
 
-def empty(content: dict[str, Any], folder: Path) -> Triangle:
-    """A triangle without memory for its weights, so that stored shapes can be checked before anything is allocated."""
-    if content.get("format") != FORMAT:
-        raise TexsynError(f"{folder.name} has format {content.get('format')!r}: this texsyn reads format {FORMAT}")
+def empty(content: Mapping[str, Any], folder: Path) -> Triangle:
+    """A triangle on the meta device: it takes no memory, so stored shapes can be checked before any is allocated.
+
+    content: in today's names. Raises TexsynError (exit 3) for a modality or a design out of range.
+    """
     modality, design = modality_from(content, folder), design_from(content, folder)
     try:
         with torch.device("meta"):
@@ -85,128 +215,42 @@ def empty(content: dict[str, Any], folder: Path) -> Triangle:
         raise damaged(folder, "design") from error
 
 
-def row_of(modality: Modality) -> dict[str, Any]:
-    """A kind as JSON, without its networks."""
-    return {f.name: _plain(getattr(modality, f.name)) for f in fields(Modality) if f.name != "designs"}
-
-
-def _plain(value: Any) -> Any:
-    return [asdict(v) if isinstance(v, Plane) else v for v in value] if isinstance(value, tuple) else value
-
-
-def modality_from(content: dict[str, Any], folder: Path) -> Modality:
-    """The kind that a stored JSON describes. Raises TexsynError (exit 3) for values out of range."""
+def modality_from(content: Mapping[str, Any], folder: Path) -> Modality:
+    """The modality that a stored JSON describes, without designs. Raises TexsynError (exit 3)."""
     row = object_in(content, "modality", folder)
-    if row.get("axes") not in (["y", "x"], ["t", "y", "x"]):
-        raise damaged(folder, "axes")
-    rank, planes = len(row["axes"]), row.get("planes")
-    if not isinstance(planes, list) or not 1 <= len(planes) <= 8 or not all(isinstance(p, dict) for p in planes):
-        raise damaged(folder, "planes")
-    return Modality(
-        name=_text(row, "name", folder),
-        axes=tuple(row["axes"]),
-        stationary=_tuple(row, "stationary", bool, rank, 0, 1, folder),
-        window=_tuple(row, "window", int, rank, 1, 4096, folder),
-        size=_tuple(row, "size", int, rank, 1, 65536, folder),
-        side=number_in(row, "side", int, 0, 65536, folder),
-        designs={},
-        collection=bool(row.get("collection", False)),
-        planes=tuple(Plane(_text(p, "name", folder), number_in(p, "channels", int, 1, 16, folder)) for p in planes),
-    )
+    axes = row.get("axes")
+    return from_json(Modality, row, len(axes) if isinstance(axes, list) else 0, folder, designs={})
 
 
-def design_from(content: dict[str, Any], folder: Path) -> Design:
-    """The networks that a stored JSON describes. Raises TexsynError (exit 3) for values out of range."""
-    found = object_in(content, "design", folder)
-    rank = len(object_in(content, "modality", folder)["axes"])
+def design_from(content: Mapping[str, Any], folder: Path) -> Design:
+    """The networks that a stored JSON describes. Raises TexsynError (exit 3)."""
+    axes = len(modality_from(content, folder).axes)
+    design = from_json(Design, object_in(content, "design", folder), axes, folder)
+    hidden = (*design.generator[:-1], *design.posterior, *design.energy)
+    if not all(layer.channels for layer in hidden):  # the generator's last layer has as many as the modality
+        raise damaged(folder, "channels")
+    depth = len(design.generator)
+    if len(design.latents) > depth:
+        raise damaged(folder, "latents")
+    if len(design.frame_latents) >= depth:
+        raise damaged(folder, "frame_latents")
+    return design
 
-    def layer(row: Any, least: int) -> Layer:
-        if not isinstance(row, dict):
-            raise damaged(folder, "layer")
-        return Layer(
-            number_in(row, "channels", int, least, 4096, folder),
-            _tuple(row, "kernel", int, rank, 1, 64, folder),
-            _tuple(row, "stride", int, rank, 1, 64, folder),
-            bool(row.get("padded", True)),
+
+def recipe_from(found: Mapping[str, Any], version: str, folder: Path) -> Recipe:
+    """The recipe that a stored JSON describes; `version` of texsyn stored it.
+
+    Raises TexsynError: exit 3 where fields are missing or unknown, exit 2 where they are out of range.
+    """
+    defaults = {field.name: field.default for field in fields(Recipe)}
+    if found.keys() != defaults.keys():
+        raise TexsynError(
+            f"{folder.name} has other settings than this texsyn {__version__} (it was started by {version}): "
+            "its model can be sampled, exported and scored, but not trained further"
         )
-
-    def stack(name: str) -> tuple[Layer, ...]:
-        rows = found.get(name)
-        if not isinstance(rows, list) or not 1 <= len(rows) <= 16:
-            raise damaged(folder, name)
-        last = 0 if name == "generator" else 1  # its last layer makes as many channels as the kind has
-        return (*(layer(row, 1) for row in rows[:-1]), layer(rows[-1], last))
-
-    def channels(name: str, least: int) -> tuple[int, ...]:
-        rows = found.get(name, [])
-        if not isinstance(rows, list) or not least <= len(rows) < least + len(generator):
-            raise damaged(folder, name)
-        return _tuple(found, name, int, len(rows), 1, 4096, folder) if rows else ()
-
-    generator = stack("generator")
-    if found.get("normalisation") not in ("batch", "none"):
-        raise damaged(folder, "normalisation")
-    precision = found.get("precision", "float32")  # older models have none
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise damaged(folder, "precision")
-    return Design(
-        latents=channels("latents", 1),
-        generator=generator,
-        posterior=stack("posterior"),
-        heads=layer(found.get("heads"), 0),
-        energy=stack("energy"),
-        energy_scales=number_in(found, "energy_scales", int, 1, 8, folder),
-        constant_channels=number_in(found, "constant_channels", int, 0, 4096, folder),
-        coordinates=bool(found.get("coordinates")),
-        normalisation=found["normalisation"],
-        energy_mean=bool(found.get("energy_mean")),
-        energy_rectified=bool(found.get("energy_rectified")),
-        energy_signed=bool(found.get("energy_signed")),
-        log_variance_bound=number_in(found, "log_variance_bound", float, 0, 100, folder),
-        reflect_edges=bool(found.get("reflect_edges")),
-        exemplars=number_in(found, "exemplars", int, 1, 1000, folder),
-        blur_upsampling=bool(found.get("blur_upsampling")),
-        colour_transfer=bool(found.get("colour_transfer")),
-        deflicker=bool(found.get("deflicker")),
-        subband_matching=number_in({"subband_matching": 0, **found}, "subband_matching", int, 0, 5, folder),
-        precision=precision,
-        frame_latents=channels("frames", 0),
-        equaliser=_tuple(found, "equaliser", int, rank, 1, 31, folder) if found.get("equaliser") else (),
-    )
-
-
-def damaged(folder: Path, what: str) -> TexsynError:
-    """What to raise for a value that cannot be right."""
-    return TexsynError(f"{folder.name} is damaged: its {what} cannot be right")
-
-
-def object_in(content: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
-    """The JSON object under a name. Raises TexsynError (exit 3) for anything else."""
-    found = content.get(name)
-    if not isinstance(found, dict):
-        raise damaged(folder, name)
-    return found
-
-
-def _text(row: dict[str, Any], name: str, folder: Path) -> str:
-    found = row.get(name)
-    if not isinstance(found, str) or len(found) > 100 or not found.replace(".", "").isalnum():
-        raise damaged(folder, name)
-    return found
-
-
-def number_in(row: dict[str, Any], name: str, kind: type, low: float, high: float, folder: Path) -> Any:
-    """The number under a name, within its range. Raises TexsynError (exit 3) for anything else."""
-    found = row.get(name)
-    if isinstance(found, bool) != (kind is bool) or not isinstance(found, (int, float)) or not low <= found <= high:
-        raise damaged(folder, name)
-    return kind(found)
-
-
-def _tuple(
-    row: dict[str, Any], name: str, kind: type, rank: int, low: float, high: float, folder: Path
-) -> tuple[Any, ...]:
-    found = row.get(name)
-    if not isinstance(found, list) or len(found) != rank:
-        raise damaged(folder, name)
-    return tuple(number_in({name: each}, name, kind, low, high, folder) for each in found)
+    for name, value in found.items():
+        if isinstance(value, (int, float)) != isinstance(defaults[name], (int, float)):
+            raise damaged(folder, "recipe")
+    recipe = Recipe(**found)
+    check_recipe(recipe)
+    return recipe

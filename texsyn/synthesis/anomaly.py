@@ -1,4 +1,4 @@
-"""Where a texture does not belong to what was learnt."""
+"""Anomaly maps: where a texture differs from its exemplar, such as at defects of a fabric."""
 
 from __future__ import annotations
 
@@ -6,55 +6,70 @@ import torch
 from torch import Tensor
 
 from texsyn.core import ops
+from texsyn.core.architecture import Layer
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis.energy import check_input
 
-_NEAR = 9  # positions of the filters, per axis, whose mean is judged together
-_USUAL = 0.99  # of an exemplar is as it should be
+_WINDOW = 9  # positions of the filters, per axis, whose mean is compared
+_QUANTILE = 0.99  # of the exemplar's own distances, which becomes 1 on the map
 _SHRINKAGE = 0.02  # of a covariance towards a multiple of the identity
 
 
 @torch.no_grad()
 def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0) -> Tensor:
-    """Where `x` does not belong: `1 *axes`, above 1 where it is stranger than all but a hundredth of `typical`.
+    """Where `x` differs: `1 *axes`, above 1 where it is less typical than 99 % of `typical`.
 
-    x, typical: `channels *axes` in [-1, 1], the latter the exemplar. What the first filters of the energy say, averaged
-    round each place, is taken for a normal distribution over the exemplar; the map is the Mahalanobis distance from it.
-    (The energy itself, a sum over filters, says far less: a defect that raises some lowers others. See ENERGY.md.)
-    Raises TexsynError (exit 3) for channels or a size that the networks cannot take.
+    x, typical: `channels *axes` in [-1, 1], the latter the exemplar. The outputs of the energy's first filters,
+    averaged around each position, are modelled as normally distributed over the exemplar; the map is the Mahalanobis
+    distance. (The energy itself detects far less: it is a sum over filters, and a defect raises some and lowers others.
+    See tests/benchmarks/ENERGY.md.) Raises TexsynError (exit 3) for channels or a size that the networks cannot take.
     """
     for each in (typical, x):
         check_input(triangle, each)
-    labels, layer = triangle.labels([exemplar]), triangle.design.energy[0]
+    labels = triangle.labels([exemplar])
     maps = [ops.to_float32(triangle.energy.first(each[None].to(triangle.device), labels)) for each in (typical, x)]
-    near = [max(1, min(_NEAR, *(n // 2 for n in sizes))) for sizes in zip(*(m.shape[2:] for m in maps), strict=True)]
-    usual, found = (ops.box_filter(each, near)[0].double() for each in maps)
-    # Each half as the other sees it: what a distribution was estimated from looks less strange to it than it is.
-    halves = usual.chunk(2, -1)
-    own = torch.cat([_distance(one, other).flatten() for one, other in (halves, halves[::-1])]).sort().values
-    strange = (_distance(found, usual) / own[int(_USUAL * (len(own) - 1))].clamp(min=1e-12)).float()
-    first = [
-        (k - 1) / 2 - (-(-(k - f) // 2) if layer.padded else 0) + (n - 1) / 2 * f
-        for k, f, n in zip(layer.kernel, layer.stride, near, strict=True)
+    window = [
+        max(1, min(_WINDOW, *(n // 2 for n in sizes))) for sizes in zip(*(m.shape[2:] for m in maps), strict=True)
     ]
-    return ops.interpolate(strange[None, None], x.shape[1:], first, layer.stride)[0].cpu()
+    reference, features = (ops.box_filter(each, window)[0].double() for each in maps)
+    distance = (_mahalanobis(features, reference) / _typical_distance(reference)).float()
+    layer = triangle.design.energy[0]
+    return ops.interpolate(distance[None, None], x.shape[1:], _centres(layer, window), layer.stride)[0].cpu()
 
 
-def _distance(values: Tensor, usual: Tensor) -> Tensor:
-    """`*positions`: the Mahalanobis distance of `filters *positions` from what `usual` says of them."""
-    flat = usual.flatten(1)
-    centre = flat.mean(1, keepdim=True)
-    covariance = (flat - centre) @ (flat - centre).T / max(1, flat.shape[1] - 1)
-    spread = covariance.diagonal().mean().clamp(min=1e-12)
-    covariance = covariance + _SHRINKAGE * spread * torch.eye(len(flat)).to(covariance)
-    off = values.flatten(1) - centre
-    squares: Tensor = (off * torch.linalg.solve(covariance, off)).sum(0)
-    return squares.sqrt().view(values.shape[1:])
+def _typical_distance(reference: Tensor) -> Tensor:
+    """The quantile of the reference's distances from itself, each half from the other.
+
+    What a distribution was estimated from lies closer to it than other samples of it do.
+    """
+    halves = reference.chunk(2, -1)
+    distances = torch.cat([_mahalanobis(*pair).flatten() for pair in (halves, halves[::-1])]).sort().values
+    return distances[int(_QUANTILE * (len(distances) - 1))].clamp(min=1e-12)
+
+
+def _mahalanobis(features: Tensor, reference: Tensor) -> Tensor:
+    """`*positions`: distance of `filters *positions` from the normal distribution fitted to `reference`."""
+    flat = reference.flatten(1)
+    mean = flat.mean(1, keepdim=True)
+    covariance = (flat - mean) @ (flat - mean).T / max(1, flat.shape[1] - 1)
+    variance = covariance.diagonal().mean().clamp(min=1e-12)
+    covariance = covariance + _SHRINKAGE * variance * torch.eye(len(flat)).to(covariance)
+    deviation = features.flatten(1) - mean
+    squares: Tensor = (deviation * torch.linalg.solve(covariance, deviation)).sum(0)
+    return squares.sqrt().view(features.shape[1:])
+
+
+def _centres(layer: Layer, window: list[int]) -> list[float]:
+    """Per axis: the pixel at the centre of what the first window of the layer's outputs depends on."""
+    return [
+        (kernel - 1) / 2 - (-(-(kernel - stride) // 2) if layer.padded else 0) + (n - 1) / 2 * stride
+        for kernel, stride, n in zip(layer.kernel, layer.stride, window, strict=True)
+    ]
 
 
 def overlay(x: Tensor, heat: Tensor) -> Tensor:
-    """`3 *axes` in [-1, 1]: `x`, `channels *axes`, in faint grey, ever redder as `heat`, `1 *axes`, reaches 1."""
+    """`3 *axes` in [-1, 1]: `x`, `channels *axes`, in faint grey, turning red as `heat`, `1 *axes`, approaches 1."""
     grey = x[:3].mean(0, keepdim=True) * 0.5
-    red = ((heat - 0.7) / 0.5).clamp(0, 0.9)
-    colour = torch.tensor([1.0, -0.6, -0.7]).view(3, *(1,) * (x.dim() - 1))
-    return torch.lerp(grey.expand(3, *x.shape[1:]), colour.expand(3, *x.shape[1:]), red.expand(3, *x.shape[1:]))
+    share = ((heat - 0.7) / 0.5).clamp(0, 0.9)
+    red = torch.tensor([1.0, -0.6, -0.7]).view(3, *(1,) * (x.dim() - 1))
+    return torch.lerp(*(each.expand(3, *x.shape[1:]) for each in (grey, red, share)))

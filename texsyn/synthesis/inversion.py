@@ -1,12 +1,13 @@
-"""Textures through the inference model: encoded and decoded, and completed where something is missing.
+"""Textures to latent fields and back: reconstructed, or completed where a mask says that pixels are missing.
 
-What is not given is inferred as a maximum of the posterior p(z|x): the posterior's mean is where the search begins, and
-gradient descent on -log p(x|z) - log p(z) over what is visible refines it.
+In three steps: encode (the posterior's mean), draw the latents that nothing visible depends on from the prior, refine
+by gradient descent on -log p(x|z) - log p(z) over the visible pixels, towards a maximum of p(z|x).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,30 +19,33 @@ from texsyn.media import inpaint
 from texsyn.models import layers
 from texsyn.models.triangle import Triangle, reconstruction
 
-_RATE = 0.1  # of Adam over z
-_ROUNDS = 4  # of estimating what is mask and encoding anew, before z is refined
+_LEARNING_RATE = 0.1  # of Adam over z
+_ROUNDS = 4  # of encoding and estimating masked pixels, before z is refined
+_BATCH = 50
 
 
 def reconstruct(
     triangle: Triangle, x: Tensor, *, refine: int = 0, exemplar: int = 0, sigma: float = TRIANGLE.sigma
 ) -> Tensor:
-    """What the generator makes of the latent field that the posterior infers from `x`: `channels *axes` in [-1, 1].
+    """`x`, `channels *axes` in [-1, 1], encoded and decoded.
 
-    refine: steps of gradient descent over z. exemplar: number of the one that `x` is like, where the model knows
-    several. Raises TexsynError (exit 3) for a size or channels that the networks cannot take.
+    refine: steps of gradient descent over z. exemplar: number of the one that `x` resembles, for a model of several.
+    sigma: standard deviation of p(x|z). Raises TexsynError (exit 3) for a size or channels that the networks cannot
+    take.
     """
-    return _decoded(triangle, x, torch.zeros_like(x[:1]), refine, exemplar, sigma, None)
+    return _invert(triangle, x, torch.zeros_like(x[:1]), refine, exemplar, sigma, None)
 
 
 @torch.no_grad()
-def reconstruction_error(triangle: Triangle, pictures: Tensor) -> float:
-    """Mean squared error, for each value in [0, 1], of `n channels *axes` in [-1, 1] encoded and decoded in fifties."""
+def reconstruction_error(triangle: Triangle, textures: Tensor) -> float:
+    """Mean squared error, for each value in [0, 1], of `n channels *axes` in [-1, 1] encoded and decoded."""
     triangle.eval()
     total = 0.0
-    for part in torch.split(pictures.to(triangle.device), 50):
+    for part in torch.split(textures.to(triangle.device), _BATCH):
         mean, _variance = triangle.posterior(part)
-        total += float((_make(triangle, mean, None) - part).square().mean(tuple(range(1, part.dim()))).sum()) / 4
-    return total / len(pictures)
+        error = (_decode_encoded(triangle, mean, None) - part).square()
+        total += float(error.mean(tuple(range(1, part.dim()))).sum()) / 4
+    return total / len(textures)
 
 
 def complete(
@@ -54,103 +58,94 @@ def complete(
     exemplar: int = 0,
     sigma: float = TRIANGLE.sigma,
 ) -> Tensor:
-    """`x`, `channels *axes` in [-1, 1], with the positions where `mask`, `1 *axes`, is 1 made by the generator.
+    """`x`, `channels *axes` in [-1, 1], with generated pixels where `mask`, `1 *axes`, is 1; the rest is unchanged.
 
-    Inside a hole that is larger than what a latent position makes, nothing says what was there: it is drawn from the
-    prior with `seed`, as a new texture is. None takes what is likeliest, which errs least and is a blur.
-
-    The rest is as it was, bit for bit. At the rim of a hole the generator's error is continued into it (a membrane, as
-    in Poisson image editing, Perez et al. 2003), so that it leaves no step. What is mask is never looked at.
-    Raises TexsynError (exit 3) as `reconstruct` does.
+    Large holes are filled with new texture, drawn from the prior with `seed`: nothing visible determines it. With None
+    they get the posterior's mean, which has the smallest error and is blurred. Masked pixels of `x` have no influence.
+    At the border of a hole the generator's error is continued into it (a membrane, as in Poisson image editing, Perez
+    et al. 2003), so that no step is visible. Raises TexsynError (exit 3) as `reconstruct` does.
     """
-    decoded = _decoded(triangle, x, mask, refine, exemplar, sigma, seed)
+    decoded = _invert(triangle, x, mask, refine, exemplar, sigma, seed)
     inside = (decoded + inpaint.fill(x - decoded, mask)).clamp(-1, 1)
     return torch.where(mask > 0, inside, x)
 
 
-def _decoded(
-    triangle: Triangle,
-    x: Tensor,
-    mask: Tensor,
-    refine: int,
-    exemplar: int,
-    sigma: float,
-    seed: int | None,
+def _invert(
+    triangle: Triangle, x: Tensor, mask: Tensor, refine: int, exemplar: int, sigma: float, seed: int | None
 ) -> Tensor:
     triangle.check(x)
-    # The networks see whole latent positions.
-    sizes = [-(-size // factor) * factor for size, factor in zip(x.shape[1:], triangle.stride, strict=True)]
-    padding = [part for size, full in zip(x.shape[:0:-1], sizes[::-1], strict=True) for part in (0, full - size)]
-    mask = F.pad(mask.to(triangle.device), padding, value=1.0)[None]
-    x = F.pad(x.to(triangle.device), padding)
-    visible, labels = 1 - mask, triangle.labels([exemplar])
-    guess = inpaint.fill(x, mask[0])[None]
     triangle.eval()
-    with torch.no_grad():
-        for _ in range(_ROUNDS if bool(mask.any()) else 1):
-            z, _variance = triangle.posterior(guess)
-            made = _make(triangle, z, labels)
-            guess = torch.where(mask > 0, made, x)
-        centre, make = torch.zeros_like(z), _make  # the prior's mean, which the refinement pulls towards
-        unknown = _unknown(triangle, mask)
-        if seed is not None and bool(unknown.any()):
-            drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
-            z, centre, make = torch.where(unknown, drawn, z), torch.where(unknown, drawn, centre), _make_anew
-        made = make(triangle, z, labels)
+    size, device, labels = x.shape[1:], triangle.device, triangle.labels([exemplar])
+    x = _pad_to_stride(x.to(device), triangle.stride, 0.0)[None]
+    mask = _pad_to_stride(mask.to(device), triangle.stride, 1.0)[None]
+    encoded = _encode(triangle, x, mask, labels)
+    unknown = torch.zeros_like(encoded, dtype=torch.bool) if seed is None else _unknown_latents(triangle, mask)
+    drawn = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(seed or 0)).to(encoded)
+    z = torch.where(unknown, drawn, encoded)
+    decode = partial(_decode_sampled if bool(unknown.any()) else _decode_encoded, triangle, labels=labels)
     if refine:
-        z = _refined(lambda z: make(triangle, z, labels), z, centre, x[None], visible, refine, sigma)
-        with torch.no_grad():
-            made = make(triangle, z, labels)
-    kept = made[0]
-    for axis, size in enumerate(_sizes(padding, sizes), start=1):
-        kept = kept.narrow(axis, 0, size)
-    return kept.cpu()
+        centre = torch.where(unknown, drawn, torch.zeros_like(encoded))  # zero is the prior's mean
+        z = _refine(decode, z, centre, x, mask, refine, sigma)
+    with torch.no_grad():
+        decoded = decode(z)[0]
+    return decoded[(slice(None), *(slice(0, n) for n in size))].cpu()
 
 
-def _sizes(padding: Sequence[int], sizes: Sequence[int]) -> list[int]:
-    return [full - more for full, more in zip(sizes, padding[1::2][::-1], strict=True)]
+def _pad_to_stride(x: Tensor, stride: Sequence[int], value: float) -> Tensor:
+    """`c *axes` with `value` at the end of each axis, to the next multiple of the stride."""
+    ends = [-n % f for n, f in zip(x.shape[1:], stride, strict=True)]
+    return F.pad(x, [part for end in reversed(ends) for part in (0, end)], value=value)
 
 
-def _make(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
-    """g(z) as in learning: batch norm has other statistics for encoded fields than for those of the prior."""
-    with layers.batch_statistics(triangle.generator_ema):
-        made: Tensor = triangle.generator_ema(triangle.labelled(z, labels), (False,) * len(triangle.modality.axes))
-    return made
+@torch.no_grad()
+def _encode(triangle: Triangle, x: Tensor, mask: Tensor, labels: Tensor | None) -> Tensor:
+    """The posterior's mean, `1 latent_channels *latent_grid`; masked pixels are estimated by decoding it in turn."""
+    z: Tensor
+    z, _variance = triangle.posterior(inpaint.fill(x[0], mask[0])[None])
+    for _ in range(_ROUNDS - 1 if bool(mask.any()) else 0):
+        estimate = torch.where(mask > 0, _decode_encoded(triangle, z, labels), x)
+        z, _variance = triangle.posterior(estimate)
+    return z
 
 
-def _unknown(triangle: Triangle, mask: Tensor) -> Tensor:
-    """`1 latent_channels *latent_grid`: where nothing of what a latent position makes is visible."""
+def _unknown_latents(triangle: Triangle, mask: Tensor) -> Tensor:
+    """`1 latent_channels *latent_grid`, True where all pixels that a latent position stands for are masked."""
     fields = []
     fixed = [axis for axis, same in enumerate(triangle.modality.stationary, start=2) if not same]
-    for each in triangle.design.fields:
-        block = tuple(f // g for f, g in zip(triangle.stride, each.grid, strict=True))
-        share = ops.space_to_depth(mask, block).mean(1, keepdim=True)  # of each position of this field that is mask
-        if each.shared:
+    for field in triangle.design.fields:
+        block = tuple(f // g for f, g in zip(triangle.stride, field.grid, strict=True))
+        share = ops.space_to_depth(mask, block).mean(1, keepdim=True)  # of each position of this field that is masked
+        if field.shared:
             share = share.mean(fixed, keepdim=True).expand_as(share)
-        fields.append(ops.space_to_depth(share.expand(-1, each.channels, *share.shape[2:]), each.grid))
+        fields.append(ops.space_to_depth(share.expand(-1, field.channels, *share.shape[2:]), field.grid))
     return torch.cat(fields, 1) >= 1
 
 
-def _make_anew(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
-    """As samples are made: what is drawn from the prior looks like them, and what is encoded is refined."""
-    return triangle.synthesize(triangle.labelled(z, labels), (False,) * len(triangle.modality.axes))
+def _decode_encoded(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
+    """g(z) as in training: in batch norm, encoded fields have other statistics than those drawn from the prior."""
+    with layers.batch_statistics(triangle.generator_ema):
+        decoded: Tensor = triangle.generator_ema(triangle.labelled(z, labels), _no_wrap(triangle))
+    return decoded
 
 
-def _refined(
-    make: Callable[[Tensor], Tensor],
-    z: Tensor,
-    centre: Tensor,
-    x: Tensor,
-    visible: Tensor,
-    steps: int,
-    sigma: float,
+def _decode_sampled(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:
+    """g(z) as in sampling, with corrections: what is drawn looks like a sample, and refinement fits the rest to it."""
+    return triangle.synthesize(triangle.labelled(z, labels), _no_wrap(triangle))
+
+
+def _no_wrap(triangle: Triangle) -> tuple[bool, ...]:
+    return (False,) * len(triangle.modality.axes)
+
+
+def _refine(
+    decode: Callable[[Tensor], Tensor], z: Tensor, centre: Tensor, x: Tensor, mask: Tensor, steps: int, sigma: float
 ) -> Tensor:
+    """z after Adam on -log p(x|z) - log N(z; centre, I) over the visible pixels, at a rate that falls to zero."""
     z = z.clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([z], lr=_RATE, betas=(0.9, 0.99))
+    optimiser = torch.optim.Adam([z], lr=_LEARNING_RATE, betas=(0.9, 0.99))
     for step in range(steps):
-        optimiser.param_groups[0]["lr"] = _RATE * (1 - step / steps)
-        made = make(z)
-        loss = reconstruction(x, made, sigma, visible) + 0.5 * (z - centre).square().sum()
+        optimiser.param_groups[0]["lr"] = _LEARNING_RATE * (1 - step / steps)
+        loss = reconstruction(x, decode(z), sigma, mask) + 0.5 * (z - centre).square().sum()
         (z.grad,) = torch.autograd.grad(loss, z)
         optimiser.step()
     return z.detach()

@@ -1,51 +1,47 @@
-"""The energy's landscape: where steepest descent ends, which barriers lie between, and the graph that shows them.
+"""The energy's landscape: where descent on it ends, and the barriers between these ends.
 
 As in the paper (arXiv 1812.10907, its mapping of the learned energy) and in Hill, Nijkamp and Zhu 2019: U(x) = -f(x) is
 descended from many starts; a barrier is the highest U on the straight line between two ends; ends are joined in the
-order of their barriers (single linkage), which makes the disconnectivity graph. Points are textures, or the latent
-fields that make them: then U(z) = -f(g(z)) + |z|^2 / 2, and what lies on a line is a texture, no mixture of two.
+order of their barriers (single linkage), which gives the disconnectivity graph. Points are textures, or latent fields:
+then U(z) = -f(g(z)) + |z|^2 / 2, and every point on a line is a texture, not a mixture of two.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from texsyn.core.errors import Exit, TexsynError, short
-from texsyn.core.files import refuse_overwrite, replacing
-from texsyn.media import exemplar as exemplar_
-from texsyn.media import writing
+from texsyn.core.disjoint_sets import DisjointSets
+from texsyn.core.errors import Exit, TexsynError
+from texsyn.media.exemplar import crops
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import sampling
 from texsyn.synthesis.energy import langevin
 
-_POINTS = 9  # on a line between two ends, without these
-_FLAT = 0.02  # of the range of energies: a lower barrier is none
-_SIZE = 0.03  # of a step of descent on textures
-_RATE = 0.02  # of Adam over latent fields
+_LINE_POINTS = 9  # on a line between two ends, without these
+_FLAT = 0.02  # of the range of U: lower barriers do not separate basins
+_STEP_SIZE = 0.03  # of descent on textures
+_LEARNING_RATE = 0.02  # of Adam over latent fields
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """What was found; U in nats for each value of a texture."""
+    """Starts, ends and barriers; U in nats for each value of a texture."""
 
-    kinds: tuple[str, ...]  # of each start: "crop" or "sample", and of which exemplar
+    kinds: tuple[str, ...]  # of each start: "crop" or "sample", and the number of its exemplar
     starts: Tensor  # `n channels *axes`
-    ends: Tensor  # likewise; of a latent field, what the generator makes of it
+    ends: Tensor  # likewise; of a latent field, the texture that the generator makes of it
     before: tuple[float, ...]  # U of each start
-    after: tuple[float, ...]  # and of where it ended
+    after: tuple[float, ...]  # U of each end
     barriers: Tensor  # `n n`: the highest U between two ends
 
     @property
     def near(self) -> tuple[bool, ...]:
-        """Whether each end is nearer to its own start than half of what lies between starts."""
+        """Whether each end is closer to its own start than half the mean distance between starts."""
         flat = self.starts.flatten(1)
         apart = torch.pdist(flat).mean() if len(flat) > 1 else flat.new_tensor(float("inf"))
         moved = (self.ends.flatten(1) - flat).norm(dim=1)
@@ -53,39 +49,30 @@ class Landscape:
 
     @property
     def merges(self) -> list[tuple[int, int, float]]:
-        """Single linkage: pairs of a basin's lowest ends, and the barrier over which the two become one.
+        """Single linkage: the lowest ends of two groups, the lower first, and the barrier over which they become one.
 
-        From then on the first of the two, which is the lower, stands for both.
+        From then on the first end stands for both groups.
         """
         count = len(self.after)
         pairs = [(float(self.barriers[i, j]), i, j) for i in range(count) for j in range(i + 1, count)]
-        root, found = list(range(count)), []
+        sets, merges = DisjointSets(count), []
         for barrier, i, j in sorted(pairs):
-            a, b = _top(root, i), _top(root, j)
+            a, b = sets.root(i), sets.root(j)
             if a != b:
                 low, high = (a, b) if self.after[a] <= self.after[b] else (b, a)
-                root[high] = low
-                found.append((low, high, barrier))
-        return found
+                sets.join(low, high)
+                merges.append((low, high, barrier))
+        return merges
 
     @property
     def basins(self) -> list[list[int]]:
-        """Ends that no barrier worth the name divides, the deepest basin first."""
+        """Groups of ends without a notable barrier between them, the deepest first."""
         flat = _FLAT * max(1e-9, max(self.before) - min(self.after))
-        root = list(range(len(self.after)))
+        sets = DisjointSets(len(self.after))
         for low, high, barrier in self.merges:
             if barrier - self.after[high] <= flat:
-                root[_top(root, high)] = _top(root, low)
-        groups: dict[int, list[int]] = {}
-        for n in range(len(root)):
-            groups.setdefault(_top(root, n), []).append(n)
-        return sorted(groups.values(), key=lambda group: min(self.after[n] for n in group))
-
-
-def _top(root: list[int], n: int) -> int:
-    while root[n] != n:
-        n = root[n]
-    return n
+                sets.join(low, high)
+        return sorted(sets.groups(), key=lambda group: min(self.after[n] for n in group))
 
 
 @torch.no_grad()
@@ -101,61 +88,82 @@ def landscape(
     """Descend from `starts` crops of each exemplar, `channels *axes` in [-1, 1], and from as many samples like it.
 
     Crops and samples have the size of a training window. latent: descend and draw lines in the latent field instead of
-    in the texture; a crop starts as the posterior's mean. With several exemplars U is counted from the lowest end of
+    in the texture; a crop starts as the posterior's mean. With several exemplars, U is counted from the lowest end of
     each. Raises TexsynError: exit 2 for a number out of range, exit 3 for an exemplar that does not fit the networks.
     """
     if not (1 <= starts <= 64 and 1 <= steps <= 10_000):
         raise TexsynError("--starts must lie in 1 to 64, --steps in 1 to 10000", Exit.USAGE)
-    surface = (_Latents if latent else _Textures)(triangle)
-    window, random = triangle.modality.window, torch.Generator().manual_seed(seed)
-    kinds: list[str] = []
-    begun: list[Tensor] = []
-    points: list[Tensor] = []
-    of: list[int] = []
-    for number, pixels in enumerate(exemplars):
-        if not triangle.modality.collection:
-            triangle.check(pixels)
-        crops = exemplar_.crops(pixels, window, starts, random, triangle.modality.raster)
-        textures, places = surface.begin(crops, seed, number)
-        begun += textures
-        points += places
-        kinds += [f"crop {number}"] * starts + [f"sample {number}"] * starts
-        of += [number] * (2 * starts)
-    ends = [surface.descend(point, steps, number) for point, number in zip(points, of, strict=True)]
-    # An energy is known up to a constant, which for each exemplar is another.
-    depths = [float(surface.height(x[None], n)) for x, n in zip(ends, of, strict=True)]
-    least = [min(depth for depth, n in zip(depths, of, strict=True) if n == each) for each in range(len(exemplars))]
-    base = least if len(exemplars) > 1 else [0.0]
-    barriers = torch.full((len(ends), len(ends)), float("-inf"))
-    for i in range(len(ends)):
-        for j in range(i + 1, len(ends)):
-            line = torch.stack([torch.lerp(ends[i], ends[j], k / (_POINTS + 1)) for k in range(_POINTS + 2)])
-            # Between exemplars each texture is judged as what it is more like.
-            heights = torch.stack([surface.height(line, n) - base[n] for n in {of[i], of[j]}]).amin(0)
-            barriers[i, j] = barriers[j, i] = heights.max()
+    surface = (_LatentSurface if latent else _TextureSurface)(triangle)
+    begun = list(_starts(surface, exemplars, starts, seed))
+    of = [start.exemplar for start in begun]
+    ends = [surface.descend(start.point, steps, start.exemplar) for start in begun]
+    heights = [float(surface.height(end[None], n)) for end, n in zip(ends, of, strict=True)]
+    base = _zero_levels(heights, of)
     return Landscape(
-        tuple(kinds),
-        torch.stack(begun),
-        torch.cat([surface.texture(x[None]) for x in ends]).cpu(),
-        tuple(float(surface.height(x[None], n)) - base[n] for x, n in zip(points, of, strict=True)),
-        tuple(depth - base[n] for depth, n in zip(depths, of, strict=True)),
-        barriers,
+        tuple(start.kind for start in begun),
+        torch.stack([start.texture for start in begun]),
+        torch.cat([surface.texture(end[None]) for end in ends]).cpu(),
+        tuple(float(surface.height(start.point[None], start.exemplar)) - base[start.exemplar] for start in begun),
+        tuple(height - base[n] for height, n in zip(heights, of, strict=True)),
+        _barriers(surface, ends, of, base),
     )
 
 
-class _Textures:
+@dataclass(frozen=True)
+class _Start:
+    kind: str
+    texture: Tensor  # `channels *window`
+    point: Tensor  # what descends: the texture, or its latent field
+    exemplar: int
+
+
+def _starts(surface: _TextureSurface, exemplars: Sequence[Tensor], count: int, seed: int) -> Iterator[_Start]:
+    """For each exemplar `count` crops, then as many samples."""
+    triangle, random = surface.triangle, torch.Generator().manual_seed(seed)
+    modality = triangle.modality
+    for number, pixels in enumerate(exemplars):
+        if not modality.collection:
+            triangle.check(pixels)
+        cropped = crops(pixels, modality.window, count, random, modality.raster)
+        kinds = [f"crop {number}"] * count + [f"sample {number}"] * count
+        for kind, texture, point in zip(kinds, *surface.begin(cropped, seed, number), strict=True):
+            yield _Start(kind, texture, point, number)
+
+
+def _zero_levels(heights: Sequence[float], of: Sequence[int]) -> dict[int, float]:
+    """By exemplar: the U that counts as zero. An energy is known up to a constant, another one for each exemplar."""
+    if len(set(of)) == 1:
+        return {of[0]: 0.0}
+    return {each: min(height for height, n in zip(heights, of, strict=True) if n == each) for each in set(of)}
+
+
+def _barriers(surface: _TextureSurface, ends: list[Tensor], of: list[int], base: dict[int, float]) -> Tensor:
+    barriers = torch.full((len(ends), len(ends)), float("-inf"))
+    for i in range(len(ends)):
+        for j in range(i + 1, len(ends)):
+            line = torch.stack([torch.lerp(ends[i], ends[j], k / (_LINE_POINTS + 1)) for k in range(_LINE_POINTS + 2)])
+            # Between exemplars, each texture has the U of the one that it is more like.
+            heights = torch.stack([surface.height(line, n) - base[n] for n in {of[i], of[j]}]).amin(0)
+            barriers[i, j] = barriers[j, i] = heights.max()
+    return barriers
+
+
+class _TextureSurface:
     """U(x) = -f(x): a point is a texture."""
 
     def __init__(self, triangle: Triangle) -> None:
         self.triangle = triangle
-        self.values = triangle.modality.channels * math.prod(triangle.modality.window)
+        self._values = triangle.modality.channels * math.prod(triangle.modality.window)
+        self._no_wrap = [False] * len(triangle.modality.axes)
 
-    def begin(self, crops: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Crops and as many samples, and the points that they are."""
-        shape = dict(zip(self.triangle.modality.axes, self.triangle.modality.window, strict=True))
-        size, frames = (shape["x"], shape["y"]), shape.get("t")
-        made = sampling.sample(self.triangle, count=len(crops), seed=seed, size=size, frames=frames, exemplar=exemplar)
-        return [*crops, *made], [*crops, *made]
+    def begin(self, cropped: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Crops and as many samples, `channels *window` each, and their points."""
+        window = dict(zip(self.triangle.modality.axes, self.triangle.modality.window, strict=True))
+        size, frames = (window["x"], window["y"]), window.get("t")
+        samples = sampling.sample(
+            self.triangle, count=len(cropped), seed=seed, size=size, frames=frames, exemplar=exemplar
+        )
+        return [*cropped, *samples], [*cropped, *samples]
 
     def texture(self, points: Tensor) -> Tensor:
         """`n channels *window`"""
@@ -166,103 +174,43 @@ class _Textures:
         points = points.to(self.triangle.device)
         labels = self.triangle.labels([exemplar] * len(points))
         energies: Tensor = self.triangle.energy(self.texture(points), labels)
-        return -energies.cpu() / self.values
+        return -energies.cpu() / self._values
 
     def descend(self, point: Tensor, steps: int, exemplar: int) -> Tensor:
-        """Where steepest descent ends."""
-        alone = [False] * len(self.triangle.modality.axes)
+        """The point after steps of gradient descent on U."""
         with torch.enable_grad():
-            return langevin(self.triangle, point, steps=steps, size=_SIZE, wrapped=alone, exemplar=exemplar)
+            return langevin(
+                self.triangle, point, steps=steps, size=_STEP_SIZE, wrapped=self._no_wrap, exemplar=exemplar
+            )
 
 
-class _Latents(_Textures):
+class _LatentSurface(_TextureSurface):
     """U(z) = -f(g(z)) + |z|^2 / 2: a point is a latent field with its labels, `latent_channels+labels *latent_grid`.
 
-    Labels change along lines, and rest in a descent.
+    Labels change along lines; descent leaves them as they are.
     """
 
-    def begin(self, crops: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
-        inferred, _variance = self.triangle.posterior(crops.to(self.triangle.device))
+    def begin(self, cropped: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
+        inferred, _variance = self.triangle.posterior(cropped.to(self.triangle.device))
         drawn = torch.randn(inferred.shape, generator=torch.Generator().manual_seed(seed)).to(inferred)
-        labels = self.triangle.labels([exemplar] * len(crops))
-        begun, new = (self.triangle.labelled(z, labels) for z in (inferred, drawn))
-        return [*crops, *self.texture(new).cpu()], [*begun, *new]
+        labels = self.triangle.labels([exemplar] * len(cropped))
+        of_crops, of_samples = (self.triangle.labelled(z, labels) for z in (inferred, drawn))
+        return [*cropped, *self.texture(of_samples).cpu()], [*of_crops, *of_samples]
 
     def texture(self, points: Tensor) -> Tensor:
-        alone = [False] * len(self.triangle.modality.axes)
         self.triangle.generator_ema.eval()
-        return self.triangle.synthesize(points, alone)
+        return self.triangle.synthesize(points, self._no_wrap)
 
     def height(self, points: Tensor, exemplar: int) -> Tensor:
         prior = points[:, : self.triangle.design.latent_channels].square().flatten(1).sum(1).cpu() / 2
-        return super().height(points, exemplar) + prior / self.values
+        return super().height(points, exemplar) + prior / self._values
 
     def descend(self, point: Tensor, steps: int, exemplar: int) -> Tensor:
         z, labels = (each.clone() for each in point.tensor_split([self.triangle.design.latent_channels]))
-        optimiser = torch.optim.Adam([z.requires_grad_(True)], lr=_RATE)
+        optimiser = torch.optim.Adam([z.requires_grad_(True)], lr=_LEARNING_RATE)
         for _ in range(steps):
             with torch.enable_grad():
                 height = self.height(torch.cat((z, labels))[None], exemplar).sum()
             (z.grad,) = torch.autograd.grad(height, z)
             optimiser.step()
         return torch.cat((z.detach(), labels))
-
-
-def draw(found: Landscape, path: str | Path, *, force: bool = False) -> None:
-    """Write the disconnectivity graph, thumbnails of the ends at its leaves, as PNG or SVG.
-
-    Raises TexsynError: exit 2 where matplotlib is missing, for another ending, or for a file that is there already
-    (unless `force`), exit 5 when the disk refuses.
-    """
-    path = Path(path)
-    check(path, force)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-
-    order = _leaves(found)
-    places = {leaf: float(n) for n, leaf in enumerate(order)}
-    figure: Any = Figure(figsize=(max(6.0, 0.9 * len(order)), 6.5))
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    top = {n: (places[n], found.after[n]) for n in order}
-    for low, high, barrier in found.merges:
-        (xa, ya), (xb, yb) = top[low], top[high]
-        axes.plot([xa, xa, xb, xb], [ya, barrier, barrier, yb], color="0.35", linewidth=1.2)
-        top[low] = ((xa + xb) / 2, barrier)
-    for n in order:
-        picture = writing.to_uint8(found.ends[n, :3] if found.ends.shape[1] > 1 else found.ends[n])[0]
-        picture = picture[..., 0] if picture.shape[-1] == 1 else picture
-        image = OffsetImage(picture, zoom=52 / max(picture.shape[:2]), cmap="gray")
-        axes.add_artist(
-            AnnotationBbox(image, (places[n], found.after[n]), xybox=(0, -34), boxcoords="offset points", frameon=False)
-        )
-        axes.annotate(
-            found.kinds[n], (places[n], found.after[n]), (0, -66), textcoords="offset points", ha="center", fontsize=6
-        )
-    least, most = min(found.after), max([*found.after, *(barrier for _, _, barrier in found.merges)])
-    axes.set_ylim(least - 0.35 * max(most - least, 1e-6), most + 0.05 * max(most - least, 1e-6))
-    axes.set_xlim(-0.7, len(order) - 0.3)
-    axes.set_xticks([])
-    axes.set_ylabel("U, nats for each value")
-    for side in ("top", "right", "bottom"):
-        axes.spines[side].set_visible(False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, bbox_inches="tight")
-
-
-def check(path: Path, force: bool = False) -> None:
-    """Raise what `draw` raises before it draws."""
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise TexsynError(f"{short(path.name)}: a landscape is written to .png or .svg", Exit.USAGE)
-    refuse_overwrite(path, force)
-    if importlib.util.find_spec("matplotlib") is None:
-        raise TexsynError("a picture of a landscape needs matplotlib: pip install texsyn[landscape]", Exit.USAGE)
-
-
-def _leaves(found: Landscape) -> list[int]:
-    """The ends in an order in which no line of the graph crosses another."""
-    groups = {n: [n] for n in range(len(found.after))}
-    for low, high, _ in found.merges:
-        groups[low] += groups.pop(high)
-    return [n for group in groups.values() for n in group]

@@ -1,4 +1,4 @@
-"""The latent field of one texture, drawn from its seed row by row."""
+"""The latent field of one texture: a torus whose rows are drawn from (seed, row), the same on every device."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.models.triangle import Triangle
+from texsyn.synthesis.extent import Extent
 
 MARGIN = 3  # latent positions: more than the generator and the equaliser after it reach
-PIECE = {2: (512, 2048), 3: (128, 192, 192)}  # pixels (frames) per axis that are made at once, without margins
 
 
 @dataclass(frozen=True)
@@ -25,44 +26,42 @@ class End:
 
 
 @dataclass(frozen=True)
-class SampledField:
-    """The latent field of one texture: drawn from its seed row by row along the first axis, on every device alike.
+class Blend:
+    """A second end. shares: how far each position along `axis` is on its way to it; one number holds for all."""
 
-    Where there is another end, `shares` says how far each position along `axis` is on its way to it: one number for
-    each position, or one for all.
+    end: End
+    shares: tuple[float, ...]
+    axis: int = 0
+
+
+def torus_grid(triangle: Triangle, extent: Extent) -> tuple[int, ...]:
+    """Latent positions per axis of a texture's torus.
+
+    On a wrapped axis the nearest multiple of the stride. On an axis that does not wrap, a torus larger than the texture
+    by a margin: what is cut out of it has the same statistics up to its borders.
     """
+    return tuple(
+        max(1, (2 * size + stride) // (2 * stride)) if wrapped else -(-size // stride) + (MARGIN if same else 0)
+        for size, stride, same, wrapped in zip(
+            extent.size, triangle.stride, triangle.modality.stationary, extent.wrapped, strict=True
+        )
+    )
+
+
+@dataclass(frozen=True)
+class SampledField:
+    """The latent field of one texture, or a blend of two. Raises TexsynError (exit 2) for an unknown exemplar."""
 
     triangle: Triangle
     start: End
     grid: tuple[int, ...]
-    end: End | None = None
-    axis: int = 0
-    shares: tuple[float, ...] = (0.0,)
+    blend: Blend | None = None
 
-    @classmethod
-    def of(
-        cls,
-        triangle: Triangle,
-        start: End,
-        goal: Sequence[int],
-        wrapped: Sequence[bool],
-        end: End | None = None,
-        axis: int = 0,
-        shares: tuple[float, ...] = (0.0,),
-    ) -> SampledField:
-        """An axis that must not wrap is cut out of a larger torus: its rims are like its inside."""
-        for each in (start, end or start):
-            if not 0 <= each.exemplar < triangle.design.exemplars:
-                raise TexsynError(
-                    f"this run knows {triangle.design.exemplars} exemplar(s), so there is no number {each.exemplar}",
-                    Exit.USAGE,
-                )
-        stationary = triangle.modality.stationary
-        grid = tuple(
-            max(1, (2 * size + factor) // (2 * factor)) if around else -(-size // factor) + (MARGIN if same else 0)
-            for size, factor, same, around in zip(goal, triangle.stride, stationary, wrapped, strict=True)
-        )
-        return cls(triangle, start, grid, end, axis, shares)
+    def __post_init__(self) -> None:
+        exemplars = self.triangle.design.exemplars
+        for end in (self.start, self.blend.end) if self.blend else (self.start,):
+            if not 0 <= end.exemplar < exemplars:
+                raise TexsynError(f"this run has {exemplars} exemplar(s), so no number {end.exemplar}", Exit.USAGE)
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -70,68 +69,31 @@ class SampledField:
         return tuple(n * f for n, f in zip(self.grid, self.triangle.stride, strict=True))
 
     def rows(self, indices: Sequence[int]) -> Tensor:
-        """`1 latent_channels+labels n *rest` from the prior."""
-        field = self._drawn(self.start, indices)
-        if self.end is None:
-            return field
-        share = torch.tensor(self.shares)
-        if self.axis == 0 and len(share) > 1:
-            share = share[[index % self.grid[0] for index in indices]]
-        share = share.view(-1, *(1,) * (len(self.grid) - 1 - self.axis)).to(field)
-        other = self._drawn(self.end, indices)
+        """`1 latent_channels+labels n *rest`: rows of the first axis, counted round the torus, from the prior.
+
+        Blended latents lie on the sphere between both ends, so they are of the prior too; labels are blended linearly.
+        """
+        start = self._draw(self.start, indices)
+        if self.blend is None:
+            return start
+        end = self._draw(self.blend.end, indices)
+        share = self._shares(self.blend, indices).to(start)
         split = self.triangle.design.latent_channels
-        latents = field[:, :split]
-        if self.start.seed != self.end.seed:
+        latents, labels = start[:, :split], start[:, split:]
+        if self.start.seed != self.blend.end.seed:
             angle = share * (math.pi / 2)
-            latents = angle.cos() * latents + angle.sin() * other[:, :split]
-        return torch.cat(
-            (latents, torch.lerp(field[:, split:], other[:, split:], share.expand_as(field[:, split:]))), 1
-        )
+            latents = angle.cos() * latents + angle.sin() * end[:, :split]
+        return torch.cat((latents, torch.lerp(labels, end[:, split:], share.expand_as(labels))), 1)
 
-    def _drawn(self, end: End, indices: Sequence[int]) -> Tensor:
+    def _shares(self, blend: Blend, indices: Sequence[int]) -> Tensor:
+        """A blend's shares for rows, shaped to broadcast over `1 channels n *rest`."""
+        share = torch.tensor(blend.shares)
+        if blend.axis == 0 and len(share) > 1:
+            share = share[[index % self.grid[0] for index in indices]]
+        return share.view(-1, *(1,) * (len(self.grid) - 1 - blend.axis))
+
+    def _draw(self, end: End, indices: Sequence[int]) -> Tensor:
         shape = (self.triangle.design.latent_channels, *self.grid[1:])
-        drawn = [torch.randn(shape, generator=_row_generator(end.seed, index % self.grid[0])) for index in indices]
-        field = torch.stack(drawn, 1)[None].to(self.triangle.generator_ema.last.weight)
+        rows = [torch.randn(shape, generator=ops.seeded_generator(end.seed, index % self.grid[0])) for index in indices]
+        field = torch.stack(rows, 1)[None].to(self.triangle.generator_ema.last.weight)
         return self.triangle.labelled(field, self.triangle.labels([end.exemplar]))
-
-    @torch.inference_mode()
-    def texture(self, first: int, last: int) -> Tensor:
-        """`channels last-first *rest`: pixels `first` to `last` round the first axis, all of the others."""
-        return self._pieces([(first, last)])
-
-    def _pieces(self, windows: list[tuple[int, int]]) -> Tensor:
-        axis, pieces = len(windows), PIECE[len(self.grid)]
-        if axis == len(self.grid):
-            return self._piece(windows)
-        size, step = self.size[axis], pieces[axis] if self.triangle.modality.stationary[axis] else self.size[axis]
-        parts = [self._pieces([*windows, (n, min(size, n + step))]) for n in range(0, size, step)]
-        return torch.cat(parts, axis + 1) if len(parts) > 1 else parts[0]
-
-    def _piece(self, windows: Sequence[tuple[int, int]]) -> Tensor:
-        factor, wrapped, cuts = self.triangle.stride, list(self.triangle.modality.stationary), []
-        indices: list[list[int]] = []
-        margin = MARGIN + (
-            self.triangle.modality.moving and self.triangle.design.subband_matching > 0
-        )  # it reaches further
-        for axis, (first, last) in enumerate(windows):
-            low, high = first // factor[axis], -(-last // factor[axis])
-            if high - low + 2 * margin >= self.grid[axis]:  # the whole torus is no more work
-                indices.append(list(range(self.grid[axis])))
-                cuts.append(torch.arange(first, last) % self.size[axis])
-            else:
-                indices.append([n % self.grid[axis] for n in range(low - margin, high + margin)])
-                wrapped[axis] = False
-                cuts.append(torch.arange(first, last) - (low - margin) * factor[axis])
-        z = self.rows(indices[0])
-        for axis, chosen in enumerate(indices[1:], start=3):
-            z = z.index_select(axis, torch.tensor(chosen, device=z.device))
-        self.triangle.generator_ema.eval()
-        texture = self.triangle.synthesize(z, wrapped)[0].cpu()
-        for axis, cut in enumerate(cuts, start=1):
-            if len(cut) != texture.shape[axis] or int(cut[0]):
-                texture = texture.index_select(axis, cut)
-        return texture
-
-
-def _row_generator(seed: int, row: int) -> torch.Generator:
-    return torch.Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + row * 0xBF58476D1CE4E5B9) % 2**63)

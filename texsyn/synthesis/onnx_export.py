@@ -1,14 +1,16 @@
-"""The generator alone, as an ONNX file: textures in a game engine or a web page, without texsyn and without torch.
+"""The generator as an ONNX file: textures in a game engine or a web page, without texsyn and without torch.
 
-Input `z`, `n latent_channels+labels *latent_grid`, standard normal (and, where a run learnt several exemplars, the
-share of each as the last channels); output `texture`, `n channels *grid` in [-1, 1]. The grid is dynamic, at least two
-positions on each axis that wraps; batch norm is folded into the weights; wraps and corrections are inside the graph.
+Input `z`, `n latent_channels+labels *latent_grid`, standard normal (with several exemplars, the share of each as the
+last channels); output `texture`, `n channels *grid` in [-1, 1]. The grid is dynamic, at least two positions on each
+wrapped axis; batch norm is folded into the weights; wrapping and corrections are part of the graph.
+
+This is a second forward pass, kept equal to the first by tests: `torch.onnx.export` needs onnxscript, or, without it,
+drops in-place additions of custom autograd functions and knows no Fourier transform.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ from torch import Tensor, nn
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import refuse_overwrite, replacing
 from texsyn.models import layers
-from texsyn.models.corrections import KNOTS, Correction, SubbandMatching
+from texsyn.models.corrections import Correction
+from texsyn.models.networks import Generator
+from texsyn.models.subband_matching import KNOTS, SubbandMatching
 from texsyn.models.triangle import Triangle
-
-_OPSET, _IR = 17, 8  # old enough for engines of the last years
+from texsyn.synthesis.onnx_graph import Graph
 
 
 def export(
@@ -32,261 +35,125 @@ def export(
     made_by: dict[str, Any] | None = None,
     force: bool = False,
 ) -> None:
-    """Write what `triangle.texture` computes on a torus. half: weights in 16 bits, computed in 32.
+    """Write what `triangle.synthesize` computes on a torus. half: weights stored in 16 bits; computed in 32.
 
-    Raises TexsynError: exit 2 for a file that is there already or another ending, exit 3 without the extra
-    texsyn[export], exit 5 when the disk refuses.
+    made_by: JSON that is stored with the graph. Raises TexsynError: exit 2 for an existing file or another ending,
+    exit 3 without the extra texsyn[export], exit 5 when the disk refuses.
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise TexsynError(f"{path.name}: an exported generator is written to .onnx", Exit.USAGE)
     refuse_overwrite(path, force)
-    blob = _Graph(triangle.eval(), half).serialised(made_by or {})
+    blob = _serialise(triangle.eval(), half, made_by or {})
     with replacing(path) as temporary:
         temporary.write_bytes(blob)
 
 
-class _Graph:
-    """Nodes and weights, in the order of `Generator.forward` and `Triangle.texture`."""
+def _serialise(triangle: Triangle, half: bool, made_by: dict[str, Any]) -> bytes:
+    """The graph in the order of `Triangle.synthesize`."""
+    modality, stride = triangle.modality, triangle.stride
+    graph = Graph(len(modality.axes), half)
+    wrapped = modality.stationary
+    generated = _generator(graph, "z", triangle.generator_ema, triangle.design.labels)
+    graph.add("Identity", _corrections(graph, "z", generated, triangle), out="texture")
+    axes = list(zip(modality.axes, wrapped, modality.window, stride, strict=True))
+    latent_grid = [axis if same else size // factor for axis, same, size, factor in axes]
+    grid = [None if same else size // factor * factor for _axis, same, size, factor in axes]
+    channels = triangle.design.latent_channels + triangle.design.labels
+    facts = {**made_by, "factor": list(stride), "axes": list(modality.axes)}
+    return graph.to_bytes(
+        [graph.value("z", ["n", channels, *latent_grid])],
+        [graph.value("texture", ["n", modality.channels, *grid])],
+        {"texsyn": json.dumps(facts, sort_keys=True)},
+    )
 
-    def __init__(self, triangle: Triangle, half: bool) -> None:
-        try:
-            import onnx
-        except ImportError as error:
-            raise TexsynError("export needs the extra texsyn[export]: pip install 'texsyn[export]'") from error
-        self.onnx, self.half, self.triangle = onnx, half, triangle
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-        self.rank = len(triangle.modality.axes)
-        self.wrapped = triangle.modality.stationary
-        self.axes = range(2, 2 + self.rank)
 
-    def serialised(self, made_by: dict[str, Any]) -> bytes:
-        helper, triangle = self.onnx.helper, self.triangle
-        channels = triangle.design.latent_channels + triangle.design.labels
-        sizes = [
-            axis if same else size // factor
-            for axis, same, size, factor in zip(
-                triangle.modality.axes, self.wrapped, triangle.modality.window, triangle.stride, strict=True
-            )
-        ]
-        self.op("Identity", self.corrected(self.generated("z")), out="texture")
-        kind = self.onnx.TensorProto.FLOAT
-        made = [None if isinstance(n, str) else n * f for n, f in zip(sizes, triangle.stride, strict=True)]
-        graph = helper.make_graph(
-            self.nodes,
-            "texsyn",
-            [helper.make_tensor_value_info("z", kind, ["n", channels, *sizes])],
-            [helper.make_tensor_value_info("texture", kind, ["n", triangle.modality.channels, *made])],
-            self.weights,
-        )
-        opsets = [helper.make_opsetid("", _OPSET)]
-        model = helper.make_model(graph, producer_name="texsyn", opset_imports=opsets, ir_version=_IR)
-        facts = {**made_by, "factor": list(triangle.stride), "axes": list(triangle.modality.axes)}
-        helper.set_model_props(model, {"texsyn": json.dumps(facts, sort_keys=True)})
-        self.onnx.checker.check_model(model, full_check=True)
-        blob: bytes = model.SerializeToString()
-        return blob
+# ------------------------------------------------------------ the generator
 
-    def op(self, kind: str, *inputs: str, out: str = "", **attributes: Any) -> str:
-        out = out or f"v{len(self.nodes)}"
-        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [out], **attributes))
-        return out
 
-    def weight(self, values: Tensor | np.ndarray) -> str:
-        """A tensor of the network, in 16 bits where that is asked for."""
-        array = values.detach().float().cpu().contiguous().numpy() if isinstance(values, Tensor) else values
-        name = f"w{len(self.weights)}"
-        stored = array.astype(np.float16) if self.half else array
-        self.weights.append(self.onnx.numpy_helper.from_array(stored, name))
-        return self.op("Cast", name, to=self.onnx.TensorProto.FLOAT) if self.half else name
+def _generator(graph: Graph, z: str, generator: Generator, labels: int) -> str:
+    """`Generator.forward`, with batch norm in the weights."""
+    coarsest, *others, label_maps = _split_latents(graph, z, generator, labels)
+    inputs = [*coarsest, *label_maps]
+    if generator.constants is not None:
+        inputs.append(graph.expand_like(generator.constants, z))
+    x = graph.add("Concat", *inputs, axis=1) if len(inputs) > 1 else inputs[0]
+    ups: list[Any] = list(generator.ups)
+    for index, (up, norm) in enumerate(zip(ups, generator.norms, strict=True)):
+        scale, offset = _scale_and_offset(norm, up)
+        x = _conv_transpose(graph, x, up, scale, generator.stationary)
+        for join, field in _joined_fields(graph, generator, index, *others):
+            x = graph.add("Add", x, graph.add("Conv", field, graph.weight(_scaled(join.weight, scale, 0))))
+            offset = offset + join.bias * scale
+        x = graph.add("Relu", graph.add("Add", x, graph.weight_per_channel(offset)))
+    last = generator.last
+    x = _conv_transpose(graph, x, last, last.weight.new_ones(last.weight.shape[1]), generator.stationary)
+    assert last.bias is not None
+    return graph.add("Tanh", graph.add("Add", x, graph.weight_per_channel(last.bias)))
 
-    def integers(self, values: Sequence[int] | np.ndarray) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(self.onnx.numpy_helper.from_array(np.array(values, np.int64), name))
-        return name
 
-    def cut(self, x: str, axis: int, start: int, stop: int | None, step: int = 1) -> str:
-        """A slice of one axis; `stop` None is its end (its start, backwards)."""
-        end = stop if stop is not None else 2**31 if step > 0 else -(2**31)
-        return self.op("Slice", x, *(self.integers([n]) for n in (start, end, axis, step)))
+def _split_latents(graph: Graph, z: str, generator: Generator, labels: int) -> tuple[list[str], ...]:
+    """The coarsest latent field, finer ones, those that frames share, and the labels (none for one exemplar)."""
+    starts, ends = [0, *generator.splits], [*generator.splits, generator.splits[-1] + labels]
+    parts = [graph.slice(z, 1, start, end) for start, end in zip(starts, ends, strict=True) if end > start]
+    fields, finer = len(generator.splits), len(generator.joins)
+    return parts[:1], parts[1 : 1 + finer], parts[1 + finer : fields], parts[fields:]
 
-    def per_channel(self, values: Tensor) -> str:
-        return self.weight(values.reshape(1, -1, *(1,) * self.rank))
 
-    def generated(self, z: str) -> str:
-        """`Generator.forward`."""
-        g = self.triangle.generator_ema
-        ends = [*g.starts, g.starts[-1] + self.triangle.design.labels]
-        parts = [self.cut(z, 1, a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True) if b > a]
-        others = parts[1 : len(g.starts)]
-        joined = [parts[0], *parts[len(g.starts) :]]
-        if g.constants is not None:
-            joined.append(self.op("Expand", self.weight(g.constants), self.shape_like(z, g.constants.shape[1])))
-        x = self.op("Concat", *joined, axis=1) if len(joined) > 1 else joined[0]
-        ups: list[Any] = list(g.ups)
-        joins: list[Any] = list(g.joins)
-        shares: list[Any] = list(g.frames)
-        for index, (up, norm) in enumerate(zip(ups, g.norms, strict=True)):
-            scale, offset = _folded(norm, up)
-            made = self.raised(x, up, scale)
-            fields = []
-            if index < len(joins):
-                fields.append((joins[index], self.unfolded(others[index], g.grids[index + 1])))
-            if index < len(shares):
-                shared = others[len(joins) + index]
-                for axis, same in zip(self.axes, self.wrapped, strict=True):
-                    shared = shared if same else self.cut(shared, axis, 0, 1)
-                fields.append((shares[index], self.unfolded(shared, g.frame_grids[index])))
-            for join, field in fields:
-                made = self.op("Add", made, self.op("Conv", field, self.weight(_scaled(join.weight, scale, 0))))
-                offset = offset + join.bias * scale
-            x = self.op("Relu", self.op("Add", made, self.per_channel(offset)))
-        made = self.raised(x, g.last, g.last.weight.new_ones(g.last.weight.shape[1]))
-        assert g.last.bias is not None
-        return self.op("Tanh", self.op("Add", made, self.per_channel(g.last.bias)))
+def _joined_fields(
+    graph: Graph, generator: Generator, index: int, finer: list[str], frames: list[str]
+) -> list[tuple[Any, str]]:
+    """What is added to the output of a hidden layer: 1 x 1 layers, and the latent fields that they take."""
+    joined: list[tuple[Any, str]] = []
+    if index < len(finer):
+        field = graph.depth_to_space(finer[index], generator.latent_grids[index + 1])
+        joined.append((generator.joins[index], field))
+    if index < len(frames):
+        shared = frames[index]
+        for axis, same in zip(graph.axes, generator.stationary, strict=True):
+            shared = shared if same else graph.slice(shared, axis, 0, 1)
+        field = graph.depth_to_space(shared, generator.frame_latent_grids[index])
+        joined.append((generator.frames[index], field))
+    return joined
 
-    def raised(self, x: str, up: layers.ConvTranspose, scale: Tensor) -> str:
-        """`Up.forward` without its bias, times `scale` for each channel."""
-        out = self.op("ConvTranspose", x, self.weight(_scaled(up.filter(), scale, 1)), strides=list(up.stride))
-        if up.stride == tuple(up.weight.shape[2:]):
-            return out
-        for axis, (before, after, how) in zip(self.axes, up.rims_for(self.wrapped), strict=True):
-            left, right = self.cut(out, axis, 0, before), self.cut(out, axis, -after, None)
-            inside = self.cut(out, axis, before, -after if after else None)
-            if how == "drop":
-                out = inside
-                continue
-            # What is added to the first positions, and to the last.
-            first, last = (after, before) if how == "wrap" else (before, after)
-            if how == "mirror":
-                left, right = self.cut(left, axis, -1, None, -1), self.cut(right, axis, -1, None, -1)
-            start, end = (right, left) if how == "wrap" else (left, right)
-            pieces = []
-            if first:
-                pieces.append(self.op("Add", self.cut(inside, axis, 0, first), start))
-            pieces.append(self.cut(inside, axis, first, -last if last else None))
-            if last:
-                pieces.append(self.op("Add", self.cut(inside, axis, -last, None), end))
-            out = self.op("Concat", *pieces, axis=axis)
-        return out
 
-    def shape_like(self, z: str, channels: int) -> str:
-        shape = self.op("Shape", z)
-        return self.op(
-            "Concat", self.cut(shape, 0, 0, 1), self.integers([channels]), self.cut(shape, 0, 2, None), axis=0
-        )
-
-    def unfolded(self, x: str, grid: Sequence[int]) -> str:
-        """`grids.unfold`."""
-        rank, shape = self.rank, self.op("Shape", x)
-        count, sizes = self.cut(shape, 0, 0, 1), self.cut(shape, 0, 2, None)
-        split = self.op("Concat", count, self.integers([-1, *grid]), sizes, axis=0)
-        order = [0, 1, *(part for axis in range(rank) for part in (2 + rank + axis, 2 + axis))]
-        blocks = self.op("Transpose", self.op("Reshape", x, split), perm=order)
-        larger = self.op("Mul", sizes, self.integers(list(grid)))
-        return self.op("Reshape", blocks, self.op("Concat", count, self.integers([-1]), larger, axis=0))
-
-    def corrected(self, made: str) -> str:
-        """`Triangle.texture` after the generator."""
-        corrections = list(self.triangle.corrections)
-        if len(corrections) < 2:
-            for correction in corrections:
-                made = self.correction(made, correction)
-            return made
-        labels = self.triangle.design.labels
-        shares = self.cut("z", 1, -labels, None)
-        for axis, around in zip(self.axes, self.wrapped, strict=True):
-            shares = self.extended(shares, axis, 1, around)
-        scales = np.array([1, 1, *self.triangle.stride], np.float32)
-        name = f"w{len(self.weights)}"
-        self.weights.append(self.onnx.numpy_helper.from_array(scales, name))
-        shares = self.op("Resize", shares, "", name, mode="linear")
-        for axis, factor in zip(self.axes, self.triangle.stride, strict=True):
-            shares = self.cut(shares, axis, factor, -factor)
-        parts = [
-            self.op("Mul", self.cut(shares, 1, n, n + 1), self.correction(made, each))
-            for n, each in enumerate(corrections)
-        ]
-        return self.op("Sum", *parts)
-
-    def correction(self, x: str, correction: Any) -> str:
-        assert isinstance(correction, Correction)
-        channels = self.triangle.modality.channels
-        if correction.equaliser is not None:
-            kernel = correction.equaliser.kernel
-            for axis, size, around in zip(self.axes, kernel.shape[2:], self.wrapped, strict=True):
-                x = self.extended(x, axis, size // 2, around)
-            x = self.clipped(self.op("Conv", x, self.weight(kernel), self.weight(correction.equaliser.offset)))
-        if correction.colour_transfer is not None:
-            matrix = correction.colour_transfer.matrix.reshape(channels, channels, *(1,) * self.rank)
-            x = self.op("Conv", x, self.weight(matrix), self.weight(correction.colour_transfer.offset))
-            x = self.clipped(x)
-        if correction.deflicker is not None:
-            still = correction.deflicker
-            moved = self.op("Sub", x, self.weight(still.mean_made))
-            x = self.clipped(
-                self.op("Add", self.op("Mul", moved, self.weight(still.gain)), self.weight(still.mean_real))
-            )
-        if correction.subband_matching is not None:
-            x = self.clipped(self.cored(x, correction.subband_matching))
+def _conv_transpose(graph: Graph, x: str, layer: layers.ConvTranspose, scale: Tensor, wrapped: tuple[bool, ...]) -> str:
+    """`ConvTranspose.forward` without its bias, times `scale` for each channel."""
+    weight = graph.weight(_scaled(layer.blurred_weight(), scale, 1))
+    x = graph.add("ConvTranspose", x, weight, strides=list(layer.stride))
+    if layer.stride == tuple(layer.weight.shape[2:]):
         return x
-
-    def cored(self, x: str, coring: SubbandMatching) -> str:
-        """`Coring.forward`."""
-        levels, channels = coring.top.shape
-        each = (1, channels, *(1,) * self.rank)
-        for axis in coring.axes:
-            x = self.extended(x, axis, 2**levels - 1, self.wrapped[axis - 2])
-        parts = []
-        for level in range(levels):
-            step = 2**level
-            low, inside = x, x
-            for axis in coring.axes:
-                ends = self.op("Add", self.cut(low, axis, 0, -2 * step), self.cut(low, axis, 2 * step, None))
-                middle = self.op("Mul", self.cut(low, axis, step, -step), self.scalar(0.5))
-                low = self.op("Add", self.op("Mul", ends, self.scalar(0.25)), middle)
-                inside = self.cut(inside, axis, step, -step)
-            band, left = self.op("Sub", inside, low), 2**levels - 2 * step
-            for axis in coring.axes if left else ():
-                band = self.cut(band, axis, left, -left)
-            share = self.op("Sqrt", self.op("Div", self.op("Abs", band), self.weight(coring.top[level].view(each))))
-            place = self.op("Mul", self.op("Clip", share, self.scalar(0), self.scalar(1)), self.scalar(KNOTS))
-            below = self.op("Clip", self.op("Floor", place), self.scalar(0), self.scalar(KNOTS - 1))
-            rows = self.integers(((KNOTS + 1) * np.arange(channels)).reshape(each))
-            first = self.op("Add", self.op("Cast", below, to=self.onnx.TensorProto.INT64), rows)
-            table = self.weight(coring.gain[level].flatten())
-            after = self.op("Gather", table, self.op("Add", first, self.integers([1])))
-            before = self.op("Gather", table, first)
-            more = self.op("Mul", self.op("Sub", after, before), self.op("Sub", place, below))
-            parts.append(self.op("Mul", band, self.op("Add", before, more)))
-            x = low
-        return self.op("Sum", x, *parts)
-
-    def clipped(self, x: str) -> str:
-        return self.op("Clip", x, self.scalar(-1), self.scalar(1))
-
-    def scalar(self, value: float) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(self.onnx.numpy_helper.from_array(np.array(value, np.float32), name))
-        return name
-
-    def extended(self, x: str, axis: int, margin: int, around: bool) -> str:
-        """`grids.extend` along one axis."""
-        if not margin:
-            return x
-        if around:
-            return self.op("Concat", self.cut(x, axis, -margin, None), x, self.cut(x, axis, 0, margin), axis=axis)
-        rims = [self.cut(x, axis, 0, 1), self.cut(x, axis, -1, None)]
-        return self.op("Concat", *[rims[0]] * margin, x, *[rims[1]] * margin, axis=axis)
+    for axis, margins in zip(graph.axes, layer.overlap_modes(wrapped), strict=True):
+        x = _overlap_add(graph, x, axis, *margins)
+    return x
 
 
-def _folded(norm: nn.Module, up: layers.ConvTranspose) -> tuple[Tensor, Tensor]:
-    """Scale and offset for each channel that stand for a norm (in evaluation mode) after a layer's bias."""
-    bias = up.weight.new_zeros(up.weight.shape[1]) if up.bias is None else up.bias
+def _overlap_add(graph: Graph, x: str, axis: int, before: int, after: int, mode: str) -> str:
+    """`overlap_add` along one axis."""
+    left, right = graph.slice(x, axis, 0, before), graph.slice(x, axis, -after)
+    inside = graph.slice(x, axis, before, -after if after else None)
+    if mode == "crop":
+        return inside
+    # What is added to so many of the first positions, and to so many of the last.
+    if mode == "circular":
+        first, last, to_first, to_last = after, before, right, left
+    else:
+        first, last, to_first, to_last = before, after, graph.flip(left, axis), graph.flip(right, axis)
+    pieces = []
+    if first:
+        pieces.append(graph.add("Add", graph.slice(inside, axis, 0, first), to_first))
+    pieces.append(graph.slice(inside, axis, first, -last if last else None))
+    if last:
+        pieces.append(graph.add("Add", graph.slice(inside, axis, -last), to_last))
+    return graph.add("Concat", *pieces, axis=axis)
+
+
+def _scale_and_offset(norm: nn.Module, layer: layers.ConvTranspose) -> tuple[Tensor, Tensor]:
+    """Scale and offset for each channel that are equivalent to a layer's bias and the norm after it."""
+    bias = layer.weight.new_zeros(layer.weight.shape[1]) if layer.bias is None else layer.bias
     if not isinstance(norm, layers.BatchNorm):
         return bias.new_ones(len(bias)), bias
-    scale, offset = norm.folded()
+    scale, offset = norm.scale_and_offset()
     return scale, offset + bias * scale
 
 
@@ -294,3 +161,85 @@ def _scaled(weight: Tensor, scale: Tensor, axis: int) -> Tensor:
     shape = [1] * weight.dim()
     shape[axis] = -1
     return weight * scale.reshape(shape)
+
+
+# ------------------------------------------------------------ corrections
+
+
+def _corrections(graph: Graph, z: str, x: str, triangle: Triangle) -> str:
+    """`Triangle.synthesize` after the generator."""
+    wrapped = triangle.modality.stationary
+    corrections = [each for each in triangle.corrections if isinstance(each, Correction)]
+    if len(corrections) < 2:
+        return _correction(graph, x, corrections[0], wrapped) if corrections else x
+    shares = graph.upsample(graph.slice(z, 1, -triangle.design.labels), triangle.stride, wrapped)
+    parts = [
+        graph.add("Mul", graph.slice(shares, 1, n, n + 1), _correction(graph, x, each, wrapped))
+        for n, each in enumerate(corrections)
+    ]
+    return graph.add("Sum", *parts)
+
+
+def _correction(graph: Graph, x: str, correction: Correction, wrapped: tuple[bool, ...]) -> str:
+    """`Correction.forward`."""
+    if correction.equaliser is not None:
+        kernel = correction.equaliser.kernel
+        for axis, size, around in zip(graph.axes, kernel.shape[2:], wrapped, strict=True):
+            x = graph.pad(x, axis, size // 2, around)
+        x = graph.add("Conv", x, graph.weight(kernel), graph.weight(correction.equaliser.offset))
+        x = graph.clip(x, -1, 1)
+    if correction.colour_transfer is not None:
+        matrix = correction.colour_transfer.matrix
+        pointwise = matrix.reshape(*matrix.shape, *(1,) * graph.rank)
+        x = graph.add("Conv", x, graph.weight(pointwise), graph.weight(correction.colour_transfer.offset))
+        x = graph.clip(x, -1, 1)
+    if correction.deflicker is not None:
+        deflicker = correction.deflicker
+        deviation = graph.add("Sub", x, graph.weight(deflicker.mean_generated))
+        scaled = graph.add("Mul", deviation, graph.weight(deflicker.gain))
+        x = graph.clip(graph.add("Add", scaled, graph.weight(deflicker.mean_real)), -1, 1)
+    if correction.subband_matching is not None:
+        x = graph.clip(_subband_matching(graph, x, correction.subband_matching, wrapped), -1, 1)
+    return x
+
+
+def _subband_matching(graph: Graph, x: str, matching: SubbandMatching, wrapped: tuple[bool, ...]) -> str:
+    """`SubbandMatching.forward` without its clamp."""
+    levels = len(matching.top)
+    for axis in matching.axes:
+        x = graph.pad(x, axis, 2**levels - 1, wrapped[axis - 2])
+    parts = []
+    for level in range(levels):
+        band, x = _split_band(graph, x, matching.axes, level, levels)
+        parts.append(graph.add("Mul", band, _gains(graph, band, matching.top[level], matching.gain[level])))
+    return graph.add("Sum", x, *parts)
+
+
+def _split_band(graph: Graph, x: str, axes: tuple[int, ...], level: int, levels: int) -> tuple[str, str]:
+    """A level of `subband_matching.pyramid`: its band, without the margins that coarser bands need, and the rest."""
+    step, low, inside = 2**level, x, x
+    for axis in axes:
+        ends = graph.add("Add", graph.slice(low, axis, 0, -2 * step), graph.slice(low, axis, 2 * step))
+        middle = graph.add("Mul", graph.slice(low, axis, step, -step), graph.floats(0.5))
+        low = graph.add("Add", graph.add("Mul", ends, graph.floats(0.25)), middle)
+        inside = graph.slice(inside, axis, step, -step)
+    band, margin = graph.add("Sub", inside, low), 2**levels - 2 * step
+    for axis in axes if margin else ():
+        band = graph.slice(band, axis, margin, -margin)
+    return band, low
+
+
+def _gains(graph: Graph, band: str, top: Tensor, table: Tensor) -> str:
+    """`subband_matching._look_up` for all channels, whose tables lie in one row."""
+    channels, knots = table.shape
+    per_channel = (1, channels, *(1,) * graph.rank)
+    share = graph.add("Sqrt", graph.add("Div", graph.add("Abs", band), graph.weight(top.view(per_channel))))
+    place = graph.add("Mul", graph.clip(share, 0, 1), graph.floats(KNOTS))
+    below = graph.clip(graph.add("Floor", place), 0, KNOTS - 1)
+    starts = graph.integers((knots * np.arange(channels)).reshape(per_channel))
+    index = graph.add("Add", graph.to_integers(below), starts)
+    row = graph.weight(table.flatten())
+    after = graph.gather(row, graph.add("Add", index, graph.integers([1])))
+    before = graph.gather(row, index)
+    slope = graph.add("Mul", graph.add("Sub", after, before), graph.add("Sub", place, below))
+    return graph.add("Add", before, slope)

@@ -1,59 +1,106 @@
-"""What a step of learning draws: windows of the exemplars, and noise, from (seed, stream, step) and nothing else."""
+"""What a training step draws: crops of the exemplars and noise, from (seed, stream, step) and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from texsyn.media.exemplar import Exemplar, Place
+from texsyn.core import ops
+from texsyn.core.recipes import Recipe
+from texsyn.media.exemplar import Exemplar, Place, random_places
 from texsyn.models.triangle import Triangle
 
-_ESTIMATE_RATE = 0.1  # by which an estimate of what is missing moves towards each new reconstruction
-_STREAMS = {"crop": 1, "prior": 2, "posterior": 3, "settle": 4}
+_ESTIMATE_RATE = 0.1  # at which masked pixels move towards each new reconstruction
 
 
-def seeded_generator(seed: int, stream: str, step: int) -> torch.Generator:
-    """A generator that depends on its three arguments and on nothing else. It lives on the CPU on every device."""
-    mixed = (seed * 0x9E3779B97F4A7C15 + _STREAMS[stream] * 0xBF58476D1CE4E5B9 + step * 0x94D049BB133111EB) % 2**63
-    return torch.Generator().manual_seed(mixed)
+class Stream(IntEnum):
+    """Uses of random numbers: each has a stream of its own, `ops.seeded_generator(seed, stream, step)`."""
+
+    CROP = 1
+    PRIOR = 2
+    POSTERIOR = 3
+    CALIBRATION = 4
 
 
-def latent_noise(triangle: Triangle, count: int, seed: int, stream: str, step: int) -> Tensor:
-    """`count latent_channels *latent_grid` from the prior: fields of textures as large as the training window."""
+def latent_noise(triangle: Triangle, count: int, seed: int, stream: Stream, step: int) -> Tensor:
+    """`count latent_channels *latent_grid`, standard normal: latent fields of textures of a training window's size."""
     shape = (count, *triangle.latent_shape(triangle.modality.window))
-    return torch.randn(shape, generator=seeded_generator(seed, stream, step)).to(triangle.device)
+    return torch.randn(shape, generator=ops.seeded_generator(seed, stream, step)).to(triangle.device)
 
 
 @dataclass(frozen=True)
 class Data:
-    """What crops are cut from, on the fit's device: exemplars, and where each is mask (None where it is not)."""
+    """Exemplars on the device: `channels *axes` each, and their masks, `1 *axes` (None where nothing is masked)."""
 
     pixels: list[Tensor]
-    mask: list[Tensor | None]
+    masks: list[Tensor | None]
 
     @classmethod
     def of(cls, exemplars: Sequence[Exemplar], pixels: list[Tensor]) -> Data:
-        """pixels: the exemplars' own, or the newest estimates of what is missing in them."""
-        mask = [None if e.mask is None else e.mask.to(p.device) for e, p in zip(exemplars, pixels, strict=True)]
-        return cls(pixels, mask)
+        """pixels: those of the exemplars, with the newest estimates at masked positions."""
+        masks = [None if e.mask is None else e.mask.to(p.device) for e, p in zip(exemplars, pixels, strict=True)]
+        return cls(pixels, masks)
 
-    def visible(self, places: Sequence[Place]) -> Tensor | None:
-        """`b 1 *window`: 1 where crops are data, 0 where they are estimates; None where nothing is mask."""
-        if all(each is None for each in self.mask):
+    def crops(self, places: Sequence[Place]) -> Tensor:
+        """`b channels *window`."""
+        return torch.stack([self.pixels[exemplar][place] for exemplar, place in places])
+
+    def mask(self, places: Sequence[Place]) -> Tensor | None:
+        """`b 1 *window`: 1 where crops are masked, else 0; None where no exemplar has a mask."""
+        if all(each is None for each in self.masks):
             return None
         parts = []
         for exemplar, place in places:
-            mask = self.mask[exemplar]
-            parts.append(self.pixels[exemplar][:1][place] * 0 + 1 if mask is None else 1 - mask[place])
+            mask = self.masks[exemplar]
+            parts.append(torch.zeros_like(self.pixels[exemplar][:1][place]) if mask is None else mask[place])
         return torch.stack(parts)
 
     def estimate(self, places: Sequence[Place], decoded: Tensor) -> None:
-        """Move what is mask in the crops towards their reconstructions."""
-        for (exemplar, place), found in zip(places, decoded, strict=True):
-            mask = self.mask[exemplar]
+        """Move masked pixels of the crops towards their reconstructions, `b channels *window`."""
+        for (exemplar, place), reconstructed in zip(places, decoded, strict=True):
+            mask = self.masks[exemplar]
             if mask is not None:
-                part = self.pixels[exemplar][place]
-                part.lerp_(found.to(part.dtype), _ESTIMATE_RATE * mask[place])
+                crop = self.pixels[exemplar][place]
+                crop.lerp_(reconstructed.to(crop.dtype), _ESTIMATE_RATE * mask[place])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The inputs of one step; see `Triangle.losses`."""
+
+    places: list[Place]
+    x: Tensor
+    z: Tensor
+    noise: Tensor
+    labels: Tensor | None
+    mask: Tensor | None
+
+    def split(self, parts: int) -> Iterator[tuple[float, dict[str, Any]]]:
+        """The batch in `parts` smaller ones: the share of each, and its inputs for `Triangle.losses`."""
+        size = len(self.x)
+        inputs = {"x": self.x, "z": self.z, "noise": self.noise, "labels": self.labels, "mask": self.mask}
+        for part in range(parts):
+            chunk = slice(part * size // parts, (part + 1) * size // parts)
+            chunked = {name: None if each is None else each[chunk] for name, each in inputs.items()}
+            yield (chunk.stop - chunk.start) / size, chunked
+
+
+def draw_batch(triangle: Triangle, data: Data, recipe: Recipe, step: int) -> Batch:
+    """The batch of a step: crops of the exemplars in turn, and noise."""
+    modality, count, seed = triangle.modality, recipe.batch_size, recipe.seed
+    random = ops.seeded_generator(seed, Stream.CROP, step)
+    sizes = [each.shape[1:] for each in data.pixels]
+    places = random_places(sizes, modality.window, step * count, count, random, modality.raster)
+    return Batch(
+        places,
+        x=data.crops(places).contiguous(memory_format=ops.memory_format(len(modality.window))),
+        z=latent_noise(triangle, count, seed, Stream.PRIOR, step),
+        noise=latent_noise(triangle, count, seed, Stream.POSTERIOR, step),
+        labels=triangle.labels([exemplar for exemplar, _ in places]),
+        mask=data.mask(places),
+    )

@@ -1,0 +1,112 @@
+"""The app in a real browser, Debian's Chromium driven by playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server import Server
+
+CHROMIUM = shutil.which("chromium")
+_PATIENCE = 120_000  # milliseconds until what a test waits for must be there
+_EMPTY_GALLERY = 'aria-label="Empty value"'  # gradio's own violation
+
+
+def require_browser() -> None:
+    """Skip a test where there is no browser to drive; in continuous integration, fail it."""
+    missing = [name for name in ("playwright", "axe_playwright_python") if find_spec(name) is None]
+    missing += [] if CHROMIUM else ["chromium"]
+    if missing:
+        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
+        refuse(f"not installed: {', '.join(missing)}")
+
+
+@contextmanager
+def open_browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Visit:
+    """The app in one tab; keeps console errors, and requests to any other server."""
+
+    def __init__(self, browser: Any, server: Server, width: int = 1200) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.set_default_timeout(_PATIENCE)
+        self.errors: list[str] = []
+        self.outside: list[str] = []
+        own = (server.address, f"ws://127.0.0.1:{server.port}", "data:", "blob:")
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
+        self.page.goto(server.address)
+        self.page.wait_for_selector("#examples img")
+
+    def reload(self) -> None:
+        """Reload the page. This aborts requests in progress, and the page's client reports that as an error."""
+        self.page.reload()
+        self.page.wait_for_selector("#examples img")
+        self.errors = [error for error in self.errors if "AbortError" not in error]
+
+    def open_tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
+
+    def wait_for_text(self, selector: str, text: str) -> None:
+        self.page.wait_for_function(
+            "([selector, text]) => document.querySelector(selector)?.innerText.includes(text)", arg=[selector, text]
+        )
+
+    def wait_for_run(self, selector: str) -> None:
+        """Wait until the list of runs has come and one is chosen."""
+        self.page.wait_for_function("selector => document.querySelector(`${selector} input`)?.value", arg=selector)
+
+    def choose_example(self, number: int) -> None:
+        """Choose an example, and wait until it is read."""
+        self.page.locator("#examples button:has(img)").nth(number).click()
+        self.wait_for_text("#summary", "trained at")
+
+    def pause(self) -> None:
+        self.page.locator("#pause").click()
+        self.wait_for_text("#status", "The model is kept")
+
+    def paint(self, canvas: Any) -> None:
+        """Paint a stroke across the middle of a canvas."""
+        area = canvas.bounding_box()
+        middle = area["y"] + area["height"] * 0.5
+        self.page.mouse.move(area["x"] + area["width"] * 0.4, middle)
+        self.page.mouse.down()
+        self.page.mouse.move(area["x"] + area["width"] * 0.6, middle, steps=12)
+        self.page.mouse.up()
+
+    def screenshot(self, name: str) -> None:
+        """Save an image of the page, if the environment names a folder: TEXSYN_SCREENS."""
+        if os.environ.get("TEXSYN_SCREENS"):
+            self.page.wait_for_timeout(700)
+            self.page.screenshot(path=Path(os.environ["TEXSYN_SCREENS"]) / f"{name}.png")
+
+    def accessibility_violations(self) -> list[str]:
+        """Serious and critical violations that axe finds."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        violations = Axe().run(self.page).response["violations"]
+        serious = (each for each in violations if each["impact"] in ("serious", "critical"))
+        nodes = [f"{each['id']}: {node['html'][:160]}" for each in serious for node in each["nodes"]]
+        return [node for node in nodes if _EMPTY_GALLERY not in node]
+
+    def close(self) -> None:
+        """Close the tab; fails where there were console errors or requests to other servers."""
+        self.page.close()
+        assert not self.errors, self.errors
+        assert not self.outside, self.outside

@@ -1,0 +1,122 @@
+"""`texsyn fit`: what a person types, and what comes back."""
+
+import json
+
+import pytest
+from conftest import SMALL, VIDEOS, draw
+
+import texsyn
+from texsyn.cli.entry import main
+
+QUIET = [*SMALL, "--quiet"]
+
+
+def test_untrusted_files_are_trained_on_in_the_same_way(tmp_path, picture, run):
+    for name, more in (("plain", []), ("guarded", ["--untrusted"])):
+        how = ["--steps", 2, "--crop", "64x64+0+0", "--seed", 5, *more]
+        assert run("fit", picture, "--out", tmp_path / name, *how, *QUIET)[0] == 0
+    one, other = (texsyn.load(tmp_path / name).state_dict() for name in ("plain", "guarded"))
+    assert all((one[key] == other[key]).all() for key in one)
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    code, out, err = run("fit", tmp_path / "bad.png", "--out", tmp_path / "bad", "--untrusted", *QUIET)
+    assert (code, out, err.count("\n")) == (3, [], 1)
+    assert not (tmp_path / "bad").exists()
+
+
+def test_fit_names_its_folder_and_resumes_and_goes_further(tmp_path, picture, run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("fit", picture, "--steps", 2, *QUIET)
+    assert (code, out) == (0, ["runs/waves-1"])
+    assert run("fit", "--resume", "runs/waves-1", "--quiet")[0] == 0
+    assert run("fit", "--resume", "runs/waves-1", "--steps", 3, "--quiet")[0] == 0
+    assert texsyn.Run.open("runs/waves-1").checkpoints()[0].name == "00000003"
+
+
+@pytest.mark.parametrize("objective", ["vae", "acd", "wake-sleep"])
+def test_special_cases_fit(tmp_path, picture, run, objective):
+    how = ["--out", tmp_path / "run", "--steps", 2, "--objective", objective, *SMALL, "--json"]
+    code, out, _ = run("fit", picture, *how)
+    kept = {"vae": {"reconstruction", "prior"}, "acd": {"latent", "energy_data", "energy_generated"}}
+    assert code == 0
+    assert set(json.loads(out[0])["terms"]) == kept.get(objective, {"reconstruction", "latent"})
+
+
+def test_fields_can_be_listed_and_set(tmp_path, picture, run):
+    _, out, _ = run("fit", "--set", "?")
+    assert any(line.startswith("gradient_penalty=0.02") for line in out)
+    run("fit", picture, "--out", tmp_path / "run", "--steps", 1, *QUIET, "--set", "energy-mean=no")
+    assert texsyn.Run.open(tmp_path / "run").recipe.energy_mean is False
+
+
+def test_a_surface_grows_in_space_and_time(tmp_path, run, size_of):
+    words = ["fit", VIDEOS / "water.mp4", "--kind", "surface", "--steps", 1, *QUIET]
+    assert run(*words, "--out", tmp_path / "run")[0] == 0
+    assert texsyn.Run.open(tmp_path / "run").exemplars()[0].size == (128, 128, 128)
+    code, _, _ = run("sample", tmp_path / "run", "--size", "96x64", "--frames", 16, "-o", tmp_path / "out.gif")
+    assert code == 0
+    assert size_of(tmp_path / "out.gif") == (96, 64)
+    code, _, err = run(*words, "--recipe", "paper", "--out", tmp_path / "other")
+    assert (code, err.strip()) == (2, "texsyn: there are no 'paper' networks for a surface")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["fit", "nowhere.png"], 3, "nowhere.png: no such file"),
+        (["fit"], 2, "name an exemplar"),
+        (["fit", "{picture}", "--steps", "0"], 2, "--steps must lie in 1"),
+        (["fit", "{picture}", "--set", "speed"], 2, "is not FIELD=VALUE"),
+        (["fit", "{picture}", "--set", "speed=1"], 2, "a recipe has no field speed"),
+        (["fit", "{picture}", "--set", "batch_size=two"], 2, "batch_size must be a whole number"),
+        (["fit", "{picture}", "--set", "batch_size=0"], 2, "--set batch_size must lie in"),
+        (["fit", "{picture}", "--minutes", "0"], 2, "--minutes must be more than 0"),
+        (["fit", "{picture}", "--side", "10"], 2, "--side must be 0 or at least 32"),
+        (["fit", "{picture}", "--crop", "10x10+0+0"], 3, "what --crop leaves of"),
+        (["fit", "--resume", "{still}", "--minutes", "-1"], 2, "--minutes must be more than 0"),
+        (["fit", "{picture}", "--frames", "0:3"], 3, "for clips"),
+        (["fit", "{picture}", "--device", "toaster"], 2, "--device"),
+        (["fit", "{picture}", "--device", "cuda:99"], 2, "CUDA device"),
+        (["fit", "{picture}", "--kind", "clip"], 3, "a single image, not a clip"),
+        (["fit", "{picture}", "--kind", "material"], 3, "2 file"),
+        (["fit", "{picture}", "--kind", "objects", "--frames", "0:3"], 2, "--frames does not go with --kind objects"),
+        (["fit", "{picture}", "--out", "{still}"], 2, "exists already"),
+        (["fit", "{picture}", "--resume", "{still}"], 2, "--resume takes"),
+        (["fit", "--resume", "{still}", "--side", "64"], 2, "not --side"),
+        (["fit", "--resume", "{still}", "--recipe", "fast"], 2, "not --recipe"),
+        (["fit", "--resume", "{still}", "--objective", "vae"], 2, "not --objective"),
+        (["fit", "{picture}", "--crop", "64x64+8+8"], 3, "does not lie within 64 x 64"),
+    ],
+)
+def test_bad_input_is_one_line_and_its_exit_code(check_refused, words, code, message):
+    check_refused(words, code, message)
+
+
+def test_paper_recipes_build_the_papers_networks(tmp_path, run):
+    how = ["--recipe", "paper", "--steps", 1, "--set", "batch_size=1", "--no-card", "--quiet"]
+    assert run("fit", VIDEOS / "brick.png", *how, "--out", tmp_path / "still")[0] == 0
+    assert texsyn.load(tmp_path / "still").design.latent_channels == 5
+    assert run("fit", VIDEOS / "fire.mp4", *how, "--out", tmp_path / "clip")[0] == 0
+    assert texsyn.load(tmp_path / "clip").latent_shape((32, 64, 64)) == (10, 2, 1, 1)
+
+
+def test_a_fit_ends_with_a_card_that_later_training_removes(tmp_path, capsys):
+    pytest.importorskip("plenoptic")
+    draw(tmp_path / "a.png", (200, 200))  # smaller than the images of published metrics
+    run = tmp_path / "run"
+    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1"]
+    assert main(["fit", str(tmp_path / "a.png"), "--side", "0", "--steps", "1", *small, "--out", str(run)]) == 0
+    words = [line.split()[0] for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert {"faithful", "sharp", "new", "varied", "seamless"} <= set(words)
+    card = json.loads((run / "card.json").read_text())
+    assert card["metrics"]["ps"] > card["reference"]["ps"] > 0
+    assert main(["fit", "--resume", str(run), "--steps", "2", "--no-card"]) == 0
+    assert not (run / "card.json").exists()
+    assert main(["fit", "--resume", str(run)]) == 0  # finished, and not scored yet
+    assert (run / "card.json").exists()
+
+
+def test_a_shorter_budget_leaves_a_run_as_it_is(still, capsys):
+    before = (still / "run.json").read_bytes(), (still / "events.jsonl").read_text().count("finished")
+    assert main(["fit", "--resume", str(still), "--steps", "1"]) == 2
+    assert capsys.readouterr().err.endswith("texsyn: run was trained for 2 steps already: --steps 1 must be more\n")
+    assert ((still / "run.json").read_bytes(), (still / "events.jsonl").read_text().count("finished")) == before

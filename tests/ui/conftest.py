@@ -1,0 +1,71 @@
+"""One server with one trained run for all tests of the app, and a browser."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from browser import Visit, open_browser, require_browser
+from server import ROOT, Server, queue_fits_in
+
+from texsyn import Run, stop
+
+TRAINED = "trained"
+SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet"]
+
+
+@pytest.fixture(scope="session")
+def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("app")
+    # Long enough for a preview and quick metrics, which come after ten seconds.
+    command = [sys.executable, "-m", "texsyn", "fit", str(ROOT / "videos" / "beans.png"), "--minutes", "0.2", *SMALL]
+    subprocess.run([*command, "--out", str(folder / "runs" / TRAINED)], check=True)
+    server = Server(folder)
+    yield server
+    with queue_fits_in(server.temporary):
+        server.stop_fits()
+    server.stop()
+
+
+@pytest.fixture
+def server(session_server: Server) -> Iterator[Server]:
+    with queue_fits_in(session_server.temporary):
+        yield session_server
+
+
+@pytest.fixture
+def trained_run(server: Server) -> Run:
+    """A run of the server; the newest, as every test deletes its own."""
+    return Run.open(server.runs / TRAINED)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    require_browser()
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser: Any, server: Server) -> Iterator[Visit]:
+    visit = Visit(browser, server)
+    yield visit
+    visit.close()
+
+
+@pytest.fixture
+def find_new_run(server: Server) -> Iterator[Callable[[], Run]]:
+    """A function that finds the run which the test has started. The run is deleted after the test."""
+    before = server.run_folders()
+
+    def find() -> Run:
+        (path,) = server.run_folders() - before
+        return Run.open(path)
+
+    yield find
+    for path in server.run_folders() - before:
+        stop(Run.open(path))
+        Run.open(path).discard()

@@ -1,0 +1,42 @@
+"""The page Library: facts about runs, titles, and the origin of a texture."""
+
+from __future__ import annotations
+
+import pytest
+from server import ROOT
+
+import texsyn
+
+
+def test_a_run_is_described_and_renamed(visit, trained_run):
+    page, title = visit.page, trained_run.title
+    visit.open_tab("Library")
+    visit.wait_for_text("#run-facts", "MB on disk")
+    page.get_by_label("Title").fill("my beans")
+    page.locator("#rename").click()
+    page.wait_for_function("document.querySelector('#library-run input')?.value == 'my beans'")
+    page.wait_for_selector("#covers img")
+    visit.screenshot("library")
+    trained_run.rename(title)
+
+
+def test_the_origin_of_a_texture_is_read(visit, trained_run, tmp_path):
+    texture = texsyn.sample(trained_run.triangle())[0]
+    texsyn.write(texture, tmp_path / "texture.png", metadata={**trained_run.made_by(), "seed": 0})
+    visit.open_tab("Library")
+    visit.page.locator("#texture-file input[type=file]").set_input_files(tmp_path / "texture.png")
+    visit.wait_for_text("#origin", "exemplar_sha256")
+
+
+@pytest.fixture
+def second_run(server, find_new_run):
+    return texsyn.prepare([ROOT / "videos" / "gravel.png"], server.runs / "second")
+
+
+def test_a_run_is_deleted_after_a_question(second_run, visit, server, trained_run):
+    visit.open_tab("Library")
+    visit.wait_for_text("#run-facts", "Not started yet")
+    visit.page.once("dialog", lambda dialog: dialog.accept())
+    visit.page.locator("#delete").click()
+    visit.wait_for_text("#run-facts", "Finished")
+    assert server.run_folders() == {trained_run.path}

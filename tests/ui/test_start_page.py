@@ -1,0 +1,53 @@
+"""The page Start: uploads, masks, errors, and the keyboard."""
+
+from __future__ import annotations
+
+import re
+
+
+def test_a_masked_part_is_reported(visit):
+    page = visit.page
+    visit.choose_example(1)
+    page.get_by_text("Mask parts of the image").click()
+    canvas = page.locator("#mask canvas").first
+    canvas.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    visit.paint(canvas)
+    visit.screenshot("mask")
+    page.get_by_role("button", name="Apply the mask").click()
+    visit.wait_for_text("#summary", "of it is masked")
+
+
+def test_training_can_be_started_with_the_keyboard_alone(visit, find_new_run):
+    page = visit.page
+    page.locator("#examples button:has(img)").nth(1).focus()
+    page.keyboard.press("Enter")
+    visit.wait_for_text("#summary", "trained at")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('#start') !== null"):
+            break
+    page.keyboard.press("Enter")
+    visit.wait_for_text("#status", "Training")
+    assert find_new_run().path.exists()
+    page.locator("#pause").focus()
+    page.keyboard.press("Enter")
+    visit.wait_for_text("#status", "The model is kept")
+
+
+def test_a_broken_upload_is_one_sentence(visit, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"nothing" * 40)
+    visit.page.locator("#upload input[type=file]").set_input_files(broken)
+    message = visit.page.get_by_text(re.compile("cannot be read as a PNG image"))
+    message.first.wait_for()
+
+
+def test_an_error_is_shown_once_and_covers_nothing(server, visit):
+    before = len(server.log_text())
+    visit.page.locator("#start").click()
+    visit.page.get_by_text("choose an image or a clip first").first.wait_for()
+    for name in ("Watch", "Sample", "More"):
+        visit.open_tab(name)
+        assert visit.page.locator(".block span.error:visible").count() == 0, name
+    assert "Traceback" not in server.log_text()[before:]

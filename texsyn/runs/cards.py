@@ -1,0 +1,63 @@
+"""Scoring a run: samples of its model against its exemplar, kept in the run folder."""
+
+from __future__ import annotations
+
+from texsyn.media.collection import images_of
+from texsyn.metrics.card import Card
+from texsyn.metrics.scoring import score_clips, score_stills, to_numpy
+from texsyn.metrics.sliced_wasserstein import Array
+from texsyn.models.triangle import Triangle
+from texsyn.runs import events, storage
+from texsyn.runs.fields import damaged
+from texsyn.runs.run import Run
+from texsyn.synthesis import inversion, sampling
+
+_SCORED = 3  # samples
+_STILLS = 12  # samples whose seams are measured: that is cheap, and seams vary
+_IMAGES = 500  # of a collection, at most
+
+
+def score_run(run: Run, triangle: Triangle, exemplar: int = 0) -> Card:
+    """Score samples with the seeds 0 to 2, and store the card. Raises TexsynError (exit 3) where they are too small.
+
+    Masked pixels of the exemplar are scored as they were estimated. A clip is compared with frames that were held out
+    of training, or else with the exemplar's last frames.
+    """
+    if triangle.modality.moving:
+        card = _score_clip(run, triangle, exemplar)
+    else:
+        images = [to_numpy(each) for each in sampling.sample(triangle, count=_STILLS, exemplar=exemplar)]
+        height, width = images[0].shape[:2]
+        original = _estimated(run, exemplar)[:height, :width]
+        card = score_stills(images[:_SCORED], original, images)
+    storage.write_json(run.path / run.card_name(exemplar), card.to_dict())
+    return card
+
+
+def _score_clip(run: Run, triangle: Triangle, exemplar: int) -> Card:
+    count = triangle.modality.window[0]
+    samples = sampling.sample(triangle, count=_SCORED, frames=count, exemplar=exemplar)
+    original, held = _estimated(run, exemplar), run.exemplars()[exemplar].held
+    last = original[-count:] if len(original) >= 2 * count else None
+    return score_clips([to_numpy(each) for each in samples], original[:count], last if held is None else to_numpy(held))
+
+
+def _estimated(run: Run, exemplar: int) -> Array:
+    return to_numpy(run.estimated_pixels()[exemplar])
+
+
+def score_collection(run: Run, triangle: Triangle) -> tuple[float, float]:
+    """Mean squared error, for each value in [0, 1], of reconstructed training and held-out images of a collection.
+
+    At most 500 images of each are reconstructed. The result is also stored as an event.
+    Raises TexsynError (exit 3) where no images were held out.
+    """
+    exemplar, side = run.exemplars()[0], triangle.modality.window[0]
+    if exemplar.held is None:
+        raise damaged(run.path, "exemplar")
+    train, held = (
+        inversion.reconstruction_error(triangle, images_of(sheet, side)[:_IMAGES])
+        for sheet in (exemplar.pixels, exemplar.held)
+    )
+    events.append(run.event_file, lambda warning: None, event="reconstruction", train=train, held=held)
+    return train, held

@@ -1,0 +1,108 @@
+"""All that training carries from one step to the next: with it, a resumed fit equals an unbroken one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from texsyn.core import ops
+from texsyn.core.recipes import Recipe
+from texsyn.media.exemplar import Exemplar
+from texsyn.models.triangle import Triangle
+
+NETWORKS = ("generator", "posterior", "energy")
+Snapshot = tuple[dict[str, Tensor], dict[str, Any]]  # tensors and numbers
+_NUMBERS = ("step", "seconds", "lr_scale", "penalty_scale", "rollbacks", "nonfinite_steps")
+
+
+@dataclass
+class TrainState:
+    """Networks, optimisers, counters and estimates of masked pixels."""
+
+    triangle: Triangle
+    optimisers: dict[str, torch.optim.Adam]  # of each network
+    step: int = 0
+    seconds: float = 0.0
+    lr_scale: float = 1.0  # factor on the learning rate, halved at each roll-back
+    penalty_scale: float = 1.0  # factor on the recipe's gradient penalty
+    rollbacks: int = 0
+    nonfinite_steps: int = 0  # steps skipped in a row because a number was not finite
+    estimates: dict[int, Tensor] = field(default_factory=dict)  # pixels of the exemplars that have a mask
+
+    def pixels(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
+        """The exemplars, `channels *axes` each, with the newest estimates of masked pixels, on the device."""
+        device = self.triangle.device
+        return [self.estimates.get(n, each.pixels.to(device)) for n, each in enumerate(exemplars)]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state by name, in the layout of its weight."""
+        named = {f"triangle.{name}": value for name, value in self.triangle.state_dict().items()}
+        for network, optimiser in self.optimisers.items():
+            for index, (view, parameter) in enumerate(self._views(network)):
+                for key, value in optimiser.state[view].items():
+                    order = ops.memory_order(parameter) if value.dim() else []
+                    inverse = [order.index(axis) for axis in range(len(order))]
+                    named[f"optimiser.{network}.{index}.{key}"] = value.permute(inverse)
+        return named | {f"estimate.{n}": value for n, value in self.estimates.items()}
+
+    def numbers(self) -> dict[str, float | int]:
+        """Every number of the state by name."""
+        return {name: getattr(self, name) for name in _NUMBERS}
+
+    def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Copy the tensors and numbers of another state of the same fit into this one."""
+        with torch.no_grad():
+            for name, value in self.tensors().items():
+                value.copy_(tensors[name])
+        for name in _NUMBERS:
+            setattr(self, name, numbers[name])
+
+    def snapshot(self) -> Snapshot:
+        """Copies of all tensors and numbers, for `restore`."""
+        return {name: value.detach().clone() for name, value in self.tensors().items()}, self.numbers()
+
+    def descend(self, network: str, rate: float) -> None:
+        """One step of Adam along the gradients of the network's weights, which are then freed."""
+        optimiser = self.optimisers[network]
+        optimiser.param_groups[0]["lr"] = rate
+        for view, parameter in self._views(network):
+            gradient = parameter.grad
+            view.grad = None if gradient is None else gradient.permute(ops.memory_order(parameter)).contiguous()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    def _views(self, network: str) -> list[tuple[Tensor, nn.Parameter]]:
+        """The optimiser's view of each weight, and the weight: they share memory."""
+        views = self.optimisers[network].param_groups[0]["params"]
+        return list(zip(views, getattr(self.triangle, network).parameters(), strict=True))
+
+
+def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> TrainState:
+    """The state before the first step."""
+    optimisers = {name: _adam(getattr(triangle, name), recipe) for name in NETWORKS}
+    masked = {n: each for n, each in enumerate(exemplars) if each.mask is not None}
+    estimates = {n: each.pixels.clone().to(triangle.device) for n, each in masked.items()}
+    return TrainState(triangle, optimisers, estimates=estimates)
+
+
+def _adam(network: nn.Module, recipe: Recipe) -> torch.optim.Adam:
+    """Adam on contiguous views of the weights, with all its tensors, so that a state has the same at every step."""
+    optimiser = torch.optim.Adam(
+        # On CPU Adam's fused step copies what is not contiguous, there and back: three quarters of its time.
+        [p.detach().permute(ops.memory_order(p)) for p in network.parameters()],
+        lr=recipe.learning_rate,
+        betas=(recipe.beta1, recipe.beta2),
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+    for view in optimiser.param_groups[0]["params"]:
+        optimiser.state[view] = {
+            "step": torch.zeros((), device=view.device),
+            "exp_avg": torch.zeros_like(view),
+            "exp_avg_sq": torch.zeros_like(view),
+        }
+    return optimiser

@@ -1,0 +1,99 @@
+"""What all pages share: the theme, options of events, error messages, and widgets that several pages use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from texsyn import TexsynError
+
+FOLDER = Path(__file__).resolve().parent
+STYLE = (FOLDER / "style.css").read_text()
+HEAD = f"<script>{(FOLDER / 'page.js').read_text()}</script><meta name='viewport' content='width=device-width'>"
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event that other programs cannot call
+QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
+SECRET = "texsyn"  # encrypts the run id that a browser remembers; fixed, so that a restarted server can read it
+
+
+def theme() -> gr.Theme:
+    """A calm theme in the system's own fonts, with enough contrast for axe."""
+    soft = gr.themes.Soft(
+        primary_hue="teal",
+        neutral_hue="stone",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    strong, light = "*primary_800", "*primary_200"
+    return soft.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_label_text_color=strong,
+        block_label_text_color_dark=light,
+        block_title_text_color=strong,
+        block_title_text_color_dark=light,
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        checkbox_label_background_fill_selected="*primary_700",
+        checkbox_label_background_fill_selected_dark="*primary_700",
+        link_text_color=strong,
+    )
+
+
+def show_errors(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """An event handler whose TexsynErrors are shown as a message on the page. Other errors keep their traceback."""
+
+    @wraps(handler)
+    def handler_with_messages(*arguments: Any) -> Any:
+        try:
+            return handler(*arguments)
+        except TexsynError as error:
+            raise gr.Error(str(error), duration=8, print_exception=False) from error
+
+    return handler_with_messages
+
+
+def confirm(question: str) -> str:
+    """JavaScript for an event: asks the question, and cancels the event unless the answer is yes."""
+    return f"(...values) => {{ if (!confirm({question!r})) throw new Error('cancelled'); return values; }}"
+
+
+def image_gallery(label: str, **options: Any) -> gr.Gallery:
+    """A gallery to choose from, without an upload box or a preview of its own. options: of `gr.Gallery`."""
+    return gr.Gallery(
+        label=label,
+        columns=4,
+        interactive=False,
+        allow_preview=False,
+        buttons=[],
+        fit_columns=False,
+        **options,
+    )
+
+
+def mask_editor(label: str, **options: Any) -> gr.ImageEditor:
+    """An image to paint a white mask on; its value is read by `painted_mask`. options: of `gr.ImageEditor`."""
+    return gr.ImageEditor(
+        label=label,
+        type="numpy",
+        transforms=(),
+        layers=False,
+        brush=gr.Brush(colors=["#ffffff"], color_mode="fixed", default_size=24),
+        buttons=[],
+        **options,
+    )
+
+
+def painted_mask(painted: dict[str, Any] | None) -> np.ndarray | None:
+    """What was painted in a `mask_editor`, `height width` from 0 to 255; None where nothing was painted."""
+    if not painted or not painted.get("layers"):
+        return None
+    mask: np.ndarray = painted["layers"][0][..., 3]
+    return mask if mask.any() else None

@@ -1,0 +1,37 @@
+"""Statuses and exemplars in words."""
+
+from __future__ import annotations
+
+import html
+
+import texsyn
+from texsyn import Exemplar, Status
+
+
+def describe_status(status: Status) -> str:
+    """A status in one sentence."""
+    steps = f"{status.step:,} step{'s' if status.step != 1 else ''} in {texsyn.duration(status.seconds)}"
+    return {
+        "new": "Not started yet.",
+        "queued": f"Waiting for {status.ahead} other fit{'s' if status.ahead != 1 else ''} on this machine.",
+        "running": f"Training: {steps}, {texsyn.duration(status.remaining)} left." if status.step else "Starting.",
+        "finished": f"Finished: {steps}.",
+        "stopped": f"Stopped after {steps}. The model is kept.",
+        "interrupted": f"Interrupted after {steps}: the process ended. Continue resumes from the last checkpoint.",
+        "diverged": f"Diverged after {steps}: {status.message}",
+        "failed": f"Failed: {status.message or 'see log.txt in the run folder'}",
+    }[status.state]
+
+
+def describe_exemplar(exemplar: Exemplar) -> str:
+    """How an upload was read, as HTML: kind, size, masked share, and what may make it hard to train on."""
+    facts = exemplar.facts
+    size = f"{facts['width']} x {facts['height']} pixels"
+    if "frames" in facts:
+        size += f", {facts['used_frames']} of {facts['frames']} frames"
+    trained = " x ".join(str(n) for n in exemplar.size[:-3:-1])
+    lines = [f"<b>{html.escape(exemplar.modality.name.capitalize())}</b>, {size}, trained at {trained} pixels."]
+    if exemplar.mask is not None:
+        lines.append(f"{100 * float(exemplar.mask.mean()):.0f} % of it is masked, and will be estimated.")
+    lines += [html.escape(remark) for remark in texsyn.remarks(exemplar)]
+    return "<br>".join(lines)
