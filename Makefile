@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo app test trust bench clean
 
-# Fits a shipped still (6 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
+# Trains on a shipped still (6 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
 demo: $(VENV)/.demo
 	rm -rf demo
 	$(BIN)/texsyn fit videos/beans.png --minutes 6 --out demo/beans
@@ -13,45 +13,37 @@ demo: $(VENV)/.demo
 	$(BIN)/texsyn sample demo/beans --size 672x448 -o demo/samples/large.png
 	$(BIN)/texsyn sample demo/water -o demo/samples/water.mp4 --frames 128
 	$(BIN)/texsyn sample demo/water -o demo/samples/water.gif --frames 64
-	@echo; echo "Samples to look at:"; ls demo/samples/* demo/*/sheets/*.png
+	@echo; echo "Samples and previews:"; ls demo/samples/* demo/*/previews/*.png
 
 # Starts the browser app at http://127.0.0.1:7860.
 app: $(VENV)/.app
 	$(BIN)/python ui/app.py
 
+# Runs linters, type checks and tests.
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# Tries what is promised of fits, files and the app many times over, and writes tests/benchmarks/TRUST.md (an hour).
+# Repeats the safety trials many times and writes tests/benchmarks/TRUST.md (an hour).
 trust: $(VENV)/.test
 	$(BIN)/python tests/trust.py
 
-# Writes tests/benchmarks/SPEED.md anew, all of it but the time to quality, which needs an exemplar of yours.
+# Rewrites tests/benchmarks/SPEED.md, except for the time to quality, which needs an exemplar of yours.
 bench: $(VENV)/.bench
 	$(BIN)/python tests/benchmarks/speed.py
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info
 
-$(VENV)/.demo: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .[quality]
-	touch $@
+# Installs the package with the extras that a target needs.
+$(VENV)/.demo: EXTRAS := quality
+$(VENV)/.app: EXTRAS := ui,quality
+$(VENV)/.bench: EXTRAS := benchmark
+$(VENV)/.test: EXTRAS := dev
 
-$(VENV)/.app: pyproject.toml
+$(VENV)/.%: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .[ui,quality]
-	touch $@
-
-$(VENV)/.bench: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .[benchmark]
-	touch $@
-
-$(VENV)/.test: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .[dev]
+	$(BIN)/python -m pip install --quiet --editable .[$(EXTRAS)]
 	touch $@
