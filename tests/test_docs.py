@@ -99,7 +99,9 @@ def parse_only(call: Callable[[], Any], words: list[str]) -> argparse.ArgumentPa
 
 
 def parse_script(path: str, words: list[str]) -> argparse.ArgumentParser:
-    return parse_only(lambda: runpy.run_path(str(ROOT / path), run_name="__main__"), words)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str((ROOT / path).parent))  # as Python does for a script
+        return parse_only(lambda: runpy.run_path(str(ROOT / path), run_name="__main__"), words)
 
 
 def parse_texsyn(words: list[str]) -> argparse.ArgumentParser:
