@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 from common import show_errors
-from samples import Shape
+from samples import Choice, Shape
 from studio import Studio
 
 import texsyn
@@ -35,7 +35,7 @@ def add_endpoints(studio: Studio) -> None:
     def sample(run: str, seed: int = 0, width: int = 0, height: int = 0) -> gr.FileData:
         """A sample as a file: PNG, or MP4 for clips. 0: the exemplar's width and height."""
         size = (int(width), int(height)) if width or height else None
-        return gr.FileData(path=str(studio.samples.write(studio.open_run(run), int(seed), Shape(size))))
+        return gr.FileData(path=str(studio.samples.write(studio.open_run(run), Choice(int(seed)), Shape(size))))
 
     for endpoint in (fit, status, sample):
         gr.api(endpoint, api_name=endpoint.__name__)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 from common import PRIVATE, QUIET, image_gallery, show_errors
-from samples import Shape
+from samples import Choice, Shape
 from studio import Studio
 
 import texsyn
@@ -24,8 +24,8 @@ class SamplePage:
         self._studio = studio
         self.run = gr.Dropdown([], label="Run", interactive=True, elem_id="sample-run")
         self._next_seed = gr.State(0)
-        self._like = gr.State(None)  # the seed that the samples shown resemble, if they do
-        self._chosen = gr.State(0)  # the seed of the chosen sample
+        self._like = gr.State(None)  # the seed of which variations are shown, if they are
+        self._chosen = gr.State(Choice(0))
         with gr.Row():
             self._add_shape()
         with gr.Row():
@@ -62,9 +62,9 @@ class SamplePage:
         self._sample.click(self._show_new, [self.run, self._next_seed, *shape], [*samples, self._format], **PRIVATE)
         like = [self.run, self._next_seed, self._chosen, *shape]
         self._sample_like.click(self._show_similar, like, samples, **PRIVATE)
-        self.run.change(lambda: [None, 0, None, 0], None, [*samples, self._chosen], **QUIET)
-        given = [self.run, self._times, self._like, *shape]
-        self._samples.select(self._choose, given, [self._chosen, self._tiled], **QUIET)
+        self.run.change(lambda: [None, 0, None, Choice(0)], None, [*samples, self._chosen], **QUIET)
+        given = [self.run, self._times, *shape]
+        self._samples.select(self._choose, [self._like, *given], [self._chosen, self._tiled], **QUIET)
         self._times.change(self._tile, [self._chosen, *given], self._tiled, **QUIET)
         set_speed = "speed => { window.texsynSpeed = speed; window.texsynPlay(); }"
         self._speed.change(None, self._speed, None, js=set_speed, **QUIET)
@@ -79,33 +79,34 @@ class SamplePage:
         return [*self._write_several(run, first, None, shape), gr.update(choices=list(formats), value=formats[0])]
 
     @show_errors
-    def _show_similar(self, name: str, first: int, chosen: int, *shape: Any) -> list[Any]:
-        return self._write_several(self._studio.open_run(name), first, chosen, shape)
+    def _show_similar(self, name: str, first: int, chosen: Choice, *shape: Any) -> list[Any]:
+        return self._write_several(self._studio.open_run(name), first, chosen.original, shape)
 
     @show_errors
-    def _choose(self, event: gr.SelectData, name: str, times: str, like: int | None, *shape: Any) -> list[Any]:
-        seed = int(event.value["caption"].split()[-1])
-        return [seed, self._write_tiled(name, seed, times, like, shape)]
+    def _choose(self, event: gr.SelectData, like: int | None, name: str, times: str, *shape: Any) -> list[Any]:
+        choice = Choice(int(event.value["caption"].split()[-1]), like)
+        return [choice, self._write_tiled(choice, name, times, shape)]
 
     @show_errors
-    def _tile(self, seed: int, name: str, times: str, like: int | None, *shape: Any) -> str:
-        return self._write_tiled(name, seed, times, like, shape)
+    def _tile(self, choice: Choice, name: str, times: str, *shape: Any) -> str:
+        return self._write_tiled(choice, name, times, shape)
 
     @show_errors
-    def _download(self, name: str, seed: int, format: str, *shape: Any) -> str:
+    def _download(self, name: str, choice: Choice, format: str, *shape: Any) -> str:
         run = self._studio.open_run(name)
-        return str(self._studio.samples.write_download(run, seed, _shape(run, *shape), format))
+        return str(self._studio.samples.write_download(run, choice, _shape(run, *shape), format))
 
     def _write_several(self, run: Run, first: int, like: int | None, shape: tuple[Any, ...]) -> list[Any]:
-        """Files and captions of the next samples, the seed after them, and the seed that they resemble."""
-        seeds = range(first, first + (_CLIPS if run.modality.moving else _STILLS))
-        paths = [self._studio.samples.write(run, seed, _shape(run, *shape), like) for seed in seeds]
-        captions = [f"seed {seed}" if like is None else f"like {like}, {seed}" for seed in seeds]
-        return [[(str(path), caption) for path, caption in zip(paths, captions, strict=True)], seeds.stop, like]
+        """Files and captions of the next samples, the seed after them, and the seed that they vary."""
+        count = _CLIPS if run.modality.moving else _STILLS
+        choices = [Choice(seed, like) for seed in range(first, first + count)]
+        paths = [self._studio.samples.write(run, choice, _shape(run, *shape)) for choice in choices]
+        shown = [(str(path), choice.caption) for path, choice in zip(paths, choices, strict=True)]
+        return [shown, first + count, like]
 
-    def _write_tiled(self, name: str, seed: int, times: str, like: int | None, shape: tuple[Any, ...]) -> str:
+    def _write_tiled(self, choice: Choice, name: str, times: str, shape: tuple[Any, ...]) -> str:
         run = self._studio.open_run(name)
-        return _tiled_html(self._studio.samples.write(run, seed, _shape(run, *shape), like), int(times[0]))
+        return _tiled_html(self._studio.samples.write(run, choice, _shape(run, *shape)), int(times[0]))
 
 
 def _shape(run: Run, width: float, height: float, frames: float, tile: str) -> Shape:

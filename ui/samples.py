@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import torch
 from files import DEFAULT_FPS, Files
 
 import texsyn
 from texsyn import End, Run, TexsynError, Triangle
 
-_SIMILARITY = 0.7  # of a sample to the one that it resembles, 0 to 1
-_OTHER_SEEDS = 10_000  # added to the seeds of what is blended in, so that it is not on the page already
+_SHARE = 0.3  # of the way from a sample to another that a variation lies, 0 to 1
+_OTHER_SEEDS = 10_000  # added to the seeds of these others, so that they are not on the page already
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,23 @@ class Shape:
     size: tuple[int, int] | None = None  # width and height in pixels
     frames: int | None = None
     tile: str | None = None  # "xy", "x", "y" or "none"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which sample: that of a seed, or one of the variations of another sample."""
+
+    seed: int
+    like: int | None = None  # the seed of the sample that it varies
+
+    @property
+    def original(self) -> int:
+        """The seed of the sample that it varies, or its own."""
+        return self.seed if self.like is None else self.like
+
+    @property
+    def caption(self) -> str:
+        return f"seed {self.seed}" if self.like is None else f"like {self.like}, {self.seed}"
 
 
 class Samples:
@@ -41,30 +61,30 @@ class Samples:
             raise TexsynError("this run has no checkpoint yet: it can be sampled once it has trained for a while")
         return self._models(run, time)
 
-    def write(self, run: Run, seed: int, shape: Shape, like: int | None = None) -> Path:
-        """The sample of a seed as PNG or MP4. like: the seed of another sample that it shall resemble."""
-        key = (run, _time_stored(run), seed, shape, like)
+    def write(self, run: Run, choice: Choice, shape: Shape) -> Path:
+        """A sample as PNG or MP4."""
+        key = (run, _time_stored(run), choice, shape)
         path = self._written(*key)
         if not path.exists():  # deleted for newer files
             self._written.cache_clear()
             path = self._written(*key)
         return path
 
-    def write_download(self, run: Run, seed: int, shape: Shape, format: str) -> Path:
-        """The sample of a seed in a format, with its settings as metadata; several files are packed into one ZIP."""
+    def write_download(self, run: Run, choice: Choice, shape: Shape, format: str) -> Path:
+        """A sample in a format, with its settings as metadata; several files are packed into one ZIP."""
         triangle = self.model(run)
         target = texsyn.target(triangle.modality, shape.size, shape.frames)
-        name = f"{run.path.name}-{seed}"
+        name = "-".join([run.path.name, *(str(seed) for seed in (choice.like, choice.seed) if seed is not None)])
         ending = {"frames": "", "sheet": ".png"}.get(format, f".{format}")
         path = self._files.new(ending).with_name(f"{name}{ending}")
         texsyn.write_bands(
-            texsyn.bands(triangle, seed=seed, **asdict(shape)),
+            _bands(triangle, choice, shape),
             (triangle.modality.channels, *target),
             path,
             planes=triangle.modality.planes,
             format=format,
             fps=run.fps or DEFAULT_FPS,
-            metadata={**run.made_by(), "seed": seed, "size": list(target)},
+            metadata={**run.made_by(), **_settings(choice), "size": list(target)},
         )
         written = list(path.parent.iterdir())
         if len(written) == 1 and written[0].is_file():
@@ -75,17 +95,34 @@ class Samples:
     def _load_model(self, run: Run, time: int) -> Triangle:
         return texsyn.load(run.path, self._device)
 
-    def _write_sample(self, run: Run, time: int, seed: int, shape: Shape, like: int | None) -> Path:
+    def _write_sample(self, run: Run, time: int, choice: Choice, shape: Shape) -> Path:
         triangle = self.model(run)
-        if like is None:
-            texture = texsyn.sample(triangle, seed=seed, **asdict(shape))[0]
+        if choice.like is None:
+            texture = texsyn.sample(triangle, seed=choice.seed, **asdict(shape))[0]
         else:
-            other = End(_OTHER_SEEDS + seed)
-            texture = texsyn.between(triangle, End(like), other, 1 - _SIMILARITY, **asdict(shape))
+            texture = _variation(triangle, choice.like, choice.seed, shape)
         return self._files.write_texture(texture, run.fps)
+
+
+def _bands(triangle: Triangle, choice: Choice, shape: Shape) -> Iterable[torch.Tensor]:
+    """A sample in bands, so that it can be larger than memory; a variation is one band."""
+    if choice.like is None:
+        return texsyn.bands(triangle, seed=choice.seed, **asdict(shape))
+    return [_variation(triangle, choice.like, choice.seed, shape)]
+
+
+def _variation(triangle: Triangle, like: int, seed: int, shape: Shape) -> torch.Tensor:
+    return texsyn.between(triangle, End(like), End(_OTHER_SEEDS + seed), _SHARE, **asdict(shape))
+
+
+def _settings(choice: Choice) -> dict[str, Any]:
+    """Metadata with which `texsyn.sample` or `texsyn.between` makes the same sample."""
+    if choice.like is None:
+        return {"seed": choice.seed}
+    return {"between": [choice.like, _OTHER_SEEDS + choice.seed], "share": _SHARE}
 
 
 def _time_stored(run: Run) -> int:
     """When the newest model or checkpoint of a run was stored, in nanoseconds; 0 where there is none."""
-    stored = (path for path in (run.path / "model", *run.checkpoints()) if path.exists())
+    stored = (path for path in (run.model_folder, *run.checkpoints()) if path.exists())
     return max((path.stat().st_mtime_ns for path in stored), default=0)

@@ -82,7 +82,7 @@ class Studio:
 
     def _created(self, name: str) -> str:
         """When a run's exemplar was stored."""
-        return time.strftime("%d %b %H:%M:%S", time.localtime((self.folder / name / "exemplar").stat().st_mtime))
+        return time.strftime("%d %b %H:%M:%S", time.localtime(Run(self.folder / name).exemplar_folder.stat().st_mtime))
 
     def _delete_old_drafts(self) -> None:
         for draft in self.drafts.iterdir():

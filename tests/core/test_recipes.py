@@ -32,6 +32,8 @@ def test_every_recipe_is_within_its_ranges(name, modality):
         ("batch_size", 1000),
         ("precision", "float8"),
         ("lr_decay_fraction", 2.0),
+        ("energy", -1.0),
+        ("gradient_penalty", float("inf")),
     ],
 )
 def test_a_recipe_out_of_range_is_refused(name, value):
@@ -57,6 +59,10 @@ def test_every_limit_of_a_field_is_checked(field):
     for value in (limits["low"] - 1, limits["high"] * 2, float("inf")):
         with pytest.raises(TexsynError, match=f"{option}must lie in .* to .*, but is"):
             check_recipe(replace(Recipe(), **{field.name: value}))
+
+
+def test_every_number_has_a_range():
+    assert [each.name for each in fields(Recipe) if type(each.default) in (int, float) and each not in LIMITED] == []
 
 
 def test_every_field_has_a_help():

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from texsyn import FitOptions, Run, TexsynError
+from texsyn import FitOptions, TexsynError
 from texsyn.jobs.process import start, status, stop
 
 pytestmark = pytest.mark.usefixtures("own_queue")
@@ -75,15 +75,3 @@ def test_of_two_that_start_a_fit_at_once_one_is_refused(new_run, wait_for):
     stop(run)
     assert [error.exit for error in refused] == [2]
     assert [event["event"] for event in run.events()].count("start") == 1
-
-
-def test_runs_are_renamed_measured_and_discarded(new_run):
-    run = new_run("run")
-    assert run.title == "waves"
-    run.rename("  my   waves ")
-    assert Run.open(run.path).title == "my waves"
-    with pytest.raises(TexsynError, match="1 to 80"):
-        run.rename(" ")
-    assert run.bytes > 10_000
-    run.discard()
-    assert not run.path.exists()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("own_queue")
 @pytest.mark.parametrize("options", [["--seed", "4", "--crop", "64x64+8+0"], FitOptions(seed=4, crop=(8, 0, 64, 64))])
 def test_an_upload_is_read_in_a_process_of_its_own(tmp_path, options):
     draw(tmp_path / "-waves.png", (96, 64))
-    run = prepare([tmp_path / "-waves.png"], tmp_path / "draft", options)
+    run = prepare([str(tmp_path / "-waves.png")], str(tmp_path / "draft"), options)
     assert run.recipe.seed == 4
     assert run.exemplars()[0].size == (64, 64)
     assert status(run).state == "new"

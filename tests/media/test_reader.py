@@ -1,5 +1,6 @@
 """Files to exemplars: rightly, or refused in one line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from texsyn import TexsynError
 from texsyn.core.errors import Exit
+from texsyn.core.modality import MATERIAL, MODALITIES
 from texsyn.media.reader import read, read_all, read_like
 
 
@@ -47,6 +49,18 @@ def test_a_map_of_normals_makes_a_material_and_nothing_else_does():
         "pebbles",
         "gravel",
     ]
+
+
+def test_a_new_kind_with_several_planes_is_one_exemplar(tmp_path, monkeypatch):
+    monkeypatch.setitem(MODALITIES, "relief", replace(MATERIAL, name="relief"))
+    files = [tmp_path / "colour.png", tmp_path / "height.png"]
+    for file in files:
+        draw(file, (96, 80))
+    (relief,) = read_all(files, kind="relief")
+    assert (relief.modality.name, relief.pixels.shape) == ("relief", (6, 80, 96))
+    assert len(read_all(files, kind="still")) == 2
+    with pytest.raises(TexsynError, match="'sound' is not a kind of texture"):
+        read_all(files, kind="sound")
 
 
 def test_a_part_of_an_image_or_a_clip_is_read(tmp_path):

@@ -99,18 +99,9 @@ def test_what_comes_in_bands_is_written_as_what_comes_whole(tmp_path, name, movi
         if name == "out.png":  # compressed in other portions
             np.testing.assert_array_equal(reference(other), reference(one))
             assert read_metadata(other) == MADE_BY
-        elif name == "out.mp4":  # whose bytes, for the same frames, were seen to differ now and then in a long process
-            np.testing.assert_allclose(decoded(other), decoded(one), atol=2)
-            assert read_metadata(other) == MADE_BY
         else:
             assert other.read_bytes() == one.read_bytes()
     assert list((tmp_path / "whole").rglob("*.*"))
-
-
-def decoded(path: Path) -> np.ndarray:
-    """Frames of a video as another reader gives them: `t h w 3`, in levels of 0 to 255."""
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(float)
 
 
 def test_bands_that_fail_leave_nothing_behind(tmp_path):

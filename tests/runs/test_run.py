@@ -117,6 +117,11 @@ def test_a_title_replaces_the_names(tmp_path, recipe):
             run.rename(title)
 
 
+def test_a_run_knows_what_it_takes_on_disk(tmp_path, recipe):
+    run = Run.create(tmp_path / "run", noise(), recipe)
+    assert 1 < run.bytes / noise().pixels.nbytes < 2
+
+
 def test_a_run_that_is_being_trained_is_not_deleted(tmp_path, recipe):
     run = Run.create(tmp_path / "run", noise(), recipe)
     with locked(run.lock), pytest.raises(TexsynError, match="in use") as caught:

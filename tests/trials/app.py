@@ -72,13 +72,13 @@ def _request(address: str, path: str, data: bytes | None = None, **headers: str)
 
 
 def _outside(folder: Path) -> set[Path]:
-    """All files but runs, the server's own temporary files and its log."""
+    """All files of a folder but runs, the server's temporary files and its log."""
     own = (folder / "runs", folder / "temporary", folder / "server.log")
     return {path for path in folder.rglob("*") if not any(path == each or each in path.parents for each in own)}
 
 
 def web(tries: int, folder: Path) -> Outcome:
-    """Forged hosts and origins, paths out of the folder through every endpoint, floods and slow uploads, no login."""
+    """Forged hosts and origins, paths out of the app's folders, slow and many uploads, requests without login."""
     checks, secret = _Checks(), folder / "secret.png"  # an image that could be trained on, if it were reached
     Image.new("RGB", (64, 64), (200, 10, 10)).save(secret)
     with serve(folder) as server:
@@ -159,7 +159,7 @@ def _check_floods(server: Server, count: int, checks: _Checks) -> None:
 def _check_logins(folder: Path, tries: int, checks: _Checks) -> float:
     """Without a login nothing answers, and no name of a run is shown. Returns requests a second."""
     folder.mkdir()
-    new_run(folder / "runs" / "unspoken")
+    new_run(folder / "runs" / "private-run")
     with serve(folder, "--auth", "someone:secret") as server:
         posts = ("/gradio_api/call/status", "/gradio_api/queue/join", "/gradio_api/upload", "/gradio_api/call/fit")
         reads = ("/gradio_api/info", "/config", "/gradio_api/file=/etc/passwd", "/gradio_api/queue/data?session_hash=a")
@@ -170,12 +170,12 @@ def _check_logins(folder: Path, tries: int, checks: _Checks) -> float:
             checks.check(code in (401, 403, 404, 422), f"without login {path}: {code}")
         rate = tries / (time.monotonic() - start)
         code, body = _request(server.address, "/")
-        checks.check(code in (200, 401) and b"unspoken" not in body, f"the login page: {code}")
+        checks.check(code in (200, 401) and b"private-run" not in body, f"the login page: {code}")
     return rate
 
 
 def load_test(tries: int, folder: Path) -> Outcome:
-    """Sixteen clients poll a fit for so many minutes (0: four, for 12 s) while one samples: see benchmarks/load.py."""
+    """For so many minutes 16 clients poll a fit and one samples (0: 4 clients for 12 s): see benchmarks/load.py."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
     from load import measure
 

@@ -1,4 +1,4 @@
-"""Malformed and hostile media files: refused in one line, or read."""
+"""Media files that are malformed or made to attack: refused in one line, or read."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def bombs(folder: Path) -> list[Path]:
     return [*(folder / name for name in files), folder / "10 hours.mp4"]
 
 
-_SECONDS, _MEMORY = 20, 3_000_000_000  # that one file may take; bytes beyond those of the process
+_SECONDS, _MEMORY = 20, 3_000_000_000  # that one file may take; bytes in addition to the process's own
 
 
 def malformed(tries: int, folder: Path) -> Outcome:
@@ -194,15 +194,15 @@ def attacks(tries: int, folder: Path) -> Outcome:
 def _listen(server: socket.socket, hits: list[bytes]) -> None:
     while True:
         try:
-            guest, _ = server.accept()
+            connection, _ = server.accept()
         except OSError:
             return
-        hits.append(guest.recv(100))
-        guest.close()
+        hits.append(connection.recv(100))
+        connection.close()
 
 
 def _attack_names(work: Path, secret: Path, port: int) -> list[str]:
-    """Names of files, and names that are no files, which would have a careless decoder read `secret` or a socket."""
+    """Names of files, addresses and the like, with which a careless decoder would read `secret` or open a socket."""
     texts = {
         "playlist.mp4": f"#EXTM3U\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",
         "remote.mp4": f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n",
@@ -230,7 +230,7 @@ def _attack_names(work: Path, secret: Path, port: int) -> list[str]:
 
 
 def _attack(name: str, run: Path, trace: Path | None) -> str:
-    """Why `texsyn fit` did not refuse an exemplar cleanly; nothing where it did. trace: where strace is to write."""
+    """How `texsyn fit` failed to refuse an exemplar in one line; empty if it did so. trace: file that strace writes."""
     command = [sys.executable, "-m", "texsyn", "fit", "--prepare", "--out", str(run), "--", name]
     if trace:
         command = ["strace", "-f", "-o", str(trace), "-e", "trace=openat,open,socket,connect", *command]

@@ -1,4 +1,4 @@
-"""Fits that are killed, stopped, damaged, or run out of disk, memory and finite numbers."""
+"""Fits that are killed or stopped, have damaged files, run out of disk or memory, or get gradients not finite."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def kills(tries: int, folder: Path) -> Outcome:
     unbroken = new_run(folder / "unbroken")
     start = time.monotonic()
     assert wait_for(run_forked(fit(unbroken.path))) == 0
-    whole, wanted = time.monotonic() - start, weights(unbroken)
+    duration, wanted = time.monotonic() - start, weights(unbroken)
     chance = random.Random(0)
-    good, lost, killed = 0, 0, 0
+    good = lost = killed = 0
     for number in range(tries):
         run, out = new_run(folder / "killed"), folder / "out"
         for _ in range(chance.randint(1, 3)):
@@ -55,7 +55,7 @@ def kills(tries: int, folder: Path) -> Outcome:
                 child = run_forked(fit(run.path), out, TEXSYN_KILL_AT=chance.choice(POINTS))
             else:
                 child = run_forked(fit(run.path), out)
-                time.sleep(chance.uniform(0, whole))
+                time.sleep(chance.uniform(0, duration))
                 os.kill(child, signal.SIGKILL)
             killed += wait_for(child) == -signal.SIGKILL
             stored = max((int(p.name) for p in run.checkpoints()), default=0)
@@ -90,11 +90,12 @@ def signals(tries: int, folder: Path) -> Outcome:
         taken.append(time.monotonic() - start)
         state = init_state(run.fresh(), run.recipe, run.exemplars())
         right = code == 128 + sent and checkpoints.restore(run.path / "checkpoints", state, lambda text: None)
-        # A longer fit has another schedule, so its weights cannot be compared: its checkpoint is whole.
+        # A longer fit has another schedule, so its weights differ from `wanted`; its checkpoint must be whole.
         good += right and state.step == int(run.checkpoints()[0].name) and bool(weights(run)) and bool(wanted)
         shutil.rmtree(run.path)
-    late = float(np.percentile(taken, 95))
-    return Outcome(tries, good if late < 2 else 0, f"95th percentile {late:.2f} s, slowest {max(taken):.2f} s")
+    seconds = float(np.percentile(taken, 95))
+    details = f"95th percentile {seconds:.2f} s, slowest {max(taken):.2f} s"
+    return Outcome(tries, good if seconds < 2 else 0, details)
 
 
 # ------------------------------------------------------------ damage
@@ -153,7 +154,7 @@ def _damage(folder: Path, other: Path, chance: random.Random) -> None:
 
 
 class _Full:
-    """An audit hook that lets a process write a number of times, and then reports a full disk."""
+    """An audit hook that lets a process write so many times, and then reports a full disk."""
 
     def __init__(self, allowed: int) -> None:
         self.left, self.full = allowed, False
@@ -195,8 +196,8 @@ def full_disk(tries: int, folder: Path) -> Outcome:
 
             code = wait_for(run_forked(call, folder / "out"))
             count += 1
-            right = code in ((0, 5) if name == "fit" else (5,) if code else (0,)) and not leftovers(folder)
-            right &= not (code and name != "fit" and any(out.glob("*.*")) and name != "frames")
+            right = code in (0, 5) and not leftovers(folder)
+            right &= not (code and name not in ("fit", "frames") and any(out.glob("*.*")))
             state = init_state(run.fresh(), run.recipe, run.exemplars())
             right &= checkpoints.restore(run.path / "checkpoints", state, lambda text: None) and bool(run.triangle())
             good += right
@@ -204,12 +205,12 @@ def full_disk(tries: int, folder: Path) -> Outcome:
                 failures.append(f"{name} at write {allowed}: exit {code}, {leftovers(folder)}")
             shutil.rmtree(run.path)
             if code == 0 and (name != "fit" or "warning" not in (folder / "out").read_text()):
-                break  # it never wrote that often
+                break  # the command writes less often than that
     return Outcome(count, good, "; ".join(failures))
 
 
 def small_disk(tries: int, folder: Path) -> Outcome:
-    """The same on a real file system of 60 to 700 kilobytes, where this user may mount one."""
+    """The same for a fit on a real file system of 60 to 700 kilobytes, where this user may mount one."""
     place = folder / "small"
     place.mkdir()
     good = count = 0
@@ -229,10 +230,8 @@ def small_disk(tries: int, folder: Path) -> Outcome:
             text = (folder / "out").read_text()
             state = init_state(run.fresh(), run.recipe, run.exemplars())
             whole = not run.checkpoints() or checkpoints.restore(run.path / "checkpoints", state, lambda text: None)
-            count, good = (
-                count + 1,
-                good + (code in (0, 5) and whole and not leftovers(place) and "Traceback" not in text),
-            )
+            right = code in (0, 5) and whole and not leftovers(place) and "Traceback" not in text
+            count, good = count + 1, good + right
         finally:
             subprocess.run(["umount", str(place)], check=True)
     return Outcome(count, good)
@@ -242,7 +241,7 @@ def small_disk(tries: int, folder: Path) -> Outcome:
 
 
 def bad_steps(tries: int, folder: Path) -> Outcome:
-    """Losses that are not finite, and memory that runs out, at random: finished, or exit 6 or 4 with a stored model."""
+    """Gradients that are not finite, or no memory, at random: finished, or exit 6 or 4 with a stored model."""
     chance, good, codes = random.Random(3), 0, {}
     for number in range(tries):
         run, share, seed = new_run(folder / "run"), chance.choice((0.02, 0.2, 0.6, 1.0)), chance.random()
@@ -274,7 +273,7 @@ def bad_steps(tries: int, folder: Path) -> Outcome:
 
 
 def same_bytes(tries: int, folder: Path) -> Outcome:
-    """The same seed on the same machine: samples with 1 and 2 threads, and two fits with as many threads."""
+    """The same seed on the same machine: samples with 1 and with 2 threads, and two fits with 1 thread."""
     run = new_run(folder / "run")
     assert wait_for(run_forked(fit(run.path))) == 0
     again = new_run(folder / "again")
@@ -290,6 +289,4 @@ def same_bytes(tries: int, folder: Path) -> Outcome:
             )
             images.append(path.read_bytes())
         good += images[0] == images[1]
-    return Outcome(
-        tries, good, "fits with another number of threads may differ in the last bits, which is not promised"
-    )
+    return Outcome(tries, good, "fits with different numbers of threads may differ in the last bits: not promised")

@@ -1,4 +1,4 @@
-"""Runs and models from others, with forged JSON or tensors: refused in one line, or harmless."""
+"""Runs and models with forged JSON or tensors: refused in one line, or harmless."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from texsyn.core.recipes import Recipe
 from texsyn.runs import storage
 from trials.children import PATIENCE, Outcome, fit, mutated, new_run, run_forked, wait_for
 
-_SECONDS, _MEMORY = 20, 1_000_000_000  # that one forged run may take; bytes over what the process has
+_SECONDS, _MEMORY = 20, 1_000_000_000  # that one forged run may take; bytes in addition to the process's own
 
-EVIL: tuple[Any, ...] = (None, -1, 0, 10**12, 1e308, True, "x" * 1000, "../../etc/passwd", [], {}, [[]], [10**9] * 3)
+_FORGED: tuple[Any, ...] = (None, -1, 0, 10**12, 1e308, True, "x" * 1000, "../../etc/passwd", [], {}, [[]], [10**9] * 3)
 
 
 def forged_json(tries: int, folder: Path) -> Outcome:
@@ -37,7 +37,7 @@ def forged_json(tries: int, folder: Path) -> Outcome:
     for file in (run.path / "run.json", run.path / "model" / "content.json"):
         content = json.loads(file.read_text())
         for place in _places(content):
-            forged += [(file, json.dumps(_with(content, place, evil))) for evil in EVIL]
+            forged += [(file, json.dumps(_replaced(content, place, value))) for value in _FORGED]
     random.Random(5).shuffle(forged)
     forged = forged[:tries]
     good, failures, left = 0, [], list(forged)
@@ -61,7 +61,8 @@ def _places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
         yield from _places(content[key], (*path, key))
 
 
-def _with(content: Any, place: tuple[Any, ...], value: Any) -> Any:
+def _replaced(content: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """A copy of a JSON document with another value at a place."""
     copy = json.loads(json.dumps(content))
     part = copy
     for key in place[:-1]:
@@ -92,7 +93,7 @@ def _open_all(run: Run, forged: list[tuple[Path, str]]) -> int:
             texsyn.sample(triangle)
             print("=harmless", flush=True)
         except TexsynError as error:
-            print("=refused" if "\n" not in str(error) else f"=unclear {error!r}", flush=True)
+            print("=refused" if "\n" not in str(error) else f"=several lines {error!r}", flush=True)
         except Exception as error:  # a bug  # noqa: BLE001
             print(f"=crashed {error!r} {traceback.format_exc().splitlines()[-3].strip()}", flush=True)
         finally:

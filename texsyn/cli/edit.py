@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,8 @@ def _reconstruct(options: argparse.Namespace) -> int:
     writer = textures.TextureWriter(options, run, triangle, image.size, ["reconstruction"])
     texture = inversion.reconstruct(triangle, image.pixels, refine=options.refine, exemplar=number)
     error = float((texture - image.pixels).square().mean()) / 4  # pixels lie in [-1, 1]
-    writer.write(0, [texture], {"reconstructed": True}, {"squared_error": error})
-    if not options.json:
-        print(f"mean squared error {error:.5f} of pixel values in [0, 1]", file=sys.stderr)
+    summary = f"mean squared error {error:.5f} of pixel values in [0, 1]"
+    writer.write(0, [texture], {"reconstructed": True}, {"squared_error": error}, summary)
     return Exit.OK
 
 

@@ -61,9 +61,9 @@ def _heatmap(options: argparse.Namespace) -> int:
     writer = textures.TextureWriter(options, run, triangle, image.size, ["heatmap"], planes=(Plane("colour"),))
     heat = anomaly.heatmap(triangle, image.pixels, run.exemplars()[number].pixels, exemplar=number)
     share, highest = float((heat > 1).float().mean()), float(heat.max())
-    writer.write(0, [anomaly.overlay(image.pixels, heat)], {"heatmap": True}, {"strange": share, "most": highest})
-    if not options.json:
-        print(f"{100 * share:.1f} % of the pixels are more anomalous than 99 % of the exemplar's", file=sys.stderr)
+    printed = {"strange": share, "most": highest}
+    summary = f"{100 * share:.1f} % of the pixels are more anomalous than 99 % of the exemplar's"
+    writer.write(0, [anomaly.overlay(image.pixels, heat)], {"heatmap": True}, printed, summary)
     return Exit.OK
 
 

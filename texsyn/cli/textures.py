@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +104,17 @@ class TextureWriter:
         writing.refuse_full(self.paths[0], self.format, len(self.paths) * self.channels * math.prod(self.size))
 
     def write(
-        self, index: int, bands: Iterable[Tensor], metadata: dict[str, Any], printed: dict[str, Any] | None = None
+        self,
+        index: int,
+        bands: Iterable[Tensor],
+        metadata: dict[str, Any],
+        printed: dict[str, Any] | None = None,
+        summary: str = "",
     ) -> None:
-        """Write one texture; `metadata` goes into the file, `printed` is printed beside its name with --json."""
+        """Write one texture; `metadata` goes into the file.
+
+        `printed` is printed beside its name with --json, `summary` on stderr without.
+        """
         from texsyn.media import writing
 
         options = self.options
@@ -121,6 +130,8 @@ class TextureWriter:
         )
         for file in files:
             print(json.dumps({"file": str(file), **(printed or {})}) if options.json else file)
+        if summary and not options.json:
+            print(summary, file=sys.stderr)
 
     def _paths(self) -> list[Path]:
         """A path for each texture: in a folder by name, or of a single file with the number added."""

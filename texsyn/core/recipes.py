@@ -23,14 +23,16 @@ def _option(
 class Objective:
     """Which terms are used, their weights, and which networks they train. The defaults are the divergence triangle."""
 
-    reconstruction: float = _option(1.0, "weight of the reconstruction term")
-    prior: float = _option(1.0, "weight of the prior term")
-    energy: float = _option(1.0, "weight of both energy terms for the generator")
-    latent: float = _option(1.0, "weight of the latent term")
+    reconstruction: float = _option(1.0, "weight of the reconstruction term", 0.0, 1e6)
+    prior: float = _option(1.0, "weight of the prior term", 0.0, 1e6)
+    energy: float = _option(1.0, "weight of both energy terms for the generator", 0.0, 1e6)
+    latent: float = _option(1.0, "weight of the latent term", 0.0, 1e6)
     reconstruction_trains_posterior: bool = _option(True, "the reconstruction term trains the posterior, too")
     latent_trains_generator: bool = _option(True, "the latent term trains the generator, too")
     sigma: float = _option(0.3, "standard deviation of p(x|z) per pixel value in [-1, 1]", 1e-3, 10.0)
-    gradient_penalty: float = _option(0.02, "weight of the energy's mean squared gradient, per squared nat and value")
+    gradient_penalty: float = _option(
+        0.02, "weight of the energy's mean squared gradient, per squared nat and value", 0.0, 1e6
+    )
 
 
 TRIANGLE = Objective()

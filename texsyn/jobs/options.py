@@ -11,25 +11,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import MODALITIES, Modality
 from texsyn.core.recipes import OBJECTIVES, RECIPES, Recipe, check_recipe, recipe_for
 
 KINDS = tuple(dict.fromkeys("objects" if row.collection else row.name for row in MODALITIES.values()))
-
-
-class Crop(NamedTuple):
-    """A window of an exemplar, in its pixels; `str` writes it as `--crop` reads it."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}+{self.left}+{self.top}"
+Crop = tuple[int, int, int, int]  # left, top, width and height of a part of an exemplar, in its pixels
 
 
 def parse_crop(text: str) -> Crop:
@@ -38,7 +27,13 @@ def parse_crop(text: str) -> Crop:
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form WxH+X+Y, such as 256x256+40+0")
     width, height, left, top = map(int, match.groups())
-    return Crop(left, top, width, height)
+    return left, top, width, height
+
+
+def format_crop(crop: Crop) -> str:
+    """A crop as `parse_crop` reads it."""
+    left, top, width, height = crop
+    return f"{width}x{height}+{left}+{top}"
 
 
 def parse_folder(text: str) -> Path:
@@ -101,7 +96,6 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "set", tuple(self.set))
-        object.__setattr__(self, "crop", self.crop and Crop(*self.crop))
         for each in fields(self):
             value, choices = getattr(self, each.name), each.metadata["argument"].get("choices")
             if choices and value is not None and value not in choices:
@@ -133,8 +127,7 @@ class FitOptions:
             if each.metadata["argument"].get("action") == "store_true":
                 words.append(flag(each.name))
             else:
-                values = value if each.name == "set" else [value]
-                words += [f"{flag(each.name)}={item}" for item in values]
+                words += [f"{flag(each.name)}={text}" for text in _texts(each.name, value)]
         return words
 
     def given(self, names: Sequence[str] | None = None) -> list[str]:
@@ -232,6 +225,13 @@ class _Parser(argparse.ArgumentParser):
 
 def _fields(names: Sequence[str] | None = None) -> list[Any]:
     return [each for each in fields(FitOptions) if names is None or each.name in names]
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    """The values of an option on a command line: one, but --set can be given several times."""
+    if name == "set":
+        return list(value)
+    return [format_crop(value) if name == "crop" else str(value)]
 
 
 def flag(name: str) -> str:

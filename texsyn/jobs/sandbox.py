@@ -23,7 +23,7 @@ _MEMORY = 8_000_000_000  # bytes of address space
 _NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000  # Linux: CLONE_NEWNET, CLONE_NEWUSER
 
 
-def prepare(files: Sequence[Path], out: Path, options: FitOptions | Sequence[str] = ()) -> Run:
+def prepare(files: Sequence[str | Path], out: str | Path, options: FitOptions | Sequence[str] = ()) -> Run:
     """Read untrusted files in a child process with limits, and create a run from them.
 
     options: those of `texsyn fit` that a new run depends on, such as `FitOptions(minutes=3)`. Raises TexsynError with
@@ -31,24 +31,24 @@ def prepare(files: Sequence[Path], out: Path, options: FitOptions | Sequence[str
     """
     from texsyn.runs.run import Run
 
-    options = replace(as_options(options).select(*SETTINGS), prepare=True, out=out.resolve())
+    options = replace(as_options(options).select(*SETTINGS), prepare=True, out=Path(out).resolve())
     _run_limited("fit", *options.to_args(), "--", *_absolute(files))
     return Run.open(out)
 
 
-def origin(file: Path) -> dict[str, Any]:
+def origin(file: str | Path) -> dict[str, Any]:
     """The metadata that texsyn wrote into a file, read as `prepare` reads. Raises TexsynError if there is none."""
     content: dict[str, Any] = json.loads(_run_limited("info", "--json", "--", *_absolute([file])))
     return content
 
 
-def examine(run: Run, file: Path, out: Path) -> float:
+def examine(run: Run, file: str | Path, out: str | Path) -> float:
     """Write the heat map of a file to `out`, read as `prepare` reads; return the share of anomalous pixels, 0 to 1."""
-    words = ("heatmap", str(run.path.resolve()), "--json", "--force", "--device", "cpu", "-o", str(out.resolve()))
+    words = ("heatmap", str(run.path.resolve()), "--json", "--force", "--device", "cpu", "-o", str(Path(out).resolve()))
     return float(json.loads(_run_limited(*words, "--", *_absolute([file])))["strange"])
 
 
-def _absolute(files: Sequence[Path]) -> list[str]:
+def _absolute(files: Sequence[str | Path]) -> list[str]:
     """Paths that no command takes for options."""
     return [str(Path(file).absolute()) for file in files]
 

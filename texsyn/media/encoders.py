@@ -50,7 +50,9 @@ def mp4_encoder(path: Path, layout: Layout) -> Iterator[Put]:
 
 def _add_h264(container: OutputContainer, layout: Layout) -> VideoStream:
     rate = Fraction(layout.fps).limit_denominator(1001)
-    stream = container.add_stream("libx264", rate=rate, options={"crf": "12", "preset": "medium"})
+    # x264's routines for AVX-512 let bytes depend on what lay in memory before; these give the same on any processor.
+    options = {"crf": "12", "preset": "medium", "x264-params": "cpu-independent=1"}
+    stream = container.add_stream("libx264", rate=rate, options=options)
     stream.height, stream.width = layout.height + layout.height % 2, layout.width + layout.width % 2
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context

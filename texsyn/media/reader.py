@@ -99,12 +99,12 @@ def read_like(
 
 
 def read_all(paths: Sequence[str | Path], **options: Any) -> tuple[Exemplar, ...]:
-    """Read several files: a colour and a normal map are one material, anything else is one exemplar for each file.
+    """Read several files: the planes of one exemplar, such as the maps of a material, or one exemplar for each file.
 
     options: of `read`. Raises TexsynError (exit 3) as `read` and `together` do, and for a mask of several exemplars.
     """
     files = [Path(path) for path in paths]
-    if len(files) < 2 or options.get("kind") == "material" or (options.get("kind") is None and _is_material(files)):
+    if len(files) < 2 or _is_one_exemplar(files, options.get("kind")):
         return (read(*files, **options),)
     if options.get("mask") is not None:
         raise TexsynError("--mask goes with one exemplar; of several, transparent pixels are masked")
@@ -139,6 +139,13 @@ def _check_same_kind(files: list[Path], modality: Modality) -> None:
             f"{short(files[0].name)} is a {kind} in {len(files)} file(s), but this run is of a {modality.name}, "
             f"{len(modality.planes)} file(s)"
         )
+
+
+def _is_one_exemplar(files: list[Path], kind: str | None) -> bool:
+    """Whether several files are the planes of one exemplar; without a kind, only a material is recognised."""
+    if kind is None:
+        return _is_material(files)
+    return kind in MODALITIES and len(MODALITIES[kind].planes) > 1
 
 
 def _is_material(files: list[Path]) -> bool:

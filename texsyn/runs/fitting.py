@@ -122,7 +122,7 @@ class _Session:
             checkpoints.store(run.checkpoint_folder, state, self.warn)
         self._store_preview()
         made_by = {**run.made_by(), "step": state.step}
-        serialization.save(state.triangle, run.path / "model", made_by, force=True)
+        serialization.save(state.triangle, run.model_folder, made_by, force=True)
 
     def _store_preview(self) -> None:
         pixels = [each.cpu() for each in self.state.pixels(self.exemplars)]

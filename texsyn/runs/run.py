@@ -63,7 +63,7 @@ class Run:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TexsynError(f"{path.name} cannot be created: {error.strerror}", Exit.DISK) from error
-        exemplars.store(path / "exemplar", given)
+        exemplars.store(run.exemplar_folder, given)
         storage.write_json(path / "run.json", _describe_run(given, recipe, recipe_name))
         return run
 
@@ -80,6 +80,15 @@ class Run:
     @property
     def checkpoint_folder(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def exemplar_folder(self) -> Path:
+        return self.path / "exemplar"
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the trained networks are stored; it is missing before the end of training."""
+        return self.path / "model"
 
     @property
     def preview_folder(self) -> Path:
@@ -195,7 +204,7 @@ class Run:
 
     def exemplars(self) -> tuple[Exemplar, ...]:
         """The exemplars that it is trained on."""
-        return exemplars.load(self.path / "exemplar", self.modality, self.facts, self.fps, self.format)
+        return exemplars.load(self.exemplar_folder, self.modality, self.facts, self.fps, self.format)
 
     def names(self) -> list[str]:
         """The exemplars' names, in the order of their numbers."""
@@ -231,9 +240,9 @@ class Run:
     def triangle(self, device: str | torch.device = "cpu") -> Triangle:
         """The trained networks, or those of the newest checkpoint that can be read, where that is newer."""
         stored = self.checkpoints()
-        step = serialization.stored_step(self.path / "model")
+        step = serialization.stored_step(self.model_folder)
         if step and (not stored or step >= int(stored[0].name)):
-            return serialization.load(self.path / "model", device)
+            return serialization.load(self.model_folder, device)
         triangle = serialization.empty(self.content, self.path)
         pixels = checkpoints.load_triangle(self.checkpoint_folder, triangle, self.exemplars(), self.format)
         if pixels is None:
