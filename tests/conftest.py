@@ -82,11 +82,15 @@ def lively(triangle: Triangle) -> Triangle:
     random = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, parameter in triangle.named_parameters():
+            if name.startswith("flow"):
+                continue
             if parameter.dim() > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.3)
             elif name.endswith("bias"):
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.1)
-    triangle.generator_ema.load_state_dict(triangle.generator.state_dict())
+        if triangle.flow is not None:
+            torch.nn.init.normal_(triangle.flow.convolutions[-1].weight, 0.0, 0.05, generator=random)
+    triangle.start_averages()
     for correction in triangle.corrections:
         kernel = correction.equaliser.kernel
         kernel.copy_(torch.rand(kernel.shape, generator=random) * 3 / kernel[0].numel())

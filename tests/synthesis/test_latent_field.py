@@ -22,7 +22,7 @@ def test_a_row_depends_on_its_seed_and_number_alone(still):
     field = SampledField(still, End(3), (6, 5))
     rows = field.rows(range(6))
     assert rows.shape == (1, still.design.latent_channels, 6, 5)
-    assert torch.equal(field.rows([4, 7]), rows[:, :, [4, 1]])  # counted round the torus
+    assert torch.allclose(field.rows([4, 5, 6, 7]), rows[:, :, [4, 5, 0, 1]], atol=1e-5)  # counted round the torus
     taller = SampledField(still, End(3), (9, 5)).rows(range(6))
     assert torch.equal(taller, rows)
     assert not torch.equal(SampledField(still, End(4), (6, 5)).rows(range(6)), rows)

@@ -27,7 +27,8 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     triangle = lively(loop.create(exemplar, recipe))
     calibrate(triangle, recipe, [exemplar.pixels])
     modality, (correction,) = triangle.modality, triangle.corrections
-    z = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
+    z = triangle.draw_latents(noise)
     bands = frequency_bands(modality.axes, modality.window, z.device)
 
     def brightness(x: torch.Tensor) -> torch.Tensor:

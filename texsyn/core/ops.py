@@ -93,6 +93,18 @@ def depth_to_space(x: Tensor, grid: Sequence[int]) -> Tensor:
     return blocks.permute(0, 1, *order).reshape(b, -1, *(n * g for n, g in zip(sizes, grid, strict=True)))
 
 
+def block_mean(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Mean over blocks of `size` positions: the transpose of `repeat`, divided by the block's size."""
+    return _AVG_POOL[len(size)](x, tuple(size)) if any(n > 1 for n in size) else x
+
+
+def repeat(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Each position repeated in a block of `size` positions."""
+    for axis, n in enumerate(size, start=2):
+        x = x.repeat_interleave(n, axis) if n > 1 else x
+    return x
+
+
 def coordinates(like: Tensor, axes: Sequence[bool]) -> Tensor:
     """`b c *grid` -> `b n *grid`: the coordinate in [-1, 1] along each of the n chosen axes."""
     maps = []

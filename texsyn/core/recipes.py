@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from texsyn.core.architecture import NORMALISATIONS, PRECISIONS, Design, Layer
+from texsyn.core.architecture import LATENT_PRIORS, NORMALISATIONS, PRECISIONS, Design, Layer
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 
@@ -54,6 +54,7 @@ class Recipe(Objective):
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
     energy_signed: bool = _option(True, "half of the energy's last filters count with a negative sign")
+    latent_prior: str = _option("flow", "what draws latent fields: flow (learnt) or normal", choices=LATENT_PRIORS)
     log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0: no bound", 0, 100)
     steps: int = _option(4000, "training steps, unless there is a time budget", 1, 10_000_000)
     minutes: float = _option(0.0, "time budget in minutes; 0: none", 0, 60 * 24 * 30)
@@ -84,6 +85,7 @@ RECIPES: dict[str, Recipe] = {
     "best": Recipe(steps=16000),
     "paper": Recipe(
         architecture="paper",
+        latent_prior="normal",
         energy_signed=False,
         steps=8000,
         weight_decay=5e-4,
@@ -99,12 +101,19 @@ RECIPES: dict[str, Recipe] = {
 # A clip's window has 2.6 times the values of a still's, so it takes fewer steps. Its penalty is not adapted: samples
 # shake where it becomes weak.
 # Collections have small, varied images, so a step takes more of them.
+_CLIP: dict[str, Any] = {
+    "latent_prior": "normal",
+    "equaliser_gain": 2.0,
+    "gradient_norm_target": 0.0,
+    "energy_signed": False,
+}
+_OBJECTS: dict[str, Any] = {"latent_prior": "normal", "batch_size": 16, "gradient_norm_target": 0.0}
 _BY_KIND: dict[tuple[str, str], dict[str, Any]] = {
-    ("fast", "clip"): {"steps": 1200, "equaliser_gain": 2.0, "gradient_norm_target": 0.0, "energy_signed": False},
-    ("best", "clip"): {"steps": 5000, "equaliser_gain": 2.0, "gradient_norm_target": 0.0, "energy_signed": False},
+    ("fast", "clip"): {**_CLIP, "steps": 1200},
+    ("best", "clip"): {**_CLIP, "steps": 5000},
     ("paper", "clip"): {"steps": 5000},
-    ("fast", "objects"): {"steps": 2000, "batch_size": 16, "gradient_norm_target": 0.0, "width_multiplier": 0.5},
-    ("best", "objects"): {"steps": 12000, "batch_size": 16, "gradient_norm_target": 0.0},
+    ("fast", "objects"): {**_OBJECTS, "steps": 2000, "width_multiplier": 0.5},
+    ("best", "objects"): {**_OBJECTS, "steps": 12000},
     ("paper", "objects"): {"steps": 20000, "batch_size": 16},
 }
 
@@ -161,6 +170,8 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,
         energy_signed=recipe.energy_signed,
+        latent_prior=recipe.latent_prior,
+        flow_channels=max(1, round(design.flow_channels * recipe.width_multiplier)),
         log_variance_bound=recipe.log_variance_bound,
         precision=recipe.precision,
     )

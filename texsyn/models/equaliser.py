@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from texsyn.core import ops
+from texsyn.models import layers
 from texsyn.models.colour_transfer import gaussian_transport
 
 _BANDS_TIME, _BANDS_SPACE = 6, 16  # frequency bands along time, and along each axis of space
@@ -64,6 +65,8 @@ class Equaliser(nn.Module):
         """
         axes, kernel = tuple(range(2, x.dim())), self.kernel.to(x.dtype)
         margins = [n // 2 for n in kernel.shape[2:]]
+        if torch.compiler.is_exporting():  # the sizes of transforms cannot be chosen in a graph for all sizes
+            return layers.convolve(ops.pad(x, margins, wrapped), kernel, self.offset).clamp(-1, 1)
         padded = [n + 2 * margin for n, margin in zip(x.shape[2:], margins, strict=True)]
         sizes = [_fast_size(n) for n in padded]
         response = torch.fft.rfftn(kernel.flip(axes), sizes, axes)

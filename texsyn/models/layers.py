@@ -38,6 +38,11 @@ def conv(inputs: int, outputs: int, kernel: Sequence[int], stride: Sequence[int]
     return module
 
 
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A convolution at each place where the whole kernel fits. weight: `to from *kernel`."""
+    return _CONV[x.dim() - 2](x, weight, bias)
+
+
 def channels_last(network: nn.Module, axes: int) -> nn.Module:
     """Lay the weights of `network` out in `ops.memory_format(axes)`, in place."""
     for parameter in network.parameters():
@@ -150,11 +155,13 @@ class ConvTranspose(nn.Module):
         return out if self.bias is None else out + self.bias.view(-1, *(1,) * len(self.stride))
 
     def _with_margins(self, x: Tensor) -> Tensor:
-        """The transposed convolution without padding, by the fastest way.
+        """The transposed convolution without padding, by the fastest way; as such in an exported graph, for all sizes.
 
         Even where margins are cropped: with paddings that differ between axes PyTorch 2.13 on CPU leaves gradients of
         weights uninitialised.
         """
+        if torch.compiler.is_exporting():
+            return _CONV_TRANSPOSE[len(self.stride)](x, self.weight, None, self.stride)
         if self.always_subpixel or self._is_faster_subpixel(x):
             return _subpixel_conv(x, self.weight, self.stride)
         if im2col.few_positions(x, x.shape[2:], self.weight.shape[2:]):
@@ -180,13 +187,6 @@ class ConvTranspose(nn.Module):
         edge = "reflect" if self.reflect else "crop"
         modes = ("circular" if circular else edge for circular in wrapped)
         return tuple((*margin, mode) for margin, mode in zip(self.margins, modes, strict=True))
-
-    def blurred_weight(self) -> Tensor:
-        """The weights with the blur in them, so that one transposed convolution does both."""
-        weight = self.weight.detach()
-        if not any(self.blurred) or self.stride == tuple(weight.shape[2:]):
-            return weight
-        return ops.blur(weight, self.blurred)
 
 
 def _subpixel_conv(x: Tensor, weight: Tensor, stride: Sequence[int]) -> Tensor:

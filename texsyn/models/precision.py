@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -22,7 +22,9 @@ def resolve(wanted: str, device: torch.device) -> str:
 
 
 def autocast(wanted: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Within it convolutions are computed in the type that `wanted` resolves to."""
+    """Within it convolutions are computed in the type that `wanted` resolves to; an exported graph's in float32."""
+    if torch.compiler.is_exporting():
+        return nullcontext()
     return torch.autocast(device.type, torch.bfloat16, enabled=resolve(wanted, device) == "bfloat16")
 
 

@@ -1,7 +1,7 @@
 """Textures to latent fields and back: reconstructed, or completed where a mask says that pixels are missing.
 
 In three steps: encode (the posterior's mean), draw the latents that nothing visible depends on from the prior, refine
-by gradient descent on -log p(x|z) - log p(z) over the visible pixels, towards a maximum of p(z|x).
+by gradient descent on -log p(x|z) - log N(z; 0, I) over the visible pixels, towards a maximum of p(z|x).
 """
 
 from __future__ import annotations
@@ -80,11 +80,10 @@ def _invert(
     mask = _pad_to_stride(mask.to(device), triangle.stride, 1.0)[None]
     encoded = _encode(triangle, x, mask, labels)
     unknown = torch.zeros_like(encoded, dtype=torch.bool) if seed is None else _unknown_latents(triangle, mask)
-    drawn = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(seed or 0)).to(encoded)
-    z = torch.where(unknown, drawn, encoded)
+    z = _draw_unknown(triangle, encoded, unknown, labels, seed or 0)
     decode = partial(_decode_sampled if bool(unknown.any()) else _decode_encoded, triangle, labels=labels)
     if refine:
-        centre = torch.where(unknown, drawn, torch.zeros_like(encoded))  # zero is the prior's mean
+        centre = torch.where(unknown, z, torch.zeros_like(encoded))  # zero is the mean of N(0, I)
         z = _refine(decode, z, centre, x, mask, refine, sigma)
     with torch.no_grad():
         decoded = decode(z)[0]
@@ -119,6 +118,15 @@ def _unknown_latents(triangle: Triangle, mask: Tensor) -> Tensor:
             share = share.mean(fixed, keepdim=True).expand_as(share)
         fields.append(ops.space_to_depth(share.expand(-1, field.channels, *share.shape[2:]), field.grid))
     return torch.cat(fields, 1) >= 1
+
+
+def _draw_unknown(triangle: Triangle, z: Tensor, unknown: Tensor, labels: Tensor | None, seed: int) -> Tensor:
+    """`z` with draws from the prior where latents are unknown, which fit those that are known."""
+    if not bool(unknown.any()):
+        return z
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
+    drawn = triangle.complete_latents(triangle.labelled(noise, labels), triangle.labelled(z, labels), ~unknown)
+    return drawn[:, : z.shape[1]]
 
 
 def _decode_encoded(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:

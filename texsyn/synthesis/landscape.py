@@ -192,9 +192,10 @@ class _LatentSurface(_TextureSurface):
 
     def begin(self, cropped: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
         inferred, _variance = self.triangle.posterior(cropped.to(self.triangle.device))
-        drawn = torch.randn(inferred.shape, generator=torch.Generator().manual_seed(seed)).to(inferred)
+        noise = torch.randn(inferred.shape, generator=torch.Generator().manual_seed(seed)).to(inferred)
         labels = self.triangle.labels([exemplar] * len(cropped))
-        of_crops, of_samples = (self.triangle.labelled(z, labels) for z in (inferred, drawn))
+        of_crops, noise = (self.triangle.labelled(z, labels) for z in (inferred, noise))
+        of_samples = self.triangle.draw_latents(noise, self._no_wrap)
         return [*cropped, *self.texture(of_samples).cpu()], [*of_crops, *of_samples]
 
     def texture(self, points: Tensor) -> Tensor:

@@ -69,9 +69,18 @@ class SampledField:
         return tuple(n * f for n, f in zip(self.grid, self.triangle.stride, strict=True))
 
     def rows(self, indices: Sequence[int]) -> Tensor:
-        """`1 latent_channels+labels n *rest`: rows of the first axis, counted round the torus, from the prior.
+        """`1 latent_channels+labels n *rest`: consecutive rows of the first axis, counted round the torus."""
+        flow, whole = self.triangle.flow_ema, len(indices) == self.grid[0]
+        reach = 0 if flow is None or whole else flow.reach[0]
+        wrapped = list(self.triangle.modality.stationary)
+        wrapped[0] = wrapped[0] and whole
+        noise = self._noise(range(indices[0] - reach, indices[0] + len(indices) + reach))
+        return self.triangle.draw_latents(noise, wrapped).narrow(2, reach, len(indices))
 
-        Blended latents lie on the sphere between both ends, so they are of the prior too; labels are blended linearly.
+    def _noise(self, indices: Sequence[int]) -> Tensor:
+        """Rows of the noise from which fields are drawn, with labels.
+
+        Blended noise lies on the sphere between both ends, so it is standard normal too; labels are blended linearly.
         """
         start = self._draw(self.start, indices)
         if self.blend is None:

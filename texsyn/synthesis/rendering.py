@@ -24,35 +24,35 @@ def render(field: SampledField, first: int, last: int) -> Tensor:
 
     They are counted round the torus; the other axes are rendered whole.
     """
-    return _render_windows(field, [(first, last)])
+    window = _latent_window(first, last, field.triangle.stride[0], field.grid[0], _margin(field.triangle))
+    return _render_windows(field, field.rows(window.positions), [window])
 
 
-def _render_windows(field: SampledField, windows: list[tuple[int, int]]) -> Tensor:
-    """The part of the torus that lies in windows of its first axes; pieces along the other axes are joined."""
-    axis = len(windows)
+def _render_windows(field: SampledField, z: Tensor, windows: list[_LatentWindow]) -> Tensor:
+    """The part of the torus that lies in windows of its first axes; pieces along the other axes are joined.
+
+    z: the latent field within these windows.
+    """
+    axis, triangle = len(windows), field.triangle
     if axis == len(field.grid):
-        return _render_piece(field, windows)
+        return _render_piece(triangle, z, windows)
     size = field.size[axis]
-    step = PIECE[len(field.grid)][axis] if field.triangle.modality.stationary[axis] else size
-    parts = [_render_windows(field, [*windows, (n, min(size, n + step))]) for n in range(0, size, step)]
+    step = PIECE[len(field.grid)][axis] if triangle.modality.stationary[axis] else size
+    parts = []
+    for first in range(0, size, step):
+        last = min(size, first + step)
+        window = _latent_window(first, last, triangle.stride[axis], field.grid[axis], _margin(triangle))
+        chosen = z.index_select(2 + axis, torch.tensor(window.positions, device=z.device))
+        parts.append(_render_windows(field, chosen, [*windows, window]))
     return torch.cat(parts, axis + 1) if len(parts) > 1 else parts[0]
 
 
-def _render_piece(field: SampledField, windows: Sequence[tuple[int, int]]) -> Tensor:
-    triangle, margin = field.triangle, _margin(field.triangle)
-    wrapped = list(triangle.modality.stationary)
-    positions, pixels = [], []
-    for axis, (window, stride, count) in enumerate(zip(windows, triangle.stride, field.grid, strict=True)):
-        part = _latent_window(*window, stride, count, margin)
-        wrapped[axis] = wrapped[axis] and part.whole
-        positions.append(part.positions)
-        pixels.append(part.pixels)
-    z = field.rows(positions[0])
-    for axis, chosen in enumerate(positions[1:], start=3):
-        z = z.index_select(axis, torch.tensor(chosen, device=z.device))
+def _render_piece(triangle: Triangle, z: Tensor, windows: Sequence[_LatentWindow]) -> Tensor:
+    wrapped = [same and window.whole for same, window in zip(triangle.modality.stationary, windows, strict=True)]
     triangle.generator_ema.eval()
     texture = triangle.synthesize(z, wrapped)[0].cpu()
-    for axis, kept in enumerate(pixels, start=1):
+    for axis, window in enumerate(windows, start=1):
+        kept = window.pixels
         if len(kept) != texture.shape[axis] or int(kept[0]):
             texture = texture.index_select(axis, kept)
     return texture

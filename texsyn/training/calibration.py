@@ -55,5 +55,5 @@ def _fit_batch_norm(triangle: Triangle, recipe: Recipe, exemplars: int) -> None:
 
 def _latents(triangle: Triangle, recipe: Recipe, batch: int, exemplars: Sequence[int]) -> Tensor:
     """Input of the generator for a batch of textures like these exemplars."""
-    z = latent_noise(triangle, len(exemplars), recipe.seed, Stream.CALIBRATION, batch)
-    return triangle.labelled(z, triangle.labels(exemplars))
+    noise = latent_noise(triangle, len(exemplars), recipe.seed, Stream.CALIBRATION, batch)
+    return triangle.draw_latents(triangle.labelled(noise, triangle.labels(exemplars)))

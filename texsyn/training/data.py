@@ -25,6 +25,8 @@ class Stream(IntEnum):
     PRIOR = 2
     POSTERIOR = 3
     CALIBRATION = 4
+    CODES = 5
+    FLOW = 6
 
 
 def latent_noise(triangle: Triangle, count: int, seed: int, stream: Stream, step: int) -> Tensor:
@@ -96,11 +98,13 @@ def draw_batch(triangle: Triangle, data: Data, recipe: Recipe, step: int) -> Bat
     random = ops.seeded_generator(seed, Stream.CROP, step)
     sizes = [each.shape[1:] for each in data.pixels]
     places = random_places(sizes, modality.window, step * count, count, random, modality.raster)
+    labels = triangle.labels([exemplar for exemplar, _ in places])
+    noise = latent_noise(triangle, count, seed, Stream.PRIOR, step)
     return Batch(
         places,
         x=data.crops(places).contiguous(memory_format=ops.memory_format(len(modality.window))),
-        z=latent_noise(triangle, count, seed, Stream.PRIOR, step),
+        z=triangle.draw_latents(triangle.labelled(noise, labels))[:, : noise.shape[1]],
         noise=latent_noise(triangle, count, seed, Stream.POSTERIOR, step),
-        labels=triangle.labels([exemplar for exemplar, _ in places]),
+        labels=labels,
         mask=data.mask(places),
     )

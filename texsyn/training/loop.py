@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
@@ -18,10 +18,12 @@ from texsyn.models import precision
 from texsyn.models.triangle import TERMS, Triangle
 from texsyn.training.calibration import calibrate
 from texsyn.training.data import Batch, Data, draw_batch
+from texsyn.training.flow import measure_draws, train_flow
 from texsyn.training.state import NETWORKS, Snapshot, TrainState, init_state
 
 _PENALTY_RATE, _MAX_EXCESS = 0.02, 3.0  # at which the penalty adapts, and the largest ratio that counts
 _PENALTY_SCALES = (0.02, 4.0)  # range of the factor on the recipe's penalty
+_FLOW_DECAY = 0.99  # of the flow's running average
 _MAX_SKIPPED = 3  # steps in a row before a roll-back
 _MAX_ROLLBACKS = 6  # before a fit counts as diverged
 
@@ -118,6 +120,7 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
                 state=state,
             )
     finally:
+        measure_draws(triangle, recipe, len(exemplars))
         calibrate(triangle, recipe, data.pixels)
 
 
@@ -132,6 +135,7 @@ def train_step(state: TrainState, data: Data, recipe: Recipe, parts: int = 1) ->
 
     Returns the terms, and why the step was skipped, or an empty string.
     """
+    train_flow(state, data, recipe, _decay(state, recipe))
     batch = draw_batch(state.triangle, data, recipe, state.step)
     penalised = state.step % recipe.penalty_interval == 0
     penalty = recipe.gradient_penalty * state.penalty_scale if penalised else 0.0
@@ -190,15 +194,25 @@ def _find_nonfinite(state: TrainState, terms: dict[str, float]) -> str:
 
 def _update(state: TrainState, recipe: Recipe) -> None:
     """Change the weights along their gradients, and move the averaged generator towards the generator."""
+    for network in NETWORKS:
+        state.descend(network, recipe.learning_rate * state.lr_scale * _decay(state, recipe))
+    triangle = state.triangle
+    _average(triangle.generator_ema, triangle.generator, min(recipe.ema_decay, state.step / (state.step + 10)))
+    if triangle.flow is not None and triangle.flow_ema is not None:
+        _average(triangle.flow_ema, triangle.flow, min(_FLOW_DECAY, state.step / (state.step + 10)))
+
+
+def _decay(state: TrainState, recipe: Recipe) -> float:
+    """Factor on learning rates, which fall to zero in the last part of training."""
     remaining = 1 - progress(state, recipe)
-    decay = min(1.0, remaining / recipe.lr_decay_fraction) if recipe.lr_decay_fraction else 1.0
-    for network in state.optimisers:
-        state.descend(network, recipe.learning_rate * state.lr_scale * decay)
-    keep = min(recipe.ema_decay, state.step / (state.step + 10))
+    return min(1.0, remaining / recipe.lr_decay_fraction) if recipe.lr_decay_fraction else 1.0
+
+
+def _average(averaged: nn.Module, newest: nn.Module, keep: float) -> None:
     with torch.no_grad():
-        averaged: list[Tensor] = list(state.triangle.generator_ema.parameters())
-        newest: list[Tensor] = list(state.triangle.generator.parameters())
-        torch._foreach_lerp_(averaged, newest, 1 - keep)
+        of: list[Tensor] = list(averaged.parameters())
+        towards: list[Tensor] = list(newest.parameters())
+        torch._foreach_lerp_(of, towards, 1 - keep)
 
 
 def _adapt_penalty(state: TrainState, recipe: Recipe, gradient_norm: float) -> None:
