@@ -6,10 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from texsyn.cli import arguments, textures
 from texsyn.core.errors import Exit, TexsynError
+
+if TYPE_CHECKING:
+    from texsyn.metrics.card import Card
 
 
 def add(commands: Any) -> None:
@@ -167,27 +170,56 @@ def _add_score(commands: Any) -> None:
         "score",
         _score,
         "compare samples with their exemplar",
-        "Print the quality card of samples: how faithful, sharp, new, varied and seamless they are.",
+        "Print the quality card of samples or of a run: how faithful, sharp, new, varied and seamless they are.",
     )
-    parser.add_argument("exemplar", type=Path, metavar="EXEMPLAR", help="image or clip")
-    parser.add_argument("samples", type=Path, nargs="+", metavar="SAMPLE", help="image or clip")
+    parser.add_argument("exemplar", type=Path, metavar="EXEMPLAR|RUN", help="image or clip; or a run, to sample it")
+    parser.add_argument("samples", type=Path, nargs="*", metavar="SAMPLE", help="image or clip; none for a run")
     parser.add_argument(
         "--train", default="0:32", metavar="A:B", help="frames of a clip that were trained on (default 0:32)"
     )
     parser.add_argument(
         "--held", metavar="A:B", help="held-out frames for reference (default: the last 32 of at least 64)"
     )
+    parser.add_argument(
+        "--critic", action="store_true", help="also train a critic to tell stills from the exemplar (takes longer)"
+    )
+    parser.add_argument("--native", action="store_true", help="score crops of stills at the files' own sizes")
     arguments.add_json(parser, "print the card as JSON")
 
 
-def _score(options: argparse.Namespace) -> int:
-    from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS, describe
+def _score_run(options: argparse.Namespace) -> list[Card]:
+    """The cards of a run's model, which are stored; a critic and a large texture are always part of it."""
+    import torch
+
+    from texsyn.runs.cards import score_run
+    from texsyn.runs.run import Run
+
+    if options.native:
+        raise TexsynError("--native is for files: a model is scored at the size of its samples", Exit.USAGE)
+    run = Run.open(options.exemplar)
+    triangle = run.triangle(torch.device("cpu"))
+    return [score_run(run, triangle, number, thorough=True) for number in range(len(run.names()))]
+
+
+def _score_files(options: argparse.Namespace) -> list[Card]:
     from texsyn.metrics.scoring import score_files
 
-    card = score_files(options.exemplar, options.samples, options.train, options.held)
-    if options.json:
-        print(json.dumps(card.to_dict()))
-        return Exit.OK
+    if not options.samples:
+        raise TexsynError(f"{options.exemplar.name} is no run: name samples to compare with it", Exit.USAGE)
+    how = {"told": options.critic, "native": options.native}
+    return [score_files(options.exemplar, options.samples, options.train, options.held, **how)]
+
+
+def _score(options: argparse.Namespace) -> int:
+    is_run = (options.exemplar / "run.json").exists() and not options.samples
+    for card in _score_run(options) if is_run else _score_files(options):
+        print(json.dumps(card.to_dict())) if options.json else _print_card(card)
+    return Exit.OK
+
+
+def _print_card(card: Card) -> None:
+    from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS, describe
+
     descriptions = STILL_METRICS if "ps" in card.metrics else CLIP_METRICS
     print(f"{'':14}{'samples':>9}{'reference':>11}")
     for name, value in card.metrics.items():
@@ -195,4 +227,3 @@ def _score(options: argparse.Namespace) -> int:
     print()
     for line in describe(card):
         print(line)
-    return Exit.OK

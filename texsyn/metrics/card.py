@@ -20,6 +20,9 @@ STILL_METRICS = {
     "seam_x": "jump across the wrap over the jump inside; 1 is seamless",
     "seam_y": "the same along y",
     "diversity": "how much samples differ; towards 1",
+    "critic": "how often a fresh critic tells a crop from the exemplar's; 0.5 is perfect",
+    "critic_error": "standard error of the critic",
+    "repeated": "share of windows of a large texture that recur in it",
 }
 CLIP_METRICS = {
     "lsd": "log-spectral distance over space and time, dB",
@@ -68,7 +71,10 @@ class Card:
 
 
 def describe(card: Card) -> list[str]:
-    """The card as a person reads it: one line each for faithful, sharp, new, varied and seamless, with the metrics."""
+    """The card as a person reads it: one line each for faithful, sharp, new, varied and seamless, with the metrics.
+
+    Of stills, where they were measured, also how well a fresh critic tells them from the exemplar, and repetition.
+    """
     return _describe_still(card) if "ps" in card.metrics else _describe_clip(card)
 
 
@@ -87,7 +93,23 @@ def _describe_still(card: Card) -> list[str]:
         f"new       {_grade(extra <= 0.05, extra <= 0.2)}: {100 * m['vcf']:.0f} % copied ({100 * r['vcf']:.0f} %)",
         *_describe_diversity(m["diversity"], "contrast"),
         f"seamless  {_grade(worst <= 1.15, worst <= 1.4)}: seam {m['seam_x']:.2f} along x, {m['seam_y']:.2f} along y",
+        *_describe_critic(m.get("critic", math.nan), m.get("critic_error", math.nan)),
+        *_describe_repetition(m.get("repeated", math.nan)),
     ]
+
+
+def _describe_critic(told: float, error: float) -> list[str]:
+    """No grade for what lies between: only second photos and lumps were measured often enough to draw the line."""
+    if math.isnan(told):
+        return []
+    grade = "good: " if told <= 0.6 else "poor: " if told >= 0.9 else ""
+    return [f"told      {grade}a fresh critic tells {100 * told:.0f} % +- {100 * error:.0f} (50 % is perfect)"]
+
+
+def _describe_repetition(repeated: float) -> list[str]:
+    if math.isnan(repeated):
+        return []
+    return [f"repeated  {100 * repeated:.0f} % of the windows of a large texture recur in it (0 % is perfect)"]
 
 
 def _still_faithful(card: Card) -> str:

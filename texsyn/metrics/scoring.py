@@ -18,9 +18,13 @@ from texsyn.media.frames import centre_square, frame_slice, to_unit_range
 from texsyn.media.metadata import read_metadata
 from texsyn.metrics import image, video
 from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS, Card
+from texsyn.metrics.extras import with_critic, with_repetition
 from texsyn.metrics.portilla_simoncelli import PortillaSimoncelli, crop_within
 from texsyn.metrics.sliced_wasserstein import Array
 
+_SIDE = 224  # pixels of the stills, or crops of them, that are scored
+_NATIVE_CROPS = 4
+_LARGE = 1024  # pixels of the smaller side from which on repetition is measured
 _MIN_FRAMES = 16
 _HELD_FRAMES = 32  # at a clip's end, which are compared with unless others are named
 
@@ -64,6 +68,34 @@ def _still_row(sample: Array, exemplar: Array) -> dict[str, float]:
         "coherence": coherence,
         "completeness": image.completeness(sample, exemplar),
     }
+
+
+def score_native(samples: Sequence[Array], exemplar: Array) -> Card:
+    """Card of stills `h w 3` in [0, 1] of any sizes from 224 on, all at one scale: the mean of cards of crops.
+
+    Up to four random crops of 224 x 224 of the exemplar are each compared with crops of the samples. Images of
+    224 x 224 have one crop, themselves: then the card is that of `score_stills`, whatever the seed.
+    Raises TexsynError (exit 3) for smaller images.
+    """
+    if small := [each for each in (exemplar, *samples) if min(each.shape[:2]) < _SIDE]:
+        height, width = small[0].shape[:2]
+        raise TexsynError(f"scoring at native size needs at least {_SIDE} x {_SIDE} pixels, not {width} x {height}")
+    random = np.random.default_rng(0)
+    count = 1 if all(each.shape[:2] == (_SIDE, _SIDE) for each in (exemplar, *samples)) else _NATIVE_CROPS
+    cards = [
+        score_stills([_crop(each, random) for each in samples], _crop(exemplar, random), samples) for _ in range(count)
+    ]
+    metrics, reference = (_mean_row([getattr(card, part) for card in cards]) for part in ("metrics", "reference"))
+    return Card(metrics, reference, cards[0].missing)
+
+
+def _crop(picture: Array, random: np.random.Generator) -> Array:
+    top, left = (int(random.integers(0, size - _SIDE + 1)) for size in picture.shape[:2])
+    return picture[top : top + _SIDE, left : left + _SIDE]
+
+
+def _mean_row(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 # ------------------------------------------------------------ clips
@@ -171,22 +203,44 @@ def to_numpy(texture: Tensor) -> Array:
 # ------------------------------------------------------------ files
 
 
-def score_files(exemplar: Path, samples: Sequence[Path], train: str = "0:32", held: str | None = None) -> Card:
+def score_files(
+    exemplar: Path,
+    samples: Sequence[Path],
+    train: str = "0:32",
+    held: str | None = None,
+    *,
+    told: bool = False,
+    native: bool = False,
+) -> Card:
     """Card of files: stills resized to 224 x 224, clips to 64 x 64 from their centre square.
 
     A still that texsyn wrote is at the scale of training: of a larger one a crop of 224 x 224 is scored, and the seams
     of the whole. train and held: frames of the exemplar clip, "A:B" as in Python, to score against and to compare
     with; held defaults to the last 32 of a clip with as many more. Raises TexsynError (exit 3) for files that cannot
     be read, and for frames that are both.
+    told: of stills, also ask a critic. native: score crops of stills at the files' own sizes. Repetition is measured
+    in the first still that is scored at 1024 x 1024 pixels or more: one by texsyn, or native.
     """
-    score = _score_clip_files if decoding.sniff(exemplar) == "clip" else _score_still_files
-    return score(exemplar, samples, train, held)
+    if decoding.sniff(exemplar) == "clip":
+        if told or native:
+            raise TexsynError("--critic and --native are for stills")
+        return _score_clip_files(exemplar, samples, train, held)
+    return _score_still_files(exemplar, samples, told, native)
 
 
-def _score_still_files(exemplar: Path, samples: Sequence[Path], train: str, held: str | None) -> Card:
-    original = still_for_scoring(exemplar)
-    pairs = [_crop_and_whole(path, original.shape[0]) for path in samples]
-    return score_stills([crop for crop, _ in pairs], original, [whole for _, whole in pairs])
+def _score_still_files(exemplar: Path, samples: Sequence[Path], told: bool, native: bool) -> Card:
+    original = still_for_scoring(exemplar, None if native else _SIDE)
+    if native:
+        crops = wholes = [still_for_scoring(path, None) for path in samples]
+        card = score_native(wholes, original)
+    else:
+        pairs = [_crop_and_whole(path, _SIDE) for path in samples]
+        crops, wholes = [crop for crop, _ in pairs], [whole for _, whole in pairs]
+        card = score_stills(crops, original, wholes)
+    large = next((each for each in wholes if min(each.shape[:2]) >= _LARGE), None)
+    if large is not None:
+        card = with_repetition(card, large, original)
+    return with_critic(card, crops, original) if told else card
 
 
 def _score_clip_files(exemplar: Path, samples: Sequence[Path], train: str, held: str | None) -> Card:

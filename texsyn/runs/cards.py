@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from texsyn.media.collection import images_of
 from texsyn.metrics.card import Card
+from texsyn.metrics.extras import with_critic, with_repetition
 from texsyn.metrics.scoring import score_clips, score_stills, to_numpy
 from texsyn.metrics.sliced_wasserstein import Array
 from texsyn.models.triangle import Triangle
@@ -14,11 +15,14 @@ from texsyn.synthesis import inversion, sampling
 
 _SCORED = 3  # samples
 _STILLS = 12  # samples whose seams are measured: that is cheap, and seams vary
+_LARGE = (2048, 2048)  # of the texture whose repetition is measured
 _IMAGES = 500  # of a collection, at most
 
 
-def score_run(run: Run, triangle: Triangle, exemplar: int = 0) -> Card:
+def score_run(run: Run, triangle: Triangle, exemplar: int = 0, thorough: bool = False) -> Card:
     """Score samples with the seeds 0 to 2, and store the card. Raises TexsynError (exit 3) where they are too small.
+
+    thorough: of stills, also ask a critic, and measure repetition in a texture of 2048 x 2048.
 
     Masked pixels of the exemplar are scored as they were estimated. A clip is compared with frames that were held out
     of training, or else with the exemplar's last frames.
@@ -30,6 +34,9 @@ def score_run(run: Run, triangle: Triangle, exemplar: int = 0) -> Card:
         height, width = images[0].shape[:2]
         original = _estimated(run, exemplar)[:height, :width]
         card = score_stills(images[:_SCORED], original, images)
+        if thorough:
+            large = to_numpy(sampling.sample(triangle, size=_LARGE, exemplar=exemplar)[0])
+            card = with_repetition(with_critic(card, images[:_SCORED], original), large, original)
     storage.write_json(run.path / run.card_name(exemplar), card.to_dict())
     return card
 
