@@ -17,7 +17,8 @@ def discs(seed: int, side: int = 128, count: int = 160) -> np.ndarray:
     """Shaded discs of random grey that cover each other, on a torus."""
     random, picture = np.random.default_rng(seed), np.zeros((side, side), np.float32)
     ys, xs = np.mgrid[:side, :side]
-    for y, x, radius, tone in zip(*(random.uniform(*r, count) for r in ((0, side), (0, side), (5, 9), (0.4, 1)))):
+    ranges = ((0, side), (0, side), (5, 9), (0.4, 1))
+    for y, x, radius, tone in np.stack([random.uniform(*each, count) for each in ranges], 1):
         down, right = ((at - centre + side / 2) % side - side / 2 for at, centre in ((ys, y), (xs, x)))
         squared = (down**2 + right**2) / radius**2
         picture = np.where(squared < 1, tone * np.sqrt(np.maximum(1 - squared, 0)), picture)

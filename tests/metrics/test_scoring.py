@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from PIL import Image
 from texsyn import TexsynError
 from texsyn.cli.entry import main
 from texsyn.media import writing
-from texsyn.metrics import image
-from texsyn.metrics.scoring import quick_metrics, score_clips, score_files, score_stills
+from texsyn.metrics import extras, image, scoring
+from texsyn.metrics.scoring import quick_metrics, score_clips, score_files, score_native, score_stills
 
 
 def test_a_long_loop_has_no_seam_though_a_piece_of_it_is_scored(clips):
@@ -79,8 +80,45 @@ def test_score_on_the_command_line(tmp_path, capsys, ladder):
     assert json.loads(capsys.readouterr().out)["metrics"]["vcf"] > 0.4
 
 
+@pytest.fixture
+def light(monkeypatch):
+    """Cards without the metrics that take seconds."""
+    monkeypatch.setattr(scoring, "PortillaSimoncelli", lambda *_: SimpleNamespace(distance=lambda *_: 1.0))
+    monkeypatch.setattr(image, "copying", lambda *_: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(image, "completeness", lambda *_: 0.0)
+
+
+def test_at_224_pixels_the_native_card_is_the_usual_one(ladder, light):
+    usual, native = (score([ladder["shuffled"]], ladder["exemplar"]) for score in (score_stills, score_native))
+    assert native.to_dict() == usual.to_dict()
+    with pytest.raises(TexsynError, match="at least 224 x 224 pixels, not 224 x 200"):
+        score_native([ladder["shuffled"][:200]], ladder["exemplar"])
+
+
+def test_detail_above_224_pixels_shows_at_native_size_alone(tmp_path, light):
+    photo = VIDEOS / "gravel.png"  # 512 x 512
+    Image.open(photo).resize((256, 256), Image.Resampling.BOX).resize((512, 512)).save(tmp_path / "soft.png")
+    usual, native = (score_files(photo, [tmp_path / "soft.png"], native=native).metrics for native in (False, True))
+    assert native["sharp"] < 0.65 < 0.8 < usual["sharp"]
+
+
+def test_the_critic_and_repetition_are_measured_where_they_are_asked_for(tmp_path, monkeypatch, ladder, light, capsys):
+    monkeypatch.setattr(extras, "critic", lambda samples, exemplar: (0.93, 0.02))
+    tiled = torch.tensor(np.tile(ladder["exemplar"], (5, 5, 1))).permute(2, 0, 1) * 2 - 1
+    (path,) = writing.write(tiled, tmp_path / "tiled.png", metadata={"seed": 0})
+    assert main(["score", str(VIDEOS / "leaves.png"), str(path), "--critic"]) == 0
+    out = capsys.readouterr().out
+    assert "told      poor: a fresh critic tells 93 % +- 2 (50 % is perfect)" in out
+    assert "repeated  100 % of the windows" in out
+    assert main(["score", str(VIDEOS / "water.mp4"), str(path), "--critic"]) == 3
+    assert main(["score", str(path)]) == 2
+
+
 # Computed by independent scripts of the same definitions, on the shipped exemplars.
 GOLDEN = json.loads((Path(__file__).parent / "golden_quality.json").read_text())
+
+
+OURS = {"diversity", "critic", "critic_error", "repeated"}  # of clips; the others are measured where they are asked for
 
 
 @pytest.mark.parametrize("case", GOLDEN)
@@ -88,7 +126,7 @@ def test_metrics_agree_with_the_definitions_to_three_digits(case):
     exemplar, *samples = (VIDEOS / name for name in re.findall(r"[\w-]+\.\w+", case))
     card = score_files(exemplar, samples).to_dict()
     for part in ("metrics", "reference"):
-        assert card[part].keys() - GOLDEN[case][part].keys() <= {"diversity"}  # of clips it is ours alone
+        assert card[part].keys() - GOLDEN[case][part].keys() <= OURS
         for name, value in GOLDEN[case][part].items():
             found = card[part][name]
             assert found is value is None or found == pytest.approx(value, rel=5e-4, abs=2e-6), name

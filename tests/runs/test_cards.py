@@ -64,6 +64,21 @@ def test_each_of_several_exemplars_has_its_card(tmp_path, scored):
     assert run.card(0).metrics["ps"] != run.card(1).metrics["ps"]
 
 
+def test_a_thorough_card_asks_a_critic_and_looks_for_repetition(tmp_path, scored, monkeypatch):
+    given = []
+    monkeypatch.setattr(cards, "_LARGE", (160, 192))
+    monkeypatch.setattr(cards, "with_critic", lambda card, *pictures: given.append(pictures) or card)
+    monkeypatch.setattr(cards, "with_repetition", lambda card, *pictures: given.append(pictures) or card)
+    run = Run.create(tmp_path / "run", still("noise"), SHORT)
+    triangle = train(run, still("noise"), SHORT)
+    score_run(run, triangle)
+    assert not given
+    score_run(run, triangle, thorough=True)
+    (samples, original), (large, same) = given
+    assert (len(samples), large.shape) == (3, (192, 160, 3))
+    assert original is same
+
+
 def test_three_samples_are_scored_and_twelve_have_their_seams_measured(tmp_path, scored):
     run = Run.create(tmp_path / "run", still("noise", 140), SHORT)
     triangle = train(run, still("noise", 140), SHORT)

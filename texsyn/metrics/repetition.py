@@ -50,13 +50,12 @@ def repetition(texture: Array, least: float = _LEAST_CORRELATION, count: int = 1
 def best_correlations(texture: Array, count: int = 128) -> Array:
     """For each of `count` random windows that is not flat, its largest correlation with a window elsewhere."""
     pixels = torch.from_numpy(np.ascontiguousarray(texture, np.float32))
-    places, table, project = _table(pixels.mean(2))
+    table, project = _table(pixels.mean(2))
     random, found = np.random.default_rng(0), []
     for _ in range(count):
         y, x = (int(random.integers(0, size - SIDE - _CELL + 2)) for size in pixels.shape[:2])
-        shifts = torch.tensor([(y + i, x + j) for i in range(_CELL) for j in range(_CELL)])
         if float(pixels[y : y + SIDE, x : x + SIDE].std((0, 1)).max()) > _LEAST_CONTRAST:
-            found.append(_best(pixels, shifts, places, table, project))
+            found.append(_best(pixels, y, x, table, project))
     return np.array(found)
 
 
@@ -69,27 +68,36 @@ def _cells(grey: Tensor) -> Tensor:
     return windows / (windows.square().sum(2, keepdim=True).sqrt() + 1e-3)
 
 
-def _table(grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where windows lie, `n 2`; their principal components and half their squared norm, `17 n`; the components."""
+def _table(grey: Tensor) -> tuple[Tensor, Tensor]:
+    """`17 rows columns`: principal components of windows and half their squared norm; and the components, `64 16`."""
     windows = _cells(grey)
-    rows, columns = windows.shape[:2]
     flat = windows.flatten(0, 1)
     _, directions = torch.linalg.eigh(flat.T @ flat)
     project = directions[:, -_NUMBERS:]
-    found = flat @ project
-    table = torch.cat([found, found.square().sum(1, keepdim=True) / 2], 1).T.contiguous()
-    return torch.cartesian_prod(torch.arange(rows), torch.arange(columns)) * _CELL, table, project
+    found = windows @ project
+    return torch.cat([found, found.square().sum(2, keepdim=True) / 2], 2).permute(2, 0, 1).contiguous(), project
 
 
-def _best(pixels: Tensor, shifts: Tensor, places: Tensor, table: Tensor, project: Tensor) -> float:
-    """The largest correlation of a window, at any of its `shifts`, with a window at one of `places` elsewhere."""
-    own = torch.stack([pixels[y : y + SIDE, x : x + SIDE] for y, x in shifts.tolist()])
+def _best(pixels: Tensor, top: int, left: int, table: Tensor, project: Tensor) -> float:
+    """The largest correlation of a window, at its place or less than a cell from it, with a window elsewhere."""
+    shifts = [(top + i, left + j) for i in range(_CELL) for j in range(_CELL)]
+    own = torch.stack([pixels[y : y + SIDE, x : x + SIDE] for y, x in shifts])
     queries = torch.cat([_cells(each) for each in own.mean(3)]).flatten(0, 1) @ project
-    distance = torch.addmm(table[-1:].expand(len(queries), -1), queries, table[:-1], alpha=-1)
-    distance[:, (abs(places - shifts[0]) < SIDE + _CELL).all(1)] = math.inf
-    candidates = distance.topk(_PLACES, dim=1, largest=False).indices
-    others = [[pixels[y : y + SIDE, x : x + SIDE] for y, x in places[row].tolist()] for row in candidates]
-    return float(_correlation(own[:, None], torch.stack([torch.stack(row) for row in others])).max())
+    distance = torch.addmm(table[-1].flatten(), queries, table[:-1].flatten(1), alpha=-1).view(-1, *table.shape[1:])
+    reach = SIDE // _CELL + 1  # overlapping windows are no repetition
+    rows, columns = (slice(max(0, at // _CELL - reach + 1), at // _CELL + reach + 1) for at in (top, left))
+    distance[:, rows, columns] = math.inf
+    correlations = [_at_places(pixels, window, least) for window, least in zip(own, distance, strict=True)]
+    return max(correlations)
+
+
+def _at_places(pixels: Tensor, window: Tensor, distance: Tensor) -> float:
+    """The largest correlation of a window at the least of its distances, `rows columns`, in each of the best rows."""
+    rows = distance.amin(1).topk(_PLACES, largest=False).indices
+    columns = distance[rows].argmin(1)
+    places = [(y * _CELL, x * _CELL) for y, x in zip(rows.tolist(), columns.tolist(), strict=True)]
+    others = torch.stack([pixels[y : y + SIDE, x : x + SIDE] for y, x in places])
+    return float(_correlation(window, others).max())
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
