@@ -10,6 +10,7 @@ show the exemplars.
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ import texsyn
 from texsyn.core.errors import TexsynError
 from texsyn.media import decoding
 from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS, Card
+from texsyn.metrics.extras import with_critic, with_repetition
 from texsyn.metrics.scoring import frames_for_scoring, score_clips, score_stills, still_for_scoring, to_numpy
 
 HERE = Path(__file__).parent
@@ -112,19 +114,23 @@ def rows(
     samples, steps, minutes = fit_and_sample(exemplar, moving, options, folder)
     read = frames_for_scoring if moving else still_for_scoring
     original = read(exemplar)
-    methods = {f"texsyn {options.recipe}, {minutes:.1f} min, {steps} steps": [read(path) for path in samples]}
+    ours = f"texsyn {options.recipe}, {minutes:.1f} min, {steps} steps"
+    methods = {ours: [read(path) for path in samples]}
     methods |= variants(folder / "run", moving)
     if published:
         methods["the paper's authors"] = [read(path) for path in published]
     methods |= simple_methods(original[:32] if moving else original, moving)
-    table, reference = [], {}
+    table, reference = [], dict.fromkeys(CLIP_METRICS if moving else STILL_METRICS, math.nan)
     for method, textures in methods.items():
         try:
             card = score(textures, original, moving)
         except TexsynError as error:
             print(f"{name}, {method}: {error}", file=sys.stderr)
             continue
-        reference = card.reference
+        if not moving:
+            large = large_texture(method, ours, folder / "run", original)
+            card = card if large is None else with_repetition(card, large, original)
+        reference |= {key: value for key, value in card.reference.items() if not math.isnan(value)}
         table.append([name, method, *(f"{value:.3f}" for value in card.metrics.values())])
     label = "held-out frames" if moving else "half against half"
     table.append([name, label, *(f"{reference[key]:.3f}" for key in (CLIP_METRICS if moving else STILL_METRICS))])
@@ -137,7 +143,14 @@ def score(textures: list[np.ndarray], original: np.ndarray, moving: bool) -> Car
     """Of clips the last 32 frames against the exemplar's first 32, with its last 32 as the reference."""
     if moving:
         return score_clips([clip[-32:] for clip in textures], original[:32], original[-32:], textures)
-    return score_stills(textures, original)
+    return with_critic(score_stills(textures, original), textures, original)
+
+
+def large_texture(method: str, ours: str, run: Path, original: np.ndarray) -> np.ndarray | None:
+    """What a method makes of 2048 x 2048 pixels, where it can."""
+    if method == ours:
+        return to_numpy(texsyn.sample(texsyn.load(run), size=(2048, 2048))[0])
+    return patch_match(original, 0, 2048) if method.startswith("G'MIC") else None
 
 
 def simple_methods(exemplar: np.ndarray, moving: bool) -> dict[str, list[np.ndarray]]:
