@@ -54,6 +54,7 @@ _DESIGN = {
     "coring": "subband_matching",
 }
 _LAYER = {"factor": "stride"}
+_ADDED = {"latent_prior": "normal"}  # recipe fields of later versions, and what all runs before them did
 _TENSORS = {  # parts of their names
     "average": "generator_ema",
     "tone": "colour_transfer",
@@ -91,6 +92,8 @@ def upgrade(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(content["design"], dict):
             for name in ("generator", "posterior", "energy", "heads"):
                 content["design"][name] = _rename(content["design"].get(name), _LAYER)
+    if isinstance(content.get("recipe"), dict):
+        content["recipe"] = {**_ADDED, **content["recipe"]}
     return content
 
 
