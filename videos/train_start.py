@@ -83,7 +83,7 @@ def fit(weights: dict[str, Tensor], exemplar: Exemplar, recipe: Recipe) -> tuple
 
 def train(path: Path, minutes: float, steps: int) -> None:
     end = time.monotonic() + 60 * minutes
-    recipe = recipe_for("fast", STILL, steps=steps)
+    recipe = recipe_for("fast", STILL, steps=steps, latent_prior="flow")
     claimed = path.with_suffix(".next")
     while time.monotonic() < end:
         with locked(path):

@@ -12,7 +12,7 @@ from texsyn.core.ranges import between, count, one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 NORMALISATIONS = ("batch", "none")
-LATENT_PRIORS = ("flow", "normal")
+LATENT_PRIORS = ("normal", "flow")
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Recipe(Objective):
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
     energy_signed: bool = _option(True, "half of the energy's last filters count with a negative sign")
-    latent_prior: str = _option("flow", "what draws latent fields: flow (learnt) or normal", choices=LATENT_PRIORS)
+    latent_prior: str = _option("normal", "what draws latent fields: normal or flow (learnt)", choices=LATENT_PRIORS)
     log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0: no bound", 0, 100)
     steps: int = _option(4000, "training steps, unless there is a time budget", 1, 10_000_000)
     minutes: float = _option(0.0, "time budget in minutes; 0: none", 0, 60 * 24 * 30)
@@ -85,7 +85,6 @@ RECIPES: dict[str, Recipe] = {
     "best": Recipe(steps=16000),
     "paper": Recipe(
         architecture="paper",
-        latent_prior="normal",
         energy_signed=False,
         steps=8000,
         weight_decay=5e-4,
@@ -102,12 +101,11 @@ RECIPES: dict[str, Recipe] = {
 # shake where it becomes weak.
 # Collections have small, varied images, so a step takes more of them.
 _CLIP: dict[str, Any] = {
-    "latent_prior": "normal",
     "equaliser_gain": 2.0,
     "gradient_norm_target": 0.0,
     "energy_signed": False,
 }
-_OBJECTS: dict[str, Any] = {"latent_prior": "normal", "batch_size": 16, "gradient_norm_target": 0.0}
+_OBJECTS: dict[str, Any] = {"batch_size": 16, "gradient_norm_target": 0.0}
 _BY_KIND: dict[tuple[str, str], dict[str, Any]] = {
     ("fast", "clip"): {**_CLIP, "steps": 1200},
     ("best", "clip"): {**_CLIP, "steps": 5000},
