@@ -40,7 +40,7 @@ class SamplePage:
         self._connect()
 
     def _add_shape(self) -> None:
-        width = gr.Number(0, label="Width (0: as the exemplar)", precision=0, minimum=0, maximum=4096)
+        width = gr.Number(0, label="Width (0: the exemplar's)", precision=0, minimum=0, maximum=4096)
         height = gr.Number(0, label="Height", precision=0, minimum=0, maximum=4096)
         frames = gr.Number(0, label="Frames of a clip", precision=0, minimum=0, maximum=2000)
         tile = gr.Dropdown(["xy", "x", "y", "none"], value="xy", label="Tiles along")
