@@ -7,7 +7,7 @@ import torch
 
 from texsyn.training import flow, loop
 from texsyn.training.data import Data
-from texsyn.training.state import flow_window, init_state
+from texsyn.training.state import init_state
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def test_all_codes_are_encoded_at_first_and_a_part_later(state, exemplar, learnt
 
 def test_crops_for_codes_are_wider_where_the_exemplar_is(state, exemplar):
     modality, triangle = exemplar.modality, state.triangle
-    small = flow_window(triangle, [modality.window])
+    small = flow.flow_window(triangle, [modality.window])
     assert small == modality.window
-    large = flow_window(triangle, [[10 * n for n in modality.window]])
+    large = flow.flow_window(triangle, [[10 * n for n in modality.window]])
     for n, wide, stride, same in zip(modality.window, large, triangle.stride, modality.stationary, strict=True):
         assert wide == n + (2 * stride if same else 0)
 
@@ -65,6 +65,22 @@ def test_the_average_follows_and_measures_its_draws(state, exemplar, learnt):
     assert any(not torch.equal(a, b) for a, b in zip(before, triangle.flow_ema.parameters(), strict=True))
     assert not torch.equal(triangle.flow_ema.drawn_mean, torch.zeros_like(triangle.flow_ema.drawn_mean))
     assert torch.equal(triangle.flow_ema.factor, triangle.flow.factor)
+
+
+def test_a_fit_that_was_stopped_goes_on_as_if_it_had_not_been(exemplar, learnt):
+    """Whatever is prepared for sampling when iteration ends is no part of what training goes on from."""
+    brief = replace(learnt, steps=6)
+
+    def train(*stops):
+        state = init_state(loop.create(exemplar, brief), brief, (exemplar,))
+        for stop in (*stops, brief.steps):
+            for report in loop.fit(state.triangle, exemplar, brief, state):
+                if report.step == stop:
+                    break
+        return state.triangle.flow_ema.state_dict() | state.triangle.generator.state_dict()
+
+    unbroken, stopped = train(), train(3)
+    assert all(torch.equal(value, stopped[name]) for name, value in unbroken.items() if "running" not in name)
 
 
 def test_a_step_in_bfloat16_gives_draws_in_float32(exemplar, learnt):

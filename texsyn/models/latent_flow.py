@@ -168,6 +168,12 @@ class LatentFlow(nn.Module):
         self.drawn_mean.copy_(mean)
         self.drawn_inverse.copy_(torch.linalg.inv(factor))
 
+    @torch.no_grad()
+    def copy_draw_moments(self, other: LatentFlow) -> None:
+        """Take what `other` measured of draws."""
+        self.drawn_mean.copy_(other.drawn_mean)
+        self.drawn_inverse.copy_(other.drawn_inverse)
+
     def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and factor of the covariance of channels; with few positions, correlations are trusted less."""
         rows = x.movedim(1, -1).flatten(0, -2)

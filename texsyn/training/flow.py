@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from texsyn.media.exemplar import random_places
 from texsyn.models import precision
 from texsyn.models.triangle import Triangle
 from texsyn.training.data import Data, Stream, latent_noise
-from texsyn.training.state import TrainState, flow_window
+from texsyn.training.state import TrainState
 
 _BATCH = 8  # codes for each step of the flow
 _RENEWED, _INTERVAL = 8, 20  # codes that are encoded anew, every so many steps
@@ -42,16 +44,23 @@ def train_flow(state: TrainState, data: Data, recipe: Recipe, decay: float) -> N
     state.descend("flow", _LEARNING_RATE * min(1.0, (step + 1) / _WARM_UP) * decay)
     if step % _MEASURED == 0:
         measure_draws(triangle, recipe, len(data.pixels))
+        triangle.flow.copy_draw_moments(triangle.flow_ema)  # see `resume_draws`
 
 
 def measure_draws(triangle: Triangle, recipe: Recipe, exemplars: int) -> None:
-    """Measure the mean and deviation of draws, of all exemplars in turn, always from the same noise."""
+    """Measure the moments of draws, of all exemplars in turn, always from the same noise."""
     if triangle.flow_ema is None:
         return
     noise = latent_noise(triangle, _BATCH, recipe.seed, Stream.FLOW, -1)
     labels = triangle.labels([n % exemplars for n in range(_BATCH)])
     with precision.autocast(recipe.precision, triangle.device):
         triangle.flow_ema.measure_draws(triangle.labelled(noise, labels))
+
+
+def resume_draws(triangle: Triangle) -> None:
+    """Draw as training did before it ended: the average's moments were measured anew for sampling."""
+    if triangle.flow is not None and triangle.flow_ema is not None:
+        triangle.flow_ema.copy_draw_moments(triangle.flow)
 
 
 @torch.no_grad()
@@ -72,6 +81,16 @@ def _renew(state: TrainState, data: Data, recipe: Recipe, count: int) -> None:
     for flow in (triangle.flow, triangle.flow_ema):
         assert flow is not None
         flow.standardise(state.codes)
+
+
+def flow_window(triangle: Triangle, sizes: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The crops that are encoded for the flow: a window with one latent position more on all sides, where that fits."""
+    modality = triangle.modality
+    wanted = [
+        n + 2 * f * same for n, f, same in zip(modality.window, triangle.stride, modality.stationary, strict=True)
+    ]
+    fits = [min(size[axis] for size in sizes) for axis in range(len(wanted))]
+    return tuple(n if n <= fit else w for n, fit, w in zip(wanted, fits, modality.window, strict=True))
 
 
 def _inner(z: Tensor, like: Tensor) -> Tensor:

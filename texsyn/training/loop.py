@@ -18,7 +18,7 @@ from texsyn.models import precision
 from texsyn.models.triangle import TERMS, Triangle
 from texsyn.training.calibration import calibrate
 from texsyn.training.data import Batch, Data, draw_batch
-from texsyn.training.flow import measure_draws, train_flow
+from texsyn.training.flow import measure_draws, resume_draws, train_flow
 from texsyn.training.state import NETWORKS, Snapshot, TrainState, init_state
 
 _PENALTY_RATE, _MAX_EXCESS = 0.02, 3.0  # at which the penalty adapts, and the largest ratio that counts
@@ -91,6 +91,7 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
     """
     exemplars = as_tuple(exemplar)
     state = state or init_state(triangle, recipe, exemplars)
+    resume_draws(triangle)
     data = Data.of(exemplars, state.pixels(exemplars))
     good = state.snapshot()
     throughput = _Throughput(state)

@@ -96,16 +96,6 @@ def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]
     return TrainState(triangle, optimisers, estimates=estimates, codes=codes)
 
 
-def flow_window(triangle: Triangle, sizes: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """The crops that are encoded for the flow: a window with one latent position more on all sides, where that fits."""
-    modality = triangle.modality
-    wanted = [
-        n + 2 * f * same for n, f, same in zip(modality.window, triangle.stride, modality.stationary, strict=True)
-    ]
-    fits = [min(size[axis] for size in sizes) for axis in range(len(wanted))]
-    return tuple(n if n <= fit else w for n, fit, w in zip(wanted, fits, modality.window, strict=True))
-
-
 def _adam(network: nn.Module, recipe: Recipe) -> torch.optim.Adam:
     """Adam on contiguous views of the weights, with all its tensors, so that a state has the same at every step."""
     optimiser = torch.optim.Adam(
