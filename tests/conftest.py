@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -21,6 +25,15 @@ collect_ignore = ["benchmarks"]  # scripts, some of which need packages that tes
 TESTS = Path(__file__).parent
 VIDEOS = TESTS.parent / "videos"
 SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card"]  # words for a quick `texsyn fit`
+
+
+@contextmanager
+def script_of_videos(name: str) -> Iterator[ModuleType]:
+    """A script in videos/ as a module; the modules beside it are found meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(VIDEOS), *sys.path])
+        patch.setattr(sys, "dont_write_bytecode", True)  # videos/ holds nothing that its README does not name
+        yield importlib.import_module(name)
 
 
 def tiny(axes: str, stationary: tuple[bool, ...], window: tuple[int, ...], planes: tuple[Plane, ...]) -> Modality:

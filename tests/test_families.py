@@ -1,16 +1,14 @@
 """The textures that initial weights are learnt from: fixed by their seeds, sound, varied and seamless."""
 
-import importlib
 import subprocess
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import VIDEOS, script_of_videos
 from PIL import Image
 
-VIDEOS = Path(__file__).parent.parent / "videos"
 FIRST = ["ground", "cracks", "stones", "marble", "wood", "fibres", "foam", "chips", "moss", "rust", "labyrinth"]
 OTHERS = ["ridges", "leather", "cloth", "knit", "tiles", "prints", "scales", "pieces", "net"]
 NAMES = FIRST + OTHERS
@@ -18,10 +16,8 @@ NAMES = FIRST + OTHERS
 
 @pytest.fixture(scope="module")
 def families():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(VIDEOS), *sys.path])
-        patch.setattr(sys, "dont_write_bytecode", True)  # videos/ holds nothing that its README does not name
-        yield importlib.import_module("families")
+    with script_of_videos("families") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

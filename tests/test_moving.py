@@ -1,17 +1,15 @@
 """The clips that initial weights are learnt from: fixed by their seeds, sound, varied, moving and stationary."""
 
-import importlib
 import subprocess
 import sys
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from conftest import VIDEOS, script_of_videos
 from PIL import Image
 
-VIDEOS = Path(__file__).parent.parent / "videos"
 FILLING = ["clouds", "ink", "falls", "surf", "sea", "sand", "curtain", "ceiling", "shade", "puddle", "lava", "discs"]
 FILLING += ["spirals", "growth"]
 NAMES = [*FILLING, "plume", "snow", "rain", "bubbles", "reeds", "leaves", "embers", "lights"]
@@ -20,10 +18,8 @@ NAMES += ["swarm", "traffic"]
 
 @pytest.fixture(scope="module")
 def moving():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(VIDEOS), *sys.path])
-        patch.setattr(sys, "dont_write_bytecode", True)  # videos/ holds nothing that its README does not name
-        yield importlib.import_module("moving")
+    with script_of_videos("moving") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

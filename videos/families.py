@@ -4,11 +4,11 @@ The pictures from which initial weights are learnt. Every texture follows from i
 that of a shipped exemplar (beans, pebbles, leaves, wicker, bricks, grass, gravel, stars), which so remain a fair test.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import seeds
 from crafts import cloth, knit, net, pieces, prints, scales, tiles
 from nature import chips, cracks, fibres, foam, ground, labyrinth, leather, marble, moss, ridges, rust, stones, wood
 from PIL import Image
@@ -131,25 +131,14 @@ def sheet(pictures: list[np.ndarray], columns: int = 8, gap: int = 4) -> Image.I
     return page
 
 
+def save(picture: np.ndarray, path: Path) -> None:
+    """Write a PNG."""
+    Image.fromarray(picture).save(path)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="gets a PNG of each, named by its seed")
-    parser.add_argument("--count", type=int, default=48)
-    parser.add_argument("--first", type=int, default=0, help="seed of the first")
-    parser.add_argument("--size", type=int, default=224, help="pixels of a side")
-    parser.add_argument("--sheet", type=Path, help="write one picture of all of them")
-    options = parser.parse_args()
-    if options.folder:
-        options.folder.mkdir(parents=True, exist_ok=True)
-    kept = []
-    for seed in range(options.first, options.first + options.count):
-        picture = render(seed, options.size)
-        if options.folder:
-            Image.fromarray(picture).save(options.folder / f"{seed:05}.png")
-        if options.sheet:
-            kept.append(picture)
-    if options.sheet:
-        sheet(kept).save(options.sheet)
+    options = seeds.parser(__doc__, ".png", count=48, size=224).parse_args()
+    seeds.render_all(options, lambda seed: render(seed, options.size), save, sheet)
 
 
 if __name__ == "__main__":

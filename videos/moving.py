@@ -4,11 +4,11 @@ The counterpart of families.py for clips. Every clip follows from its seed alone
 families is that of a shipped exemplar (pool, fire, meadow, flag), which so remain a fair test.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import seeds
 from air import ceiling, clouds, curtain, falls, ink, puddle, sand, sea, shade, surf
 from bodies import bubbles, leaves, plume, rain, reeds, snow, swarm
 from motion import Layer, backdrop, over
@@ -135,25 +135,10 @@ def save(clip: np.ndarray, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", help="gets an MP4 of each, named by its seed")
-    parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--first", type=int, default=0, help="seed of the first")
-    parser.add_argument("--size", type=int, default=64, help="pixels of a side")
+    parser = seeds.parser(__doc__, ".mp4", count=24, size=64)
     parser.add_argument("--frames", type=int, default=64)
-    parser.add_argument("--sheet", type=Path, help="write one picture with four frames of each")
     options = parser.parse_args()
-    if options.folder:
-        options.folder.mkdir(parents=True, exist_ok=True)
-    kept = []
-    for seed in range(options.first, options.first + options.count):
-        clip = render(seed, options.size, options.frames)
-        if options.folder:
-            save(clip, options.folder / f"{seed:05}.mp4")
-        if options.sheet:
-            kept.append(clip)
-    if options.sheet:
-        sheet(kept).save(options.sheet)
+    seeds.render_all(options, lambda seed: render(seed, options.size, options.frames), save, sheet)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def score_stills(samples: Sequence[Array], exemplar: Array, wholes: Sequence[Arr
     left, right = exemplar[:, :half], exemplar[:, half:]
     distance, missing = _portilla_simoncelli(exemplar, left)
     rows = [{"ps": distance(each, None), **_still_row(each, exemplar)} for each in samples]
-    metrics = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    metrics = _mean_row(rows)
     seam_x, seam_y = np.mean([image.seams(whole) for whole in wholes or samples], 0)
     metrics |= {"seam_x": float(seam_x), "seam_y": float(seam_y)}
     metrics["diversity"] = image.diversity(list(samples), exemplar)
@@ -70,6 +70,10 @@ def _still_row(sample: Array, exemplar: Array) -> dict[str, float]:
     }
 
 
+def _mean_row(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
 def score_native(samples: Sequence[Array], exemplar: Array) -> Card:
     """Card of stills `h w 3` in [0, 1] of any sizes from 224 on, all at one scale: the mean of cards of crops.
 
@@ -92,10 +96,6 @@ def score_native(samples: Sequence[Array], exemplar: Array) -> Card:
 def _crop(picture: Array, random: np.random.Generator) -> Array:
     top, left = (int(random.integers(0, size - _SIDE + 1)) for size in picture.shape[:2])
     return picture[top : top + _SIDE, left : left + _SIDE]
-
-
-def _mean_row(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 # ------------------------------------------------------------ clips
