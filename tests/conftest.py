@@ -95,15 +95,14 @@ def lively(triangle: Triangle) -> Triangle:
     random = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, parameter in triangle.named_parameters():
-            if name.startswith("flow"):
-                continue
             if parameter.dim() > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.3)
             elif name.endswith("bias"):
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.1)
-        if triangle.flow is not None:
-            torch.nn.init.normal_(triangle.flow.convolutions[-1].weight, 0.0, 0.05, generator=random)
-    triangle.start_averages()
+        if triangle.mixture_prior is not None:
+            triangle.mixture_prior.means.normal_(generator=random)
+            triangle.mixture_prior.variances.fill_(0.1)
+    triangle.generator_ema.load_state_dict(triangle.generator.state_dict())
     for correction in triangle.corrections:
         kernel = correction.equaliser.kernel
         kernel.copy_(torch.rand(kernel.shape, generator=random) * 3 / kernel[0].numel())

@@ -1,9 +1,11 @@
 """Learn weights to begin training with from rendered textures: python videos/train_start.py STATE [--minutes M]
 
-Each round fits one texture of `families.py` for a few steps, from the weights learnt so far, and moves these a part of
-the way to where that fit ended (Reptile; Nichol, Achiam, Schulman 2018): what many textures share stays, what is of one
-texture averages out. Round n takes the texture of seed n. Several processes may work on one STATE, and rounds may be
-added at any time. STATE.log gets a line for each round; --export FILE writes the weights in 16 bits.
+Each round fits one texture of `families.py`, or with --clips one clip of `moving.py`, from the weights learnt so far,
+and moves these a part of the way to where that fit ended (Reptile; Nichol, Achiam, Schulman 2018): what many textures
+share stays, what is of one texture averages out. Colours do not enter: weights are turned into a texture's colours
+before its fit and back after it. Round n takes the texture of seed n. Several processes may work on one STATE, and
+rounds may be added at any time. STATE.log gets a line for each round; --export FILE writes the weights in 8 bits, as
+texsyn/models/initial/ holds them.
 """
 
 import argparse
@@ -15,22 +17,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import families
+import moving
 import torch
-from families import render
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 import texsyn
-from texsyn.core.modality import STILL
+from texsyn.core.modality import CLIP, STILL
 from texsyn.core.recipes import Recipe, recipe_for
 from texsyn.media.exemplar import Exemplar
+from texsyn.models.colour_frame import ColourFrame
+from texsyn.models.initial_weights import NETWORKS, compress
 from texsyn.models.triangle import Triangle
 from texsyn.training import loop
 from texsyn.training.state import init_state
 
-NETWORKS = ("generator", "posterior", "energy", "flow")
-FIRST, LEAST, HALVED = 0.5, 0.1, 100  # part of the way: at first, at least, and the rounds after which it is half
+FIRST, LEAST, HALVED = 0.5, 0.1, 60  # part of the way: at first, at least, and the rounds after which it is half
 
 
 @contextmanager
@@ -46,7 +50,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], int]:
     if not path.exists():
         return {}, 0
     with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name).float() for name in file.keys()}, int(file.metadata()["rounds"])  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, int(file.metadata()["rounds"])  # noqa: SIM118
 
 
 def write(path: Path, weights: dict[str, Tensor], rounds: int) -> None:
@@ -56,57 +60,64 @@ def write(path: Path, weights: dict[str, Tensor], rounds: int) -> None:
 
 
 def weights_of(triangle: Triangle) -> dict[str, Tensor]:
-    """Every weight of the networks that are trained, by name."""
+    """Every weight of the three networks, by name."""
     named = triangle.named_parameters()
     return {name: value.detach().clone() for name, value in named if name.split(".")[0] in NETWORKS}
 
 
-def texture(seed: int) -> Exemplar:
-    pixels = torch.from_numpy(render(seed)).permute(2, 0, 1) / 127.5 - 1
-    return Exemplar(pixels.contiguous(), STILL)
+def exemplar(seed: int, clips: bool) -> Exemplar:
+    if clips:
+        values = torch.from_numpy(moving.render(seed)).permute(3, 0, 1, 2)
+        return Exemplar((values / 127.5 - 1).contiguous(), CLIP)
+    values = torch.from_numpy(families.render(seed)).permute(2, 0, 1)
+    return Exemplar((values / 127.5 - 1).contiguous(), STILL)
 
 
-def fit(weights: dict[str, Tensor], exemplar: Exemplar, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """The weights after a fit that begins with these, and its last terms."""
-    triangle = texsyn.create(exemplar, recipe)
-    triangle.load_state_dict(weights, strict=False)
-    triangle.start_averages()
+def fit(weights: dict[str, Tensor], texture: Exemplar, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The weights after a fit that begins with these, or with fresh ones, and its last terms."""
+    triangle, frame = texsyn.create(texture, recipe), ColourFrame.of([texture.pixels])
+    if weights:
+        triangle.load_state_dict(frame.turn(weights), strict=False)
+        triangle.generator_ema.load_state_dict(triangle.generator.state_dict())
     terms: dict[str, float] = {}
-    state = init_state(triangle, recipe, (exemplar,))
-    data = loop.Data.of((exemplar,), state.pixels((exemplar,)))
+    state = init_state(triangle, recipe, (texture,))
+    data = loop.Data.of((texture,), state.pixels((texture,)))
     while loop.progress(state, recipe) < 1:
         terms, skipped = loop.train_step(state, data, recipe)
         if skipped:
             raise RuntimeError(skipped)
-    return weights_of(triangle), terms
+    return frame.turn_back(weights_of(triangle)), terms
 
 
-def train(path: Path, minutes: float, steps: int) -> None:
-    end = time.monotonic() + 60 * minutes
-    recipe = recipe_for("fast", STILL, steps=steps, latent_prior="flow")
+def claim(path: Path) -> tuple[dict[str, Tensor], int]:
+    """The newest weights, and the number of a round that no other process has."""
     claimed = path.with_suffix(".next")
+    with locked(path):
+        weights, rounds = read(path)
+        number = max(rounds, int(claimed.read_text()) if claimed.exists() else 0)
+        claimed.write_text(str(number + 1))
+    return weights, number
+
+
+def train(path: Path, minutes: float, steps: int, clips: bool) -> None:
+    end = time.monotonic() + 60 * minutes
+    recipe = recipe_for("fast", CLIP if clips else STILL, steps=steps, start="noise")
     while time.monotonic() < end:
-        with locked(path):
-            before, rounds = read(path)
-            number = max(rounds, int(claimed.read_text()) if claimed.exists() else 0)
-            claimed.write_text(str(number + 1))
-        exemplar = texture(number)
-        before = before or weights_of(texsyn.create(exemplar, recipe))
+        before, number = claim(path)
         start = time.monotonic()
-        after, terms = fit(before, exemplar, replace(recipe, seed=number))
+        try:
+            after, terms = fit(before, exemplar(number, clips), replace(recipe, seed=number))
+        except RuntimeError as error:
+            print(f"round {number} is left out: {error}", flush=True)
+            continue
         with locked(path):
             newest, rounds = read(path)
-            newest = newest or before
+            newest = newest or after
             part = max(LEAST, FIRST / (1 + rounds / HALVED))
-            write(
-                path, {name: value + part * (after[name] - before[name]) for name, value in newest.items()}, rounds + 1
-            )
-            row = {
-                "round": rounds,
-                "seed": number,
-                "part": round(part, 3),
-                "seconds": round(time.monotonic() - start, 1),
-            }
+            moved = {name: value + part * (after[name] - before.get(name, value)) for name, value in newest.items()}
+            write(path, moved, rounds + 1)
+            seconds = round(time.monotonic() - start, 1)
+            row = {"round": rounds, "seed": number, "steps": steps, "part": round(part, 3), "seconds": seconds}
             with path.with_suffix(".log").open("a") as log:
                 log.write(json.dumps({**row, **{name: round(value) for name, value in terms.items()}}) + "\n")
 
@@ -114,17 +125,18 @@ def train(path: Path, minutes: float, steps: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("state", type=Path)
+    parser.add_argument("--clips", action="store_true")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--steps", type=int, default=100, help="of each round")
+    parser.add_argument("--steps", type=int, default=300, help="of each round")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--export", type=Path, help="write the weights in 16 bits and learn nothing")
+    parser.add_argument("--export", type=Path, help="write the weights in 8 bits and learn nothing")
     options = parser.parse_args()
+    texsyn.tune()
     torch.set_num_threads(options.threads)
     if options.export:
-        weights, rounds = read(options.state)
-        write(options.export, {name: value.half() for name, value in weights.items()}, rounds)
+        options.export.write_bytes(compress(read(options.state)[0]))
     else:
-        train(options.state, options.minutes, options.steps)
+        train(options.state, options.minutes, options.steps, options.clips)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ SIX, FOUR, TWO = (6, 6, 6), (4, 4, 4), (2, 2, 2)
 OTHER_FORMS = {"generator": (Layer(24, SIX, TWO), Layer(0, FOUR, TWO))}
 # Samples of the first are in bfloat16: graphs never are.
 CASES = {
-    "still": {"latent_prior": "flow", "exemplars": 2, "precision": "bfloat16"},
-    "clip": {"latent_prior": "flow"},
+    "still": {"latent_prior": "mixture", "exemplars": 2, "precision": "bfloat16"},
+    "clip": {"latent_prior": "mixture"},
     "flipbook": OTHER_FORMS,
 }
 

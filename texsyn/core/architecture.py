@@ -12,7 +12,7 @@ from texsyn.core.ranges import between, count, one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 NORMALISATIONS = ("batch", "none")
-LATENT_PRIORS = ("normal", "flow")
+LATENT_PRIORS = ("normal", "mixture")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,8 @@ class Design:
     colour_transfer: bool = False  # match the mean and covariance of colours
     deflicker: bool = False  # samples stand still where the exemplar does
     subband_matching: int = field(default=0, metadata=between(0, 5))  # bands of detail (of a clip, in time); 0: none
-    # from which latent fields are drawn: normal is N(0, I); flow carries it to where the posterior's samples lie
+    # from which latent fields are drawn: N(0, I), or the mixture of posteriors of the exemplars
     latent_prior: str = field(default="normal", metadata=one_of(LATENT_PRIORS))
-    flow_channels: int = field(default=64, metadata=between(1, 4096))
     precision: str = field(default="float32", metadata=one_of(PRECISIONS))  # of sampling; auto: the faster one
 
     @property

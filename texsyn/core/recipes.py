@@ -10,6 +10,8 @@ from texsyn.core.architecture import LATENT_PRIORS, NORMALISATIONS, PRECISIONS, 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 
+STARTS = ("rendered", "noise")
+
 
 def _option(
     default: Any, help: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
@@ -54,7 +56,8 @@ class Recipe(Objective):
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
     energy_signed: bool = _option(True, "half of the energy's last filters count with a negative sign")
-    latent_prior: str = _option("normal", "what draws latent fields: normal or flow (learnt)", choices=LATENT_PRIORS)
+    latent_prior: str = _option("mixture", "what latent fields are drawn from: normal or mixture", choices=LATENT_PRIORS)
+    start: str = _option("rendered", "weights to begin with: rendered (learnt from textures) or noise", choices=STARTS)
     log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0: no bound", 0, 100)
     steps: int = _option(4000, "training steps, unless there is a time budget", 1, 10_000_000)
     minutes: float = _option(0.0, "time budget in minutes; 0: none", 0, 60 * 24 * 30)
@@ -85,6 +88,8 @@ RECIPES: dict[str, Recipe] = {
     "best": Recipe(steps=16000),
     "paper": Recipe(
         architecture="paper",
+        latent_prior="normal",
+        start="noise",
         energy_signed=False,
         steps=8000,
         weight_decay=5e-4,
@@ -105,7 +110,7 @@ _CLIP: dict[str, Any] = {
     "gradient_norm_target": 0.0,
     "energy_signed": False,
 }
-_OBJECTS: dict[str, Any] = {"batch_size": 16, "gradient_norm_target": 0.0}
+_OBJECTS: dict[str, Any] = {"batch_size": 16, "gradient_norm_target": 0.0, "latent_prior": "normal", "start": "noise"}
 _BY_KIND: dict[tuple[str, str], dict[str, Any]] = {
     ("fast", "clip"): {**_CLIP, "steps": 1200},
     ("best", "clip"): {**_CLIP, "steps": 5000},
@@ -169,7 +174,6 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         energy_rectified=recipe.energy_rectified,
         energy_signed=recipe.energy_signed,
         latent_prior=recipe.latent_prior,
-        flow_channels=max(1, round(design.flow_channels * recipe.width_multiplier)),
         log_variance_bound=recipe.log_variance_bound,
         precision=recipe.precision,
     )

@@ -34,7 +34,7 @@ from texsyn.core.modality import Modality
 from texsyn.core.recipes import TRIANGLE, Objective
 from texsyn.models import layers, networks, precision
 from texsyn.models.corrections import Correction
-from texsyn.models.latent_flow import LatentFlow
+from texsyn.models.mixture_prior import MixturePrior
 
 _MAX_POSITIONS = 4_000_000  # of a texture that the networks take in one piece
 Gaussian = tuple[Tensor, Tensor]  # mean and log variance
@@ -62,9 +62,7 @@ class Triangle(nn.Module):
         self.energy = networks.Energy(modality, design)
         self.generator_ema = networks.Generator(modality, design).requires_grad_(False)
         # Draws latent fields; None where these are drawn from N(0, I).
-        learnt = design.latent_prior == "flow"
-        self.flow = LatentFlow(modality, design) if learnt else None
-        self.flow_ema = LatentFlow(modality, design).requires_grad_(False) if learnt else None
+        self.mixture_prior = MixturePrior(modality, design) if design.latent_prior == "mixture" else None
         corrected = bool(design.equaliser or design.colour_transfer or design.deflicker or design.subband_matching)
         # One for each exemplar, or none.
         self.corrections = nn.ModuleList(Correction(modality, design) for _ in range(design.exemplars * corrected))
@@ -78,16 +76,8 @@ class Triangle(nn.Module):
             networks.initialise(network, random)
         if self.generator.constants is not None:
             nn.init.normal_(self.generator.constants, 0.0, 0.5, generator=random)
-        if self.flow is not None:
-            self.flow.initialise(random)
-        self.start_averages()
-        layers.channels_last(self, len(self.modality.axes))
-
-    def start_averages(self) -> None:
-        """Set the running averages to the networks that they follow."""
         self.generator_ema.load_state_dict(self.generator.state_dict())
-        if self.flow is not None and self.flow_ema is not None:
-            self.flow_ema.load_state_dict(self.flow.state_dict())
+        layers.channels_last(self, len(self.modality.axes))
 
     @property
     def device(self) -> torch.device:
@@ -132,10 +122,7 @@ class Triangle(nn.Module):
 
         Labels stay as they are. wrapped: the axes on which `noise` is a torus; by default all stationary ones.
         """
-        if self.flow_ema is None:
-            return noise
-        with torch.no_grad(), precision.autocast(self.design.precision, noise.device):
-            drawn: Tensor = self.flow_ema(noise, wrapped)
+        drawn: Tensor = noise if self.mixture_prior is None else self.mixture_prior(noise, wrapped)
         return drawn
 
     def complete_latents(self, noise: Tensor, z: Tensor, known: Tensor) -> Tensor:
@@ -143,12 +130,10 @@ class Triangle(nn.Module):
 
         All are `b latent_channels *latent_grid`; noise and z with labels as further channels, which stay.
         """
-        no_wrap = (False,) * len(self.modality.axes)
-        if self.flow_ema is None:
-            latents, labels = z.tensor_split([known.shape[1]], 1)
+        latents, labels = z.tensor_split([known.shape[1]], 1)
+        if self.mixture_prior is None:
             return torch.cat((torch.where(known, latents, noise[:, : known.shape[1]]), labels), 1)
-        with torch.no_grad(), precision.autocast(self.design.precision, noise.device):
-            drawn: Tensor = self.flow_ema.complete(noise, z, known, no_wrap)
+        drawn: Tensor = self.mixture_prior(noise, (False,) * len(self.modality.axes), latents, known)
         return drawn
 
     def synthesize(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:

@@ -70,8 +70,8 @@ class SampledField:
 
     def rows(self, indices: Sequence[int]) -> Tensor:
         """`1 latent_channels+labels n *rest`: consecutive rows of the first axis, counted round the torus."""
-        flow, whole = self.triangle.flow_ema, len(indices) == self.grid[0]
-        reach = 0 if flow is None or whole else flow.reach[0]
+        prior, whole = self.triangle.mixture_prior, len(indices) == self.grid[0]
+        reach = 0 if prior is None or whole else prior.reach[0]
         wrapped = list(self.triangle.modality.stationary)
         wrapped[0] = wrapped[0] and whole
         noise = self._noise(range(indices[0] - reach, indices[0] + len(indices) + reach))

@@ -26,7 +26,6 @@ class Stream(IntEnum):
     POSTERIOR = 3
     CALIBRATION = 4
     CODES = 5
-    FLOW = 6
 
 
 def latent_noise(triangle: Triangle, count: int, seed: int, stream: Stream, step: int) -> Tensor:

@@ -14,26 +14,28 @@ from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe, design_for
 from texsyn.media.exemplar import OneOrMore, as_tuple
-from texsyn.models import precision
+from texsyn.models import initial_weights, precision
 from texsyn.models.triangle import TERMS, Triangle
+from texsyn.training.bank import renew_codes
 from texsyn.training.calibration import calibrate
 from texsyn.training.data import Batch, Data, draw_batch
-from texsyn.training.flow import measure_draws, resume_draws, train_flow
 from texsyn.training.state import NETWORKS, Snapshot, TrainState, init_state
 
 _PENALTY_RATE, _MAX_EXCESS = 0.02, 3.0  # at which the penalty adapts, and the largest ratio that counts
 _PENALTY_SCALES = (0.02, 4.0)  # range of the factor on the recipe's penalty
-_FLOW_DECAY = 0.99  # of the flow's running average
 _MAX_SKIPPED = 3  # steps in a row before a roll-back
 _MAX_ROLLBACKS = 6  # before a fit counts as diverged
 
 
 def create(exemplar: OneOrMore, recipe: Recipe, device: str | torch.device = "cpu") -> Triangle:
-    """A triangle with fresh weights. Raises TexsynError (exit 2 or 3) where exemplars and recipe do not match."""
+    """A triangle with the weights that training begins with. Raises TexsynError (exit 2 or 3) where exemplars and recipe do not match."""
     check(exemplar, recipe)
     exemplars = as_tuple(exemplar)
     modality = exemplars[0].modality
-    return Triangle(modality, design_for(modality, recipe, len(exemplars)), recipe.seed).to(device)
+    triangle = Triangle(modality, design_for(modality, recipe, len(exemplars)), recipe.seed)
+    if recipe.start == "rendered":
+        initial_weights.begin(triangle, [each.pixels for each in exemplars])
+    return triangle.to(device)
 
 
 def check(exemplar: OneOrMore, recipe: Recipe) -> None:
@@ -91,7 +93,6 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
     """
     exemplars = as_tuple(exemplar)
     state = state or init_state(triangle, recipe, exemplars)
-    resume_draws(triangle)
     data = Data.of(exemplars, state.pixels(exemplars))
     good = state.snapshot()
     throughput = _Throughput(state)
@@ -121,7 +122,6 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
                 state=state,
             )
     finally:
-        measure_draws(triangle, recipe, len(exemplars))
         calibrate(triangle, recipe, data.pixels)
 
 
@@ -136,7 +136,7 @@ def train_step(state: TrainState, data: Data, recipe: Recipe, parts: int = 1) ->
 
     Returns the terms, and why the step was skipped, or an empty string.
     """
-    train_flow(state, data, recipe, _decay(state, recipe))
+    renew_codes(state.triangle, data, recipe, state.step)
     batch = draw_batch(state.triangle, data, recipe, state.step)
     penalised = state.step % recipe.penalty_interval == 0
     penalty = recipe.gradient_penalty * state.penalty_scale if penalised else 0.0
@@ -199,8 +199,6 @@ def _update(state: TrainState, recipe: Recipe) -> None:
         state.descend(network, recipe.learning_rate * state.lr_scale * _decay(state, recipe))
     triangle = state.triangle
     _average(triangle.generator_ema, triangle.generator, min(recipe.ema_decay, state.step / (state.step + 10)))
-    if triangle.flow is not None and triangle.flow_ema is not None:
-        _average(triangle.flow_ema, triangle.flow, min(_FLOW_DECAY, state.step / (state.step + 10)))
 
 
 def _decay(state: TrainState, recipe: Recipe) -> float:

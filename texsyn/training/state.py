@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,8 +14,7 @@ from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
 from texsyn.models.triangle import Triangle
 
-NETWORKS = ("generator", "posterior", "energy")  # trained by the divergence; the flow has a loss of its own
-_CODES = 64  # that the flow is trained on
+NETWORKS = ("generator", "posterior", "energy")
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]  # tensors and numbers
 _NUMBERS = ("step", "seconds", "lr_scale", "penalty_scale", "rollbacks", "nonfinite_steps")
 
@@ -33,7 +32,6 @@ class TrainState:
     rollbacks: int = 0
     nonfinite_steps: int = 0  # steps skipped in a row because a number was not finite
     estimates: dict[int, Tensor] = field(default_factory=dict)  # pixels of the exemplars that have a mask
-    codes: Tensor = field(default_factory=lambda: torch.zeros(0))  # posterior samples that the flow is trained on
 
     def pixels(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
         """The exemplars, `channels *axes` each, with the newest estimates of masked pixels, on the device."""
@@ -49,8 +47,7 @@ class TrainState:
                     order = ops.memory_order(parameter) if value.dim() else []
                     inverse = [order.index(axis) for axis in range(len(order))]
                     named[f"optimiser.{network}.{index}.{key}"] = value.permute(inverse)
-        named |= {f"estimate.{n}": value for n, value in self.estimates.items()}
-        return named | ({"codes": self.codes} if len(self.codes) else {})
+        return named | {f"estimate.{n}": value for n, value in self.estimates.items()}
 
     def numbers(self) -> dict[str, float | int]:
         """Every number of the state by name."""
@@ -87,13 +84,9 @@ class TrainState:
 def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> TrainState:
     """The state before the first step."""
     optimisers = {name: _adam(getattr(triangle, name), recipe) for name in NETWORKS}
-    codes = torch.zeros(0)
-    if triangle.flow is not None:
-        optimisers["flow"] = _adam(triangle.flow, replace(recipe, beta1=0.9, weight_decay=0.0))
-        codes = torch.zeros(_CODES, *triangle.latent_shape(triangle.modality.window), device=triangle.device)
     masked = {n: each for n, each in enumerate(exemplars) if each.mask is not None}
     estimates = {n: each.pixels.clone().to(triangle.device) for n, each in masked.items()}
-    return TrainState(triangle, optimisers, estimates=estimates, codes=codes)
+    return TrainState(triangle, optimisers, estimates=estimates)
 
 
 def _adam(network: nn.Module, recipe: Recipe) -> torch.optim.Adam:

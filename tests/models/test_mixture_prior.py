@@ -1,0 +1,128 @@
+"""The mixture of posteriors from which latent fields are drawn."""
+
+import pytest
+import torch
+
+from texsyn.core.modality import CLIP, STILL, SURFACE
+from texsyn.core.recipes import design_for, recipe_for
+from texsyn.models.mixture_prior import MixturePrior
+
+
+def prior_of(modality, exemplars=1):
+    """With random codes, in turn of each exemplar."""
+    design = design_for(modality, recipe_for("fast", modality, latent_prior="mixture"), exemplars)
+    prior = MixturePrior(modality, design)
+    prior.means.normal_(generator=torch.Generator().manual_seed(0))
+    prior.variances.fill_(0.01)
+    if exemplars > 1:
+        prior.labels.copy_(torch.eye(exemplars).repeat(len(prior.labels) // exemplars, 1))
+    return prior
+
+
+def noise_of(prior, *grid, count=1):
+    channels = prior.channels + prior.labels.shape[1]
+    return torch.randn(count, channels, *grid, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("modality", "grid"), [(STILL, (4, 6)), (CLIP, (5, 4, 4)), (SURFACE, (3, 2, 4))])
+def test_draws_live_on_the_torus(modality, grid):
+    prior = prior_of(modality)
+    grid = tuple(n if same else f for n, f, same in zip(grid, prior.folded, modality.stationary, strict=True))
+    noise = noise_of(prior, *grid)
+    axes = [axis for axis, same in enumerate(modality.stationary, start=2) if same]
+    moved = prior(noise.roll([1] * len(axes), axes))
+    assert torch.allclose(moved, prior(noise).roll([1] * len(axes), axes), atol=1e-3)
+    assert not torch.allclose(prior(noise), noise, atol=0.1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("modality", [STILL, CLIP])
+def test_a_part_depends_on_noise_within_reach_alone(modality):
+    prior = prior_of(modality)
+    reach = prior.reach[0]
+    rest = [3 if same else n for n, same in zip(prior.folded[1:], modality.stationary[1:], strict=True)]
+    noise = noise_of(prior, 2 * reach + 9, *rest)
+    wrapped = [False, *modality.stationary[1:]]
+    inside = prior(noise[:, :, 3 : 3 + 2 * reach + 2], wrapped)[:, :, reach : reach + 2]
+    assert torch.allclose(inside, prior(noise)[:, :, 3 + reach : 5 + reach], atol=1e-3)
+
+
+@torch.no_grad()
+def test_every_position_of_a_draw_is_one_of_the_codes_and_spread_as_these_are():
+    prior = prior_of(STILL)
+    drawn = prior(noise_of(prior, 6, 6))[0].flatten(1).T
+    codes = prior.means[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, -2)
+    distance = torch.cdist(drawn, codes).min(1)[0]
+    assert float(distance.median()) < 0.2 * prior.channels**0.5  # of codes from each other about 1.4
+    assert len(set(torch.cdist(drawn, codes).argmin(1).tolist())) > 12  # and not always the same
+    assert float(drawn.std()) == pytest.approx(float(codes.std()), rel=0.2)
+
+
+@torch.no_grad()
+def test_neighbours_of_a_draw_belong_together():
+    """Codes whose neighbours are equal in half of their channels: so are those of draws, and those of noise are not."""
+    prior = prior_of(STILL)
+    half = prior.channels // 2
+    prior.means[:, :half] = prior.means[:, :half, :1, :1]
+    noise = noise_of(prior, 6, 6)
+    drawn = prior(noise)
+
+    def step(z):
+        return float((z[:, :half, :, 1:] - z[:, :half, :, :-1]).std())
+
+    assert step(drawn) < 0.8 * step(noise)
+
+
+@torch.no_grad()
+def test_labels_stay_and_choose_the_exemplar():
+    prior = prior_of(STILL, 2)
+    noise = noise_of(prior, 4, 4)
+    codes = prior.means[:, :, 1:-1, 1:-1]
+    for exemplar in range(2):
+        noise[:, -2:] = torch.eye(2)[exemplar].view(1, 2, 1, 1)
+        drawn = prior(noise)
+        assert torch.equal(drawn[:, -2:], noise[:, -2:])
+        rows = drawn[0, :-2].flatten(1).T
+        own, other = (
+            torch.cdist(rows, codes[n::2].movedim(1, -1).flatten(0, -2)).min(1)[0] for n in (exemplar, 1 - exemplar)
+        )
+        assert bool((own < other).all())
+
+
+@torch.no_grad()
+def test_completion_keeps_what_is_known_and_fits_beside_it():
+    prior = prior_of(STILL)
+    given = prior.means[:1].clone()
+    noise = noise_of(prior, *given.shape[2:])
+    known = torch.zeros_like(given, dtype=torch.bool)
+    known[..., :5] = True
+    drawn = prior(noise, (False, False), given, known)
+    assert torch.equal(drawn[known], given[known])
+    # In the bank only one code has such neighbours, so the next column is the rest of it.
+    column = drawn[:, :, 1:-1, 5], given[:, :, 1:-1, 5]
+    assert float((column[0] - column[1]).abs().mean()) < 0.3
+    assert not torch.allclose(prior(noise, (False, False))[known], given[known], atol=0.1)
+
+
+def test_codes_are_stored_in_their_slots():
+    prior = prior_of(CLIP)
+    before = prior.means.clone()
+    mean, log_variance = torch.ones_like(prior.means[:2]), torch.zeros_like(prior.means[:2])
+    prior.store([3, 5], mean, log_variance, None)
+    changed = (prior.means != before).flatten(1).any(1)
+    assert changed.nonzero().flatten().tolist() == [3, 5]
+    assert bool((prior.variances[[3, 5]] == 1).all())
+    assert prior.variances.shape[2:] == (1, *CLIP_GRID)
+
+
+CLIP_GRID = tuple(w // f for w, f in zip(CLIP.window[1:], CLIP.designs["local"].stride[1:], strict=True))
+
+
+@torch.no_grad()
+def test_of_a_bank_of_one_gaussian_draws_are_exact():
+    prior = prior_of(STILL)
+    prior.means[:] = torch.linspace(-1, 1, prior.channels).view(-1, 1, 1)
+    prior.variances.fill_(0.25)
+    noise = noise_of(prior, 4, 4)
+    assert torch.allclose(prior(noise), prior.means[:1, :, :1, :1] + 0.5 * noise, atol=1e-4)

@@ -1,0 +1,93 @@
+"""The codes of the mixture prior, renewed beside the triangle."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from texsyn.training import bank, loop
+from texsyn.training.data import Data, Stream, latent_noise
+from texsyn.training.state import init_state
+
+
+@pytest.fixture
+def learnt(recipe):
+    return replace(recipe, latent_prior="mixture", steps=60, learning_rate=3e-3)
+
+
+@pytest.fixture
+def trained(exemplar, learnt):
+    return loop.create(exemplar, learnt)
+
+
+def renew(triangle, exemplar, recipe, step):
+    bank.renew_codes(triangle, Data.of([exemplar], [exemplar.pixels]), recipe, step)
+
+
+def test_with_the_normal_prior_there_are_no_codes(exemplar, recipe):
+    triangle = loop.create(exemplar, replace(recipe, latent_prior="normal"))
+    renew(triangle, exemplar, recipe, 0)
+    assert triangle.mixture_prior is None
+    noise = latent_noise(triangle, 2, 0, Stream.PRIOR, 0)
+    assert torch.equal(triangle.draw_latents(noise), noise)
+
+
+def test_all_codes_are_encoded_at_first_and_the_oldest_later(trained, exemplar, learnt):
+    renew(trained, exemplar, learnt, 0)
+    first = trained.mixture_prior.means.clone()
+    assert first.flatten(1).std(1).min() > 0
+    renew(trained, exemplar, learnt, 1)
+    assert torch.equal(trained.mixture_prior.means, first)
+    renew(trained, exemplar, learnt, bank._INTERVAL)
+    changed = (trained.mixture_prior.means != first).flatten(1).any(1)
+    assert changed.nonzero().flatten().tolist() == list(range(bank._RENEWED, 2 * bank._RENEWED))
+
+
+def test_codes_are_what_the_posterior_gives_for_crops(trained, exemplar, learnt):
+    """Of an exemplar that is the same everywhere, all crops with their margins are alike."""
+    prior = trained.mixture_prior
+    flat = replace(exemplar, pixels=torch.full_like(exemplar.pixels, 0.3))
+    renew(trained, flat, learnt, 0)
+    size = [(n + 2 * r) * f for n, r, f in zip(prior.inner, prior.ring, trained.stride, strict=True)]
+    mean, log_variance = trained.posterior(torch.full((1, len(flat.pixels), *size), 0.3))
+    assert torch.allclose(prior.means, mean.expand_as(prior.means), atol=1e-6)
+    fixed = [axis for axis, same in enumerate(prior.stationary, start=2) if same]
+    assert torch.allclose(prior.variances[0], log_variance.exp().mean(fixed, keepdim=True)[0], atol=1e-6)
+
+
+def test_margins_are_reflected():
+    row = torch.arange(4.0).view(1, 1, 4)
+    reflected = bank._reflected(row, (slice(None), slice(0, 1), slice(0, 4)), (0, 3))
+    assert reflected.flatten().tolist() == [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
+    far = bank._reflected(row[..., :2], (slice(None), slice(0, 1), slice(0, 2)), (1, 3))
+    assert far[0, 0].tolist() == [1, 0, 1, 0, 1, 0, 1, 0]
+    assert far.shape[1] == 3
+
+
+def test_a_fit_that_was_stopped_goes_on_as_if_it_had_not_been(exemplar, learnt):
+    """Whatever is prepared for sampling when iteration ends is no part of what training goes on from."""
+    brief = replace(learnt, steps=6)
+
+    def train(*stops):
+        state = init_state(loop.create(exemplar, brief), brief, (exemplar,))
+        for stop in (*stops, brief.steps):
+            for report in loop.fit(state.triangle, exemplar, brief, state):
+                if report.step == stop:
+                    break
+        return state.triangle.mixture_prior.state_dict() | state.triangle.generator.state_dict()
+
+    unbroken, stopped = train(), train(3)
+    assert all(torch.equal(value, stopped[name]) for name, value in unbroken.items() if "running" not in name)
+
+
+def test_draws_of_a_trained_triangle_lie_where_codes_do(exemplar, learnt):
+    triangle = loop.create(exemplar, replace(learnt, precision="bfloat16"))
+    for _report in loop.fit(triangle, exemplar, learnt):
+        pass
+    noise = latent_noise(triangle, 16, 5, Stream.PRIOR, 7)
+    drawn, codes = triangle.draw_latents(noise), triangle.mixture_prior.means
+    assert drawn.dtype is torch.float32
+    over = (0, *range(2, codes.dim()))
+    assert torch.allclose(drawn.mean(over), codes.mean(over), atol=float(0.5 * codes.std(over).max()))
+    spread = (codes.var() + triangle.mixture_prior.variances.mean()).sqrt()
+    assert float((drawn.std() / spread).log().abs()) < 0.3

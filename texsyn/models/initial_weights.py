@@ -1,0 +1,78 @@
+"""Weights to begin training with, learnt from rendered textures: see `videos/train_start.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from texsyn.core.modality import Modality
+from texsyn.models.colour_frame import ColourFrame
+from texsyn.models.triangle import Triangle
+
+NETWORKS = ("generator", "posterior", "energy")
+_SCALE = ".scale"  # ends the names of the scales of what is stored in 8 bits
+_LARGEST = 127
+
+
+def begin(triangle: Triangle, pixels: Sequence[Tensor]) -> None:
+    """Put the initial weights of the triangle's kind into it, in the colours of its exemplars, `channels *axes` each.
+
+    Of layers that see or make further planes and labels, the part that is known is taken; the rest stays fresh, as
+    does all of a triangle with other layers, or of a kind without initial weights.
+    """
+    stored = _stored(triangle.modality)
+    if stored is None:
+        return
+    colours = triangle.modality.planes[0].channels
+    weights = ColourFrame.of([each[:colours] for each in pixels]).turn(decompress(stored))
+    own = dict(triangle.named_parameters())
+    if not all(name in own and _fits(weight, own[name]) for name, weight in weights.items()):
+        return
+    with torch.no_grad():
+        for name, weight in weights.items():
+            own[name][tuple(map(slice, weight.shape))] = weight.to(own[name])
+    triangle.generator_ema.load_state_dict(triangle.generator.state_dict())
+
+
+def _fits(weight: Tensor, own: Tensor) -> bool:
+    """Whether they differ at most along one axis, of which there is more in `own`."""
+    if weight.dim() != own.dim():
+        return False
+    differences = [b - a for a, b in zip(weight.shape, own.shape, strict=True)]
+    return min(differences) >= 0 and sum(map(bool, differences)) <= 1
+
+
+def _stored(modality: Modality) -> bytes | None:
+    kind = "clip" if modality.moving else "still"
+    file = files("texsyn") / "models" / "initial" / f"{kind}.safetensors"
+    return file.read_bytes() if file.is_file() and not modality.collection else None
+
+
+def compress(weights: Mapping[str, Tensor]) -> bytes:
+    """Weights in 8 bits, with a scale for each index of their first axis; vectors in 32 bits. See `decompress`."""
+    stored = {}
+    for name, weight in weights.items():
+        if weight.dim() > 1:
+            scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / _LARGEST
+            stored[name] = (weight / scale.view(-1, *(1,) * (weight.dim() - 1))).round().to(torch.int8).contiguous()
+            stored[name + _SCALE] = scale
+        else:
+            stored[name] = weight.contiguous()
+    return save(stored)
+
+
+def decompress(blob: bytes) -> dict[str, Tensor]:
+    """The weights that `compress` stored."""
+    stored = load(blob)
+    weights = {}
+    for name, weight in stored.items():
+        scale = stored.get(name + _SCALE)
+        if scale is not None:
+            weights[name] = weight.float() * scale.view(-1, *(1,) * (weight.dim() - 1))
+        elif not name.endswith(_SCALE):
+            weights[name] = weight
+    return weights

@@ -1,0 +1,138 @@
+"""A prior of latent fields learnt from codes: the mixture of posteriors, neighbourhood by neighbourhood.
+
+N(0, I), independent at every position, is not where the posterior's samples lie: neighbours belong together. Here a
+bank holds the posterior's codes of crops of the exemplars, and p(z) is the mixture of posteriors (Tomczak, Welling
+2018) of a position and its neighbours. For a mixture of Gaussians the flow of flow matching (Lipman et al. 2023) needs
+no training: on the straight path x_t = (1 - t) n + t z from noise n to codes z, what is known of z at a position is a
+mean over the bank, weighted by the likelihood of the neighbourhood in x_t. A draw agrees with itself everywhere,
+depends on noise only a few positions away, and is new at large (Kamb, Ganguli 2024).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+
+from texsyn.core import ops
+from texsyn.core.architecture import Design
+from texsyn.core.modality import Modality
+
+_STEPS = 8  # from noise to a draw
+_CODES, _MOST_CODES = 16, 256  # in the bank: for each exemplar, and in all
+_WINDOWS = 2  # a code has at most the positions of so many training windows, per axis
+_LEAST_SHARE = 1e-30
+
+
+class MixturePrior(nn.Module):
+    """Noise -> latent fields of one model, both `b latent_channels+labels *latent_grid`; labels stay as they are."""
+
+    means: Tensor
+    variances: Tensor
+    labels: Tensor
+
+    def __init__(self, modality: Modality, design: Design) -> None:
+        super().__init__()
+        self.stationary, self.channels = modality.stationary, design.latent_channels
+        # Positions on fixed axes differ by their place, so they are channels.
+        sizes = list(zip(modality.size, modality.window, design.stride, modality.stationary, strict=True))
+        self.folded = tuple(1 if same else w // f for _, w, f, same in sizes)
+        self.ring = tuple(int(same) for same in modality.stationary)  # positions at the ends that are only neighbours
+        inner = (max(1, min(n - f + 1, _WINDOWS * w) // f) for n, w, f, _ in sizes)
+        # Per axis: positions of a code, without the ring.
+        self.inner = tuple(n if same else f for n, f, same in zip(inner, self.folded, self.stationary, strict=True))
+        grid = tuple(n + 2 * r for n, r in zip(self.inner, self.ring, strict=True))
+        count = max(design.exemplars, min(_CODES * design.exemplars, _MOST_CODES))
+        # Of the posterior: means, and variances averaged over stationary axes.
+        self.register_buffer("means", torch.zeros(count, self.channels, *grid))
+        self.register_buffer("variances", torch.ones(count, self.channels, *self.folded))
+        self.register_buffer("labels", torch.zeros(count, design.labels))  # of the codes' exemplars
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Per axis: positions beyond which noise has no influence on a draw. The first step sees only its own."""
+        return tuple((_STEPS - 1) * n for n in self.ring)
+
+    def store(self, slots: Sequence[int], mean: Tensor, log_variance: Tensor, labels: Tensor | None) -> None:
+        """Put codes into the bank's `slots`. mean, log_variance: `n latent_channels *grid`; labels: `n labels`."""
+        fixed = [axis for axis, same in enumerate(self.stationary, start=2) if same]
+        self.means[slots] = mean
+        self.variances[slots] = log_variance.exp().mean(fixed, keepdim=True) if fixed else log_variance.exp()
+        if labels is not None:
+            self.labels[slots] = labels
+
+    def forward(
+        self,
+        noise: Tensor,
+        wrapped: Sequence[bool] | None = None,
+        given: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
+        """A draw: the latent fields at the end of the paths that begin at `noise`.
+
+        wrapped: the axes on which `noise` is a torus; by default all stationary ones. given: values, `b
+        latent_channels *latent_grid`, for where `known`, of the same shape, is true: what is drawn beside them fits.
+        """
+        wrapped = self.stationary if wrapped is None else wrapped
+        noise, labels = noise.tensor_split([self.channels], 1)
+        x = start = self._fold(noise)
+        bank = _rows(self._neighbourhoods(self._fold(self.means)))
+        chances = self._log_shares(labels)
+        held, fixed = (None, None) if given is None or known is None else (self._fold(given), self._fold(known))
+        with torch.autocast(x.device.type, enabled=False):
+            for step in range(_STEPS):
+                time = step / _STEPS
+                if held is not None and fixed is not None:
+                    x = torch.where(fixed, torch.lerp(start, held, time), x)
+                x = self._step(x, time, time + 1 / _STEPS, bank, chances, wrapped)
+        if held is not None and fixed is not None:
+            x = torch.where(fixed, held, x)
+        return torch.cat((ops.depth_to_space(x, self.folded), labels), 1)
+
+    def _step(
+        self, x: Tensor, time: float, after: float, bank: Tensor, chances: Tensor | None, wrapped: Sequence[bool]
+    ) -> Tensor:
+        """x at time `after` from x at `time`. bank: `n places*values`; chances: `positions n`, logarithms."""
+        around = _rows(self._neighbourhoods(ops.pad(x, self.ring, wrapped)))
+        spread = self._fold(self.variances.mean(0, keepdim=True)).flatten()
+        # The variances of x around t times a mean. The path within one Gaussian is known in closed form.
+        now, then = ((1 - t) ** 2 + t**2 * spread for t in (time, after))
+        places = math.prod(2 * n + 1 for n in self.ring)
+        scaled = bank * (time / now).repeat(places)
+        logits = around @ scaled.T - (0.5 * time * bank * scaled).sum(1)
+        if chances is not None:
+            logits = logits + chances
+        mean = logits.softmax(1) @ bank.narrow(1, places // 2 * len(spread), len(spread))
+        moved = after * mean + (then / now).sqrt() * (_rows(x) - time * mean)
+        return moved.view(x.shape[0], *x.shape[2:], -1).movedim(-1, 1)
+
+    def _neighbourhoods(self, x: Tensor) -> Tensor:
+        """`b values *grid` -> `b places*values *inner_grid`, without the ring."""
+        sizes = [size - 2 * n for size, n in zip(x.shape[2:], self.ring, strict=True)]
+        shifted = []
+        for offsets in product(*(range(2 * n + 1) for n in self.ring)):
+            part = x
+            for axis, (offset, size) in enumerate(zip(offsets, sizes, strict=True), start=2):
+                part = part.narrow(axis, offset, size)
+            shifted.append(part)
+        return torch.cat(shifted, 1)
+
+    def _fold(self, z: Tensor) -> Tensor:
+        return ops.space_to_depth(z, self.folded)
+
+    def _log_shares(self, labels: Tensor) -> Tensor | None:
+        """`positions n`: the logarithm of the share that the exemplar of each of the bank's positions has there."""
+        if not labels.shape[1]:
+            return None
+        for axis, same in enumerate(self.stationary, start=2):
+            labels = labels if same else labels.narrow(axis, 0, 1)
+        shares = (_rows(labels) @ self.labels.T).clamp(min=_LEAST_SHARE)
+        return shares.log().repeat_interleave(math.prod(self.inner) // math.prod(self.folded), 1)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """`b values *grid` -> `positions values`."""
+    return x.movedim(1, -1).flatten(0, -2)
