@@ -1,6 +1,6 @@
 """Compare settings of a recipe, paired: python tests/benchmarks/recipes.py FOLDER EXEMPLAR... --settings A B [...]
 
-A setting is a comma-separated list of recipe fields, such as `latent_prior=flow,sigma=0.2`; `default` changes
+A setting is a comma-separated list of recipe fields, such as `latent_prior=normal,sigma=0.2`; `default` changes
 nothing. Every exemplar is trained with each of them for the same steps (--seeds of training), two fits side by side
 with one thread each, and samples of seeds 0, 1, 2 (tiling) are scored. Prints each row, and for each setting the mean
 difference from the first one over exemplars and seeds with its standard error. Runs and a montage of 672 x 448 samples

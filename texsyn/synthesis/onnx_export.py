@@ -31,6 +31,7 @@ from texsyn.models.triangle import Triangle
 
 _OPSET = 18  # the lowest that the exporter writes
 _LARGE = 256  # values from which on a constant is stored in 16 bits: smaller ones save nothing
+_FOLDED = 2048  # values of a constant that is computed beforehand: larger ones are computed from fewer
 
 
 def export(
@@ -143,7 +144,7 @@ def _tidy(model: Any) -> None:
     from onnx_ir.passes import common
 
     common.InlinePass()(model)
-    onnxscript.optimizer.fold_constants(model)
+    onnxscript.optimizer.fold_constants(model, output_size_limit=_FOLDED)
     for step in (
         common.RemoveUnusedNodesPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
