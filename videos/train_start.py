@@ -4,8 +4,9 @@ Each round fits one texture of `families.py`, or with --clips one clip of `movin
 and moves these a part of the way to where that fit ended (Reptile; Nichol, Achiam, Schulman 2018): what many textures
 share stays, what is of one texture averages out. Colours do not enter: weights are turned into a texture's colours
 before its fit and back after it. Round n takes the texture of seed n. Several processes may work on one STATE, and
-rounds may be added at any time. STATE.log gets a line for each round; --export FILE writes the weights in 8 bits, as
-texsyn/models/initial/ holds them.
+rounds may be added at any time; a new STATE goes on from the weights that the package has, after the rounds that
+start-still.jsonl (start-clip.jsonl) lists. STATE.log gets a line for each round. --ship puts the weights into the
+package, in 8 bits, and the lines into that list.
 """
 
 import argparse
@@ -25,16 +26,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import texsyn
-from texsyn.core.modality import CLIP, STILL
+from texsyn.core.modality import CLIP, STILL, Modality
 from texsyn.core.recipes import Recipe, recipe_for
 from texsyn.media.exemplar import Exemplar
 from texsyn.models.colour_frame import ColourFrame
-from texsyn.models.initial_weights import NETWORKS, compress
+from texsyn.models.initial_weights import NETWORKS, compress, decompress, file, stored
 from texsyn.models.triangle import Triangle
 from texsyn.training import loop
 from texsyn.training.state import init_state
 
 FIRST, LEAST, HALVED = 0.5, 0.1, 60  # part of the way: at first, at least, and the rounds after which it is half
+HERE = Path(__file__).parent
 
 
 @contextmanager
@@ -46,11 +48,19 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], int]:
-    """Weights, and how many rounds they have seen; none where there is no state yet."""
-    if not path.exists():
-        return {}, 0
+    """Weights, and how many rounds they have seen."""
     with safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, int(file.metadata()["rounds"])  # noqa: SIM118
+
+
+def shipped(modality: Modality) -> tuple[dict[str, Tensor], int]:
+    """The same of the package; none where it has no weights for this kind."""
+    blob, rounds = stored(modality), rounds_of(modality)
+    return (decompress(blob), len(rounds.read_text().splitlines())) if blob else ({}, 0)
+
+
+def rounds_of(modality: Modality) -> Path:
+    return HERE / f"start-{modality.name}.jsonl"
 
 
 def write(path: Path, weights: dict[str, Tensor], rounds: int) -> None:
@@ -65,12 +75,9 @@ def weights_of(triangle: Triangle) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in named if name.split(".")[0] in NETWORKS}
 
 
-def exemplar(seed: int, clips: bool) -> Exemplar:
-    if clips:
-        values = torch.from_numpy(moving.render(seed)).permute(3, 0, 1, 2)
-        return Exemplar((values / 127.5 - 1).contiguous(), CLIP)
-    values = torch.from_numpy(families.render(seed)).permute(2, 0, 1)
-    return Exemplar((values / 127.5 - 1).contiguous(), STILL)
+def exemplar(seed: int, modality: Modality) -> Exemplar:
+    pixels = torch.from_numpy((moving if modality.moving else families).render(seed)).movedim(-1, 0)
+    return Exemplar((pixels / 127.5 - 1).contiguous(), modality)
 
 
 def fit(weights: dict[str, Tensor], texture: Exemplar, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, float]]:
@@ -89,30 +96,29 @@ def fit(weights: dict[str, Tensor], texture: Exemplar, recipe: Recipe) -> tuple[
     return frame.turn_back(weights_of(triangle)), terms
 
 
-def claim(path: Path) -> tuple[dict[str, Tensor], int]:
+def claim(path: Path, modality: Modality) -> tuple[dict[str, Tensor], int]:
     """The newest weights, and the number of a round that no other process has."""
     claimed = path.with_suffix(".next")
     with locked(path):
-        weights, rounds = read(path)
+        weights, rounds = read(path) if path.exists() else shipped(modality)
         number = max(rounds, int(claimed.read_text()) if claimed.exists() else 0)
         claimed.write_text(str(number + 1))
     return weights, number
 
 
-def train(path: Path, minutes: float, steps: int, clips: bool) -> None:
+def train(path: Path, minutes: float, steps: int, modality: Modality) -> None:
     end = time.monotonic() + 60 * minutes
-    recipe = recipe_for("fast", CLIP if clips else STILL, steps=steps, start="noise")
+    recipe = recipe_for("fast", modality, steps=steps, start="noise")
     while time.monotonic() < end:
-        before, number = claim(path)
+        before, number = claim(path, modality)
         start = time.monotonic()
         try:
-            after, terms = fit(before, exemplar(number, clips), replace(recipe, seed=number))
+            after, terms = fit(before, exemplar(number, modality), replace(recipe, seed=number))
         except RuntimeError as error:
             print(f"round {number} is left out: {error}", flush=True)
             continue
         with locked(path):
-            newest, rounds = read(path)
-            newest = newest or after
+            newest, rounds = read(path) if path.exists() else (before or after, number)
             part = max(LEAST, FIRST / (1 + rounds / HALVED))
             moved = {name: value + part * (after[name] - before.get(name, value)) for name, value in newest.items()}
             write(path, moved, rounds + 1)
@@ -122,6 +128,12 @@ def train(path: Path, minutes: float, steps: int, clips: bool) -> None:
                 log.write(json.dumps({**row, **{name: round(value) for name, value in terms.items()}}) + "\n")
 
 
+def ship(path: Path, modality: Modality) -> None:
+    file(modality).write_bytes(compress(read(path)[0]))
+    with rounds_of(modality).open("a") as rounds:
+        rounds.write(path.with_suffix(".log").read_text())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("state", type=Path)
@@ -129,14 +141,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--steps", type=int, default=300, help="of each round")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--export", type=Path, help="write the weights in 8 bits and learn nothing")
+    parser.add_argument("--ship", action="store_true", help="put the weights into the package and learn nothing")
     options = parser.parse_args()
+    modality = CLIP if options.clips else STILL
     texsyn.tune()
     torch.set_num_threads(options.threads)
-    if options.export:
-        options.export.write_bytes(compress(read(options.state)[0]))
+    if options.ship:
+        ship(options.state, modality)
     else:
-        train(options.state, options.minutes, options.steps, options.clips)
+        train(options.state, options.minutes, options.steps, modality)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def stored(monkeypatch):
     named = source.named_parameters()
     weights = {name: each.detach() for name, each in named if name.split(".")[0] in initial_weights.NETWORKS}
     blob = initial_weights.compress(weights)
-    monkeypatch.setattr(initial_weights, "_stored", lambda modality: blob)
+    monkeypatch.setattr(initial_weights, "stored", lambda modality: blob)
     return initial_weights.decompress(blob)
 
 
@@ -43,7 +43,7 @@ def test_eight_bits_are_close():
 
 def test_weights_are_put_into_the_colours_of_the_exemplar(stored):
     triangle = fresh(STILL)
-    initial_weights.begin(triangle, [PIXELS[:3]])
+    initial_weights.put_into(triangle, [PIXELS[:3]])
     expected = ColourFrame.of([PIXELS[:3]]).turn(stored)
     assert all(torch.allclose(dict(triangle.named_parameters())[name], each) for name, each in expected.items())
     assert torch.equal(triangle.generator_ema.last.weight, triangle.generator.last.weight)
@@ -56,7 +56,7 @@ def test_weights_are_put_into_the_colours_of_the_exemplar(stored):
 )
 def test_kinds_with_other_channels_take_what_is_known(stored, modality, exemplars, channels):
     triangle, before = fresh(modality, exemplars=exemplars), fresh(modality, exemplars=exemplars)
-    initial_weights.begin(triangle, [PIXELS[:channels]] * exemplars)
+    initial_weights.put_into(triangle, [PIXELS[:channels]] * exemplars)
     own, old = dict(triangle.named_parameters()), dict(before.named_parameters())
     middle = "energy.scales.0.2.weight"
     assert torch.allclose(own[middle], stored[middle])
@@ -70,5 +70,5 @@ def test_other_layers_stay_fresh(stored):
     for modality, changes in ((STILL, {"width_multiplier": 0.2}), (STILL, {"architecture": "paper"}), (SURFACE, {})):
         recipe = replace(recipe_for("fast", modality, width_multiplier=0.1), **changes)
         triangle, before = (Triangle(modality, design_for(modality, recipe), 1) for _ in range(2))
-        initial_weights.begin(triangle, [PIXELS[:3]])
+        initial_weights.put_into(triangle, [PIXELS[:3]])
         assert all(torch.equal(a, b) for a, b in zip(triangle.parameters(), before.parameters(), strict=True))

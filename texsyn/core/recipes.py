@@ -56,7 +56,7 @@ class Recipe(Objective):
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
     energy_signed: bool = _option(True, "half of the energy's last filters count with a negative sign")
-    latent_prior: str = _option("mixture", "what latent fields are drawn from: normal or mixture", choices=LATENT_PRIORS)
+    latent_prior: str = _option("mixture", "what draws latent fields: normal or mixture", choices=LATENT_PRIORS)
     start: str = _option("rendered", "weights to begin with: rendered (learnt from textures) or noise", choices=STARTS)
     log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0: no bound", 0, 100)
     steps: int = _option(4000, "training steps, unless there is a time budget", 1, 10_000_000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 
 import torch
 from safetensors.torch import load, save
@@ -18,17 +18,17 @@ _SCALE = ".scale"  # ends the names of the scales of what is stored in 8 bits
 _LARGEST = 127
 
 
-def begin(triangle: Triangle, pixels: Sequence[Tensor]) -> None:
+def put_into(triangle: Triangle, pixels: Sequence[Tensor]) -> None:
     """Put the initial weights of the triangle's kind into it, in the colours of its exemplars, `channels *axes` each.
 
     Of layers that see or make further planes and labels, the part that is known is taken; the rest stays fresh, as
     does all of a triangle with other layers, or of a kind without initial weights.
     """
-    stored = _stored(triangle.modality)
-    if stored is None:
+    blob = stored(triangle.modality)
+    if blob is None:
         return
     colours = triangle.modality.planes[0].channels
-    weights = ColourFrame.of([each[:colours] for each in pixels]).turn(decompress(stored))
+    weights = ColourFrame.of([each[:colours] for each in pixels]).turn(decompress(blob))
     own = dict(triangle.named_parameters())
     if not all(name in own and _fits(weight, own[name]) for name, weight in weights.items()):
         return
@@ -46,31 +46,36 @@ def _fits(weight: Tensor, own: Tensor) -> bool:
     return min(differences) >= 0 and sum(map(bool, differences)) <= 1
 
 
-def _stored(modality: Modality) -> bytes | None:
-    kind = "clip" if modality.moving else "still"
-    file = files("texsyn") / "models" / "initial" / f"{kind}.safetensors"
-    return file.read_bytes() if file.is_file() and not modality.collection else None
+def file(modality: Modality) -> Path:
+    """Where the initial weights of a kind lie."""
+    return Path(__file__).parent / "initial" / f"{'clip' if modality.moving else 'still'}.safetensors"
+
+
+def stored(modality: Modality) -> bytes | None:
+    """The initial weights of a kind, for `decompress`; None where there are none."""
+    path = file(modality)
+    return path.read_bytes() if path.is_file() and not modality.collection else None
 
 
 def compress(weights: Mapping[str, Tensor]) -> bytes:
     """Weights in 8 bits, with a scale for each index of their first axis; vectors in 32 bits. See `decompress`."""
-    stored = {}
+    tensors = {}
     for name, weight in weights.items():
         if weight.dim() > 1:
             scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / _LARGEST
-            stored[name] = (weight / scale.view(-1, *(1,) * (weight.dim() - 1))).round().to(torch.int8).contiguous()
-            stored[name + _SCALE] = scale
+            tensors[name] = (weight / scale.view(-1, *(1,) * (weight.dim() - 1))).round().to(torch.int8).contiguous()
+            tensors[name + _SCALE] = scale
         else:
-            stored[name] = weight.contiguous()
-    return save(stored)
+            tensors[name] = weight.contiguous()
+    return save(tensors)
 
 
 def decompress(blob: bytes) -> dict[str, Tensor]:
     """The weights that `compress` stored."""
-    stored = load(blob)
+    tensors = load(blob)
     weights = {}
-    for name, weight in stored.items():
-        scale = stored.get(name + _SCALE)
+    for name, weight in tensors.items():
+        scale = tensors.get(name + _SCALE)
         if scale is not None:
             weights[name] = weight.float() * scale.view(-1, *(1,) * (weight.dim() - 1))
         elif not name.endswith(_SCALE):

@@ -231,7 +231,7 @@ class Run:
     def fresh(self, device: str | torch.device = "cpu") -> Triangle:
         """The run's networks as they were before the first step."""
         design = serialization.design_from(self.content, self.path)
-        return Triangle(self.modality, design, self.recipe.seed).to(device)
+        return loop.begin(design, self.exemplars(), self.recipe).to(device)
 
     def checkpoints(self) -> list[Path]:
         """Stored checkpoints, the newest first."""

@@ -54,7 +54,7 @@ _DESIGN = {
     "coring": "subband_matching",
 }
 _LAYER = {"factor": "stride"}
-_ADDED = {"latent_prior": "normal", "start": "noise"}  # recipe fields of later versions, and what all runs before them did
+_ADDED = {"latent_prior": "normal", "start": "noise"}  # later recipe fields, and what all runs before them did
 _TENSORS = {  # parts of their names
     "average": "generator_ema",
     "tone": "colour_transfer",

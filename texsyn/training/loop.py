@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from texsyn.core.architecture import Design
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe, design_for
@@ -28,14 +29,20 @@ _MAX_ROLLBACKS = 6  # before a fit counts as diverged
 
 
 def create(exemplar: OneOrMore, recipe: Recipe, device: str | torch.device = "cpu") -> Triangle:
-    """A triangle with the weights that training begins with. Raises TexsynError (exit 2 or 3) where exemplars and recipe do not match."""
+    """The triangle before its first step. Raises TexsynError (exit 2 or 3) where exemplars and recipe do not match."""
     check(exemplar, recipe)
     exemplars = as_tuple(exemplar)
     modality = exemplars[0].modality
-    triangle = Triangle(modality, design_for(modality, recipe, len(exemplars)), recipe.seed)
+    return begin(design_for(modality, recipe, len(exemplars)), exemplars, recipe).to(device)
+
+
+def begin(design: Design, exemplar: OneOrMore, recipe: Recipe) -> Triangle:
+    """A triangle of this design, on the CPU, as the recipe has it before the first step."""
+    exemplars = as_tuple(exemplar)
+    triangle = Triangle(exemplars[0].modality, design, recipe.seed)
     if recipe.start == "rendered":
-        initial_weights.begin(triangle, [each.pixels for each in exemplars])
-    return triangle.to(device)
+        initial_weights.put_into(triangle, [each.pixels for each in exemplars])
+    return triangle
 
 
 def check(exemplar: OneOrMore, recipe: Recipe) -> None:

@@ -1,0 +1,47 @@
+"""Initial weights are learnt in rounds that add up, and shipped with a list of them."""
+
+import json
+
+import pytest
+import torch
+from conftest import script_of_videos
+
+from texsyn.core.modality import STILL
+from texsyn.models import initial_weights
+
+
+@pytest.fixture(scope="module")
+def script():
+    with script_of_videos("train_start") as module:
+        yield module
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch, script):
+    """The package's weights and their list lie in a folder of the test's."""
+    path = tmp_path / "initial.safetensors"
+    monkeypatch.setattr(initial_weights, "file", lambda modality: path)
+    monkeypatch.setattr(script, "file", lambda modality: path)
+    monkeypatch.setattr(script, "HERE", tmp_path)
+    return path
+
+
+def test_rounds_add_up_and_go_on_from_what_is_shipped(tmp_path, script, elsewhere):
+    state = tmp_path / "state.safetensors"
+    script.train(state, 1e-4, 2, STILL)
+    first, rounds = script.read(state)
+    assert rounds == 1
+    script.train(state, 1e-4, 2, STILL)
+    second, rounds = script.read(state)
+    assert rounds == 2
+    assert any(not torch.equal(second[name], first[name]) for name in first)
+    script.ship(state, STILL)
+    listed = [json.loads(line) for line in script.rounds_of(STILL).read_text().splitlines()]
+    assert [row["round"] for row in listed] == [row["seed"] for row in listed] == [0, 1]
+    shipped, rounds = script.shipped(STILL)
+    assert rounds == 2
+    assert all(torch.allclose(shipped[name], each, atol=float(each.abs().max()) / 127) for name, each in second.items())
+    other = tmp_path / "other.safetensors"
+    script.train(other, 1e-4, 2, STILL)
+    assert script.read(other)[1] == 3
+    assert json.loads(other.with_suffix(".log").read_text())["seed"] == 2
