@@ -24,6 +24,8 @@ from texsyn.core.modality import Modality
 _STEPS = 8  # from noise to a draw
 _CODES, _MOST_CODES = 16, 256  # in the bank: for each exemplar, and in all
 _WINDOWS = 2  # a code has at most the positions of so many training windows, per axis
+# Of a Gaussian beside its posterior's own, as a part of the variance of codes: with none, draws of a long fit are copies.
+_BANDWIDTH = 0.05
 _LEAST_SHARE = 1e-30
 
 
@@ -80,6 +82,8 @@ class MixturePrior(nn.Module):
         noise, labels = noise.tensor_split([self.channels], 1)
         x = start = self._fold(noise)
         bank = _rows(self._neighbourhoods(self._fold(self.means)))
+        posterior = self._fold(self.variances.mean(0, keepdim=True)).flatten()
+        spread = posterior + _BANDWIDTH * self._middle(bank).var(0)
         chances = self._log_shares(labels)
         held, fixed = (None, None) if given is None or known is None else (self._fold(given), self._fold(known))
         with torch.autocast(x.device.type, enabled=False):
@@ -87,27 +91,42 @@ class MixturePrior(nn.Module):
                 time = step / _STEPS
                 if held is not None and fixed is not None:
                     x = torch.where(fixed, torch.lerp(start, held, time), x)
-                x = self._step(x, time, time + 1 / _STEPS, bank, chances, wrapped)
+                x = self._step(x, time, time + 1 / _STEPS, bank, spread, chances, wrapped)
         if held is not None and fixed is not None:
             x = torch.where(fixed, held, x)
         return torch.cat((ops.depth_to_space(x, self.folded), labels), 1)
 
     def _step(
-        self, x: Tensor, time: float, after: float, bank: Tensor, chances: Tensor | None, wrapped: Sequence[bool]
+        self,
+        x: Tensor,
+        time: float,
+        after: float,
+        bank: Tensor,
+        spread: Tensor,
+        chances: Tensor | None,
+        wrapped: Sequence[bool],
     ) -> Tensor:
         """x at time `after` from x at `time`. bank: `n places*values`; chances: `positions n`, logarithms."""
         around = _rows(self._neighbourhoods(ops.pad(x, self.ring, wrapped)))
-        spread = self._fold(self.variances.mean(0, keepdim=True)).flatten()
         # The variances of x around t times a mean. The path within one Gaussian is known in closed form.
         now, then = ((1 - t) ** 2 + t**2 * spread for t in (time, after))
-        places = math.prod(2 * n + 1 for n in self.ring)
-        scaled = bank * (time / now).repeat(places)
+        scaled = bank * (time / now).repeat(self._places)
         logits = around @ scaled.T - (0.5 * time * bank * scaled).sum(1)
         if chances is not None:
             logits = logits + chances
-        mean = logits.softmax(1) @ bank.narrow(1, places // 2 * len(spread), len(spread))
+        mean = logits.softmax(1) @ self._middle(bank)
         moved = after * mean + (then / now).sqrt() * (_rows(x) - time * mean)
         return moved.view(x.shape[0], *x.shape[2:], -1).movedim(-1, 1)
+
+    @property
+    def _places(self) -> int:
+        """Positions of a neighbourhood."""
+        return math.prod(2 * n + 1 for n in self.ring)
+
+    def _middle(self, bank: Tensor) -> Tensor:
+        """`n values`: of neighbourhoods `n places*values`, what is in their middle."""
+        values = bank.shape[1] // self._places
+        return bank.narrow(1, self._places // 2 * values, values)
 
     def _neighbourhoods(self, x: Tensor) -> Tensor:
         """`b values *grid` -> `b places*values *inner_grid`, without the ring."""
