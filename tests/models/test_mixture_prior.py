@@ -54,7 +54,7 @@ def test_every_position_of_a_draw_is_one_of_the_codes_and_spread_as_these_are():
     drawn = prior(noise_of(prior, 6, 6))[0].flatten(1).T
     codes = prior.means[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, -2)
     distance = torch.cdist(drawn, codes).min(1)[0]
-    assert float(distance.median()) < 0.2 * prior.channels**0.5  # of codes from each other about 1.4
+    assert float(distance.median()) < 0.4 * prior.channels**0.5  # of codes from each other about 1.4
     assert len(set(torch.cdist(drawn, codes).argmin(1).tolist())) > 12  # and not always the same
     assert float(drawn.std()) == pytest.approx(float(codes.std()), rel=0.2)
 
