@@ -48,8 +48,10 @@ def test_codes_are_what_the_posterior_gives_for_crops(trained, exemplar, learnt)
     prior = trained.mixture_prior
     flat = replace(exemplar, pixels=torch.full_like(exemplar.pixels, 0.3))
     renew(trained, flat, learnt, 0)
-    size = [(n + 2 * r) * f for n, r, f in zip(prior.inner, prior.ring, trained.stride, strict=True)]
-    mean, log_variance = trained.posterior(torch.full((1, len(flat.pixels), *size), 0.3))
+    size = [(n + 4 * r) * f for n, r, f in zip(prior.inner, prior.ring, trained.stride, strict=True)]
+    encoded = trained.posterior(torch.full((1, len(flat.pixels), *size), 0.3))
+    inner = (..., *(slice(r, -r or None) for r in prior.ring))
+    mean, log_variance = (each[inner] for each in encoded)
     assert torch.allclose(prior.means, mean.expand_as(prior.means), atol=1e-6)
     fixed = [axis for axis, same in enumerate(prior.stationary, start=2) if same]
     assert torch.allclose(prior.variances[0], log_variance.exp().mean(fixed, keepdim=True)[0], atol=1e-6)

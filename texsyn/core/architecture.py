@@ -57,6 +57,9 @@ class Design:
     constant_channels: int = field(default=0, metadata=between(0, 4096))
     coordinates: bool = False  # the energy's input has the coordinates along the fixed axes as channels
     normalisation: str = field(default="batch", metadata=one_of(NORMALISATIONS))  # of the generator
+    # largest output of the generator's rectifiers; 0: no bound. Without one, a code between those that it has seen can
+    # make a few features so large that a coloured streak is drawn.
+    activation_bound: float = field(default=0.0, metadata=between(0, 100))
     energy_mean: bool = True  # mean over positions times the number of values, instead of the paper's sum
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
     energy_signed: bool = False  # half of the energy's last filters count with a negative sign
@@ -176,6 +179,7 @@ def still_local() -> Design:
         heads=Layer(0, _square(4), _square(2)),
         energy=_unpadded(2, (96, 7, 2), (128, 5, 2), (64, 5, 1)),
         energy_scales=2,
+        activation_bound=6.0,
         reflect_edges=True,
         blur_upsampling=True,
         equaliser=(15, 15),

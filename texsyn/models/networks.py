@@ -7,6 +7,7 @@ from itertools import accumulate
 from math import prod
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsyn.core import ops
@@ -34,6 +35,7 @@ class Generator(nn.Module):
         *hidden, last = design.generator
         self.stationary = modality.stationary
         self.stride = design.stride
+        self.activation_bound = design.activation_bound
         self.latent_grids, self.frame_latent_grids = design.latent_grids, design.frame_latent_grids
         # Where the channels of z are split: after each latent field, the labels last.
         self.splits = list(accumulate(each.packed for each in design.fields))
@@ -70,7 +72,8 @@ class Generator(nn.Module):
             if index < len(frames):
                 shared = frames[index][_first_of_frame(self.stationary)]
                 z = z + self.frames[index](ops.depth_to_space(shared, self.frame_latent_grids[index]))
-            z = torch.relu_(norm(z))
+            z = norm(z)
+            z = F.hardtanh_(z, 0.0, self.activation_bound) if self.activation_bound else torch.relu_(z)
         return torch.tanh(ops.to_float32(self.last(z, wrapped)))
 
 

@@ -14,7 +14,8 @@ from texsyn.models import precision
 from texsyn.models.triangle import Triangle
 from texsyn.training.data import Data, Stream
 
-_RENEWED, _INTERVAL = 4, 20  # codes that are encoded anew, every so many steps
+_RENEWED, _INTERVAL = 2, 20  # codes that are encoded anew, every so many steps
+_CUT = 1  # positions at the ends of an encoded crop, which see the zeros beyond it
 
 
 @torch.no_grad()
@@ -32,12 +33,20 @@ def renew_codes(triangle: Triangle, data: Data, recipe: Recipe, step: int) -> No
     window = [n * f for n, f in zip(prior.inner, triangle.stride, strict=True)]
     sizes = [each.shape[1:] for each in data.pixels]
     places = random_places(sizes, window, first, count, random, modality.raster)
-    margins = [r * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
+    margins = [(r + _CUT * r) * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
     for number, (exemplar, crop) in enumerate(places, start=first):
         pixels = _reflected(data.pixels[exemplar], crop, margins)[None]
         with precision.autocast(recipe.precision, triangle.device):
             mean, log_variance = triangle.posterior(pixels)
+        mean, log_variance = (_inner(each, prior.means.shape[2:]) for each in (mean, log_variance))
         prior.store([number % codes], mean, log_variance, triangle.labels([exemplar]))
+
+
+def _inner(z: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The middle of fields, `b channels *sizes`."""
+    for axis, size in enumerate(sizes, start=2):
+        z = z.narrow(axis, (z.shape[axis] - size) // 2, size)
+    return z
 
 
 def _reflected(pixels: Tensor, crop: tuple[slice, ...], margins: Sequence[int]) -> Tensor:
