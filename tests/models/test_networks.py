@@ -162,3 +162,20 @@ def test_a_frame_latent_reaches_all_of_its_frames_and_is_inferred():
     assert bool((mean[:, first:, :, 0, 0] != 0).all())
     for each in (mean, log_variance):
         assert float(each[:, first:, :, 1:].abs().max()) == float(each[:, first:, :, :, 1:].abs().max()) == 0
+
+
+@torch.no_grad()
+def test_activations_of_the_generator_are_bounded(triangle):
+    """Without a bound features grow with the code."""
+    largest = []
+
+    def look(_module, inputs):
+        largest.append(float(inputs[0].max()))
+
+    for bound in (0.0, 0.5):
+        design = replace(triangle.design, activation_bound=bound, normalisation="none")
+        generator = lively(Triangle(triangle.modality, design, seed=1)).generator
+        generator.last.register_forward_pre_hook(look)
+        generator(10 * torch.ones(1, *triangle.latent_shape(triangle.modality.window)))
+    assert largest[0] > 1
+    assert largest[1] == 0.5
