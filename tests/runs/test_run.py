@@ -8,6 +8,7 @@ import torch
 from conftest import KINDS
 from runs.helpers import equal, masked, noise, silent, train
 
+import texsyn
 from texsyn import Run, TexsynError, load
 from texsyn.core.errors import Exit
 from texsyn.core.files import locked
@@ -143,3 +144,13 @@ def test_a_run_is_not_laid_over_another(tmp_path, exemplar, recipe):
     Run.create(tmp_path / "run", exemplar, recipe)
     with pytest.raises(TexsynError, match="exists already"):
         Run.create(tmp_path / "run", exemplar, recipe)
+
+
+def test_a_run_begins_with_the_weights_that_training_does(tmp_path, picture):
+    exemplar = texsyn.read(picture)
+    for start in ("rendered", "noise"):
+        recipe = texsyn.recipe_for("fast", exemplar.modality, start=start, steps=1)
+        run = Run.create(tmp_path / start, exemplar, recipe, "fast")
+        assert equal(run.fresh(), texsyn.create(exemplar, recipe))
+    rendered, noise = (Run.open(tmp_path / start).fresh() for start in ("rendered", "noise"))
+    assert not torch.equal(rendered.generator.last.weight, noise.generator.last.weight)
