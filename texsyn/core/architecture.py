@@ -179,7 +179,7 @@ def still_local() -> Design:
         heads=Layer(0, _square(4), _square(2)),
         energy=_unpadded(2, (96, 7, 2), (128, 5, 2), (64, 5, 1)),
         energy_scales=2,
-        activation_bound=6.0,
+        activation_bound=3.0,
         reflect_edges=True,
         blur_upsampling=True,
         equaliser=(15, 15),
