@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import torch
@@ -81,52 +82,43 @@ class MixturePrior(nn.Module):
         wrapped = self.stationary if wrapped is None else wrapped
         noise, labels = noise.tensor_split([self.channels], 1)
         x = start = self._fold(noise)
-        bank = _rows(self._neighbourhoods(self._fold(self.means)))
-        posterior = self._fold(self.variances.mean(0, keepdim=True)).flatten()
-        spread = posterior + _BANDWIDTH * self._middle(bank).var(0)
-        chances = self._log_shares(labels)
+        mixture = self._mixture(labels)
         held, fixed = (None, None) if given is None or known is None else (self._fold(given), self._fold(known))
         with torch.autocast(x.device.type, enabled=False):
             for step in range(_STEPS):
                 time = step / _STEPS
                 if held is not None and fixed is not None:
                     x = torch.where(fixed, torch.lerp(start, held, time), x)
-                x = self._step(x, time, time + 1 / _STEPS, bank, spread, chances, wrapped)
+                x = self._step(x, time, time + 1 / _STEPS, mixture, wrapped)
         if held is not None and fixed is not None:
             x = torch.where(fixed, held, x)
         return torch.cat((ops.depth_to_space(x, self.folded), labels), 1)
 
-    def _step(
-        self,
-        x: Tensor,
-        time: float,
-        after: float,
-        bank: Tensor,
-        spread: Tensor,
-        chances: Tensor | None,
-        wrapped: Sequence[bool],
-    ) -> Tensor:
-        """x at time `after` from x at `time`. bank: `n places*values`; chances: `positions n`, logarithms."""
+    def _mixture(self, labels: Tensor) -> _Mixture:
+        """The bank's Gaussians, for fields with these `labels`."""
+        codes = self._fold(self.means)
+        inner = codes[(..., *(slice(r, -r or None) for r in self.ring))]
+        middle = _rows(inner)
+        posterior = self._fold(self.variances.mean(0, keepdim=True)).flatten()
+        return _Mixture(
+            around=_rows(self._neighbourhoods(codes)),
+            middle=middle,
+            variance=posterior + _BANDWIDTH * middle.var(0),
+            chances=self._log_shares(labels),
+        )
+
+    def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:
+        """x at time `after` from x at `time`."""
         around = _rows(self._neighbourhoods(ops.pad(x, self.ring, wrapped)))
         # The variances of x around t times a mean. The path within one Gaussian is known in closed form.
-        now, then = ((1 - t) ** 2 + t**2 * spread for t in (time, after))
-        scaled = bank * (time / now).repeat(self._places)
-        logits = around @ scaled.T - (0.5 * time * bank * scaled).sum(1)
-        if chances is not None:
-            logits = logits + chances
-        mean = logits.softmax(1) @ self._middle(bank)
+        now, then = ((1 - t) ** 2 + t**2 * mixture.variance for t in (time, after))
+        scaled = mixture.around * (time / now).repeat(around.shape[1] // len(now))
+        logits = around @ scaled.T - (0.5 * time * mixture.around * scaled).sum(1)
+        if mixture.chances is not None:
+            logits = logits + mixture.chances
+        mean = logits.softmax(1) @ mixture.middle
         moved = after * mean + (then / now).sqrt() * (_rows(x) - time * mean)
         return moved.view(x.shape[0], *x.shape[2:], -1).movedim(-1, 1)
-
-    @property
-    def _places(self) -> int:
-        """Positions of a neighbourhood."""
-        return math.prod(2 * n + 1 for n in self.ring)
-
-    def _middle(self, bank: Tensor) -> Tensor:
-        """`n values`: of neighbourhoods `n places*values`, what is in their middle."""
-        values = bank.shape[1] // self._places
-        return bank.narrow(1, self._places // 2 * values, values)
 
     def _neighbourhoods(self, x: Tensor) -> Tensor:
         """`b values *grid` -> `b places*values *inner_grid`, without the ring."""
@@ -150,6 +142,16 @@ class MixturePrior(nn.Module):
             labels = labels if same else labels.narrow(axis, 0, 1)
         shares = (_rows(labels) @ self.labels.T).clamp(min=_LEAST_SHARE)
         return shares.log().repeat_interleave(math.prod(self.inner) // math.prod(self.folded), 1)
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """Gaussians around `n` positions of the bank."""
+
+    around: Tensor  # `n places*values`: the means of a position and its neighbours
+    middle: Tensor  # `n values`: those of the position
+    variance: Tensor  # `values`
+    chances: Tensor | None  # `positions n`: the logarithm of what each counts at the positions of a field
 
 
 def _rows(x: Tensor) -> Tensor:

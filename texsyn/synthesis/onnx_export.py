@@ -2,7 +2,7 @@
 
 Input `z`, `n latent_channels+labels *latent_grid`, standard normal (with several exemplars, the share of each as the
 last channels); output `texture`, `n channels *grid` in [-1, 1]. Batch and stationary axes are dynamic, at least two
-positions on each; the learnt prior, wrapping and corrections are part of the graph.
+positions on each; the mixture prior, wrapping and corrections are part of the graph.
 
 `torch.onnx.export` traces the networks themselves. Where these choose by values or sizes, which a graph cannot, they
 ask `torch.compiler.is_exporting()`.
