@@ -102,7 +102,7 @@ def lively(triangle: Triangle) -> Triangle:
         if triangle.mixture_prior is not None:
             triangle.mixture_prior.means.normal_(generator=random)
             triangle.mixture_prior.variances.fill_(0.1)
-    triangle.generator_ema.load_state_dict(triangle.generator.state_dict())
+    triangle.start_average()
     for correction in triangle.corrections:
         kernel = correction.equaliser.kernel
         kernel.copy_(torch.rand(kernel.shape, generator=random) * 3 / kernel[0].numel())

@@ -30,10 +30,10 @@ from texsyn.core.modality import CLIP, STILL, Modality
 from texsyn.core.recipes import Recipe, recipe_for
 from texsyn.media.exemplar import Exemplar
 from texsyn.models.colour_frame import ColourFrame
-from texsyn.models.initial_weights import NETWORKS, compress, decompress, file, stored
+from texsyn.models.initial_weights import compress, decompress, file, stored
 from texsyn.models.triangle import Triangle
 from texsyn.training import loop
-from texsyn.training.state import init_state
+from texsyn.training.state import NETWORKS, init_state
 
 FIRST, LEAST, HALVED = 0.5, 0.1, 60  # part of the way: at first, at least, and the rounds after which it is half
 HERE = Path(__file__).parent
@@ -85,7 +85,7 @@ def fit(weights: dict[str, Tensor], texture: Exemplar, recipe: Recipe) -> tuple[
     triangle, frame = texsyn.create(texture, recipe), ColourFrame.of([texture.pixels])
     if weights:
         triangle.load_state_dict(frame.turn(weights), strict=False)
-        triangle.generator_ema.load_state_dict(triangle.generator.state_dict())
+        triangle.start_average()
     terms: dict[str, float] = {}
     state = init_state(triangle, recipe, (texture,))
     data = loop.Data.of((texture,), state.pixels((texture,)))

@@ -10,6 +10,7 @@ from texsyn.core.recipes import design_for, recipe_for
 from texsyn.models import initial_weights
 from texsyn.models.colour_frame import ColourFrame
 from texsyn.models.triangle import Triangle
+from texsyn.training.state import NETWORKS
 
 GREY = replace(STILL, planes=(Plane("colour", 1),))
 PIXELS = torch.rand(6, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
@@ -20,7 +21,7 @@ def stored(monkeypatch):
     """Weights of a narrow triangle, stored as the shipped ones are."""
     source = fresh(STILL, seed=9)
     named = source.named_parameters()
-    weights = {name: each.detach() for name, each in named if name.split(".")[0] in initial_weights.NETWORKS}
+    weights = {name: each.detach() for name, each in named if name.split(".")[0] in NETWORKS}
     blob = initial_weights.compress(weights)
     monkeypatch.setattr(initial_weights, "stored", lambda modality: blob)
     return initial_weights.decompress(blob)

@@ -13,7 +13,6 @@ from texsyn.core.modality import Modality
 from texsyn.models.colour_frame import ColourFrame
 from texsyn.models.triangle import Triangle
 
-NETWORKS = ("generator", "posterior", "energy")
 _SCALE = ".scale"  # ends the names of the scales of what is stored in 8 bits
 _LARGEST = 127
 
@@ -35,7 +34,7 @@ def put_into(triangle: Triangle, pixels: Sequence[Tensor]) -> None:
     with torch.no_grad():
         for name, weight in weights.items():
             own[name][tuple(map(slice, weight.shape))] = weight.to(own[name])
-    triangle.generator_ema.load_state_dict(triangle.generator.state_dict())
+    triangle.start_average()
 
 
 def _fits(weight: Tensor, own: Tensor) -> bool:

@@ -76,8 +76,12 @@ class Triangle(nn.Module):
             networks.initialise(network, random)
         if self.generator.constants is not None:
             nn.init.normal_(self.generator.constants, 0.0, 0.5, generator=random)
-        self.generator_ema.load_state_dict(self.generator.state_dict())
+        self.start_average()
         layers.channels_last(self, len(self.modality.axes))
+
+    def start_average(self) -> None:
+        """Set the running average to the generator."""
+        self.generator_ema.load_state_dict(self.generator.state_dict())
 
     @property
     def device(self) -> torch.device:

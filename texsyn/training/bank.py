@@ -33,7 +33,7 @@ def renew_codes(triangle: Triangle, data: Data, recipe: Recipe, step: int) -> No
     window = [n * f for n, f in zip(prior.inner, triangle.stride, strict=True)]
     sizes = [each.shape[1:] for each in data.pixels]
     places = random_places(sizes, window, first, count, random, modality.raster)
-    margins = [(r + _CUT * r) * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
+    margins = [(1 + _CUT) * r * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
     for number, (exemplar, crop) in enumerate(places, start=first):
         pixels = _reflected(data.pixels[exemplar], crop, margins)[None]
         with precision.autocast(recipe.precision, triangle.device):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,7 +14,7 @@ from texsyn.core.architecture import Design
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe, design_for
-from texsyn.media.exemplar import OneOrMore, as_tuple
+from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.models import initial_weights, precision
 from texsyn.models.triangle import TERMS, Triangle
 from texsyn.training.bank import renew_codes
@@ -32,13 +32,11 @@ def create(exemplar: OneOrMore, recipe: Recipe, device: str | torch.device = "cp
     """The triangle before its first step. Raises TexsynError (exit 2 or 3) where exemplars and recipe do not match."""
     check(exemplar, recipe)
     exemplars = as_tuple(exemplar)
-    modality = exemplars[0].modality
-    return begin(design_for(modality, recipe, len(exemplars)), exemplars, recipe).to(device)
+    return begin(design_for(exemplars[0].modality, recipe, len(exemplars)), exemplars, recipe).to(device)
 
 
-def begin(design: Design, exemplar: OneOrMore, recipe: Recipe) -> Triangle:
+def begin(design: Design, exemplars: Sequence[Exemplar], recipe: Recipe) -> Triangle:
     """A triangle of this design, on the CPU, as the recipe has it before the first step."""
-    exemplars = as_tuple(exemplar)
     triangle = Triangle(exemplars[0].modality, design, recipe.seed)
     if recipe.start == "rendered":
         initial_weights.put_into(triangle, [each.pixels for each in exemplars])
