@@ -109,11 +109,13 @@ class MixturePrior(nn.Module):
 
     def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:
         """x at time `after` from x at `time`."""
-        around = _rows(self._neighbourhoods(ops.pad(x, self.ring, wrapped)))
         # The variances of x around t times a mean. The path within one Gaussian is known in closed form.
         now, then = ((1 - t) ** 2 + t**2 * mixture.variance for t in (time, after))
-        scaled = mixture.around * (time / now).repeat(around.shape[1] // len(now))
-        logits = around @ scaled.T - (0.5 * time * mixture.around * scaled).sum(1)
+        logits = mixture.around.new_zeros(1, len(mixture.around))
+        if time:  # x is pure noise before
+            around = _rows(self._neighbourhoods(ops.pad(x, self.ring, wrapped)))
+            scaled = mixture.around * (time / now).repeat(around.shape[1] // len(now))
+            logits = around @ scaled.T - (0.5 * time * mixture.around * scaled).sum(1)
         if mixture.chances is not None:
             logits = logits + mixture.chances
         mean = logits.softmax(1) @ mixture.middle
