@@ -5,6 +5,7 @@ import torch
 
 from texsyn.core.modality import CLIP, STILL, SURFACE
 from texsyn.core.recipes import design_for, recipe_for
+from texsyn.models import mixture_prior
 from texsyn.models.mixture_prior import MixturePrior
 
 
@@ -37,6 +38,11 @@ def test_draws_live_on_the_torus(modality, grid):
 
 
 @torch.no_grad()
+def width(prior: MixturePrior) -> float:
+    """Standard deviation of the Gaussians around codes that are N(0, 1)."""
+    return float(prior.variances.mean() + mixture_prior._BANDWIDTH) ** 0.5
+
+
 @pytest.mark.parametrize("modality", [STILL, CLIP])
 def test_a_part_depends_on_noise_within_reach_alone(modality):
     prior = prior_of(modality)
@@ -54,7 +60,7 @@ def test_every_position_of_a_draw_is_one_of_the_codes_and_spread_as_these_are():
     drawn = prior(noise_of(prior, 6, 6))[0].flatten(1).T
     codes = prior.means[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, -2)
     distance = torch.cdist(drawn, codes).min(1)[0]
-    assert float(distance.median()) < 0.4 * prior.channels**0.5  # of codes from each other about 1.4
+    assert float(distance.median()) < 1.5 * width(prior) * prior.channels**0.5  # of codes from each other about 1.4
     assert len(set(torch.cdist(drawn, codes).argmin(1).tolist())) > 12  # and not always the same
     assert float(drawn.std()) == pytest.approx(float(codes.std()), rel=0.2)
 
@@ -101,7 +107,7 @@ def test_completion_keeps_what_is_known_and_fits_beside_it():
     assert torch.equal(drawn[known], given[known])
     # In the bank only one code has such neighbours, so the next column is the rest of it.
     column = drawn[:, :, 1:-1, 5], given[:, :, 1:-1, 5]
-    assert float((column[0] - column[1]).abs().mean()) < 0.3
+    assert float((column[0] - column[1]).abs().mean()) < 1.5 * width(prior)  # of other codes 1.1
     assert not torch.allclose(prior(noise, (False, False))[known], given[known], atol=0.1)
 
 

@@ -1,4 +1,4 @@
-"""The codes of the mixture prior, renewed beside the triangle."""
+"""The codes of the mixture prior: those of training, renewed beside it, and those for sampling."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from texsyn.training import bank, loop
-from texsyn.training.data import Data, Stream, latent_noise
+from texsyn.training.data import Data, Stream, draw_batch, latent_noise
 from texsyn.training.state import init_state
 
 
@@ -20,36 +20,64 @@ def trained(exemplar, learnt):
     return loop.create(exemplar, learnt)
 
 
-def renew(triangle, exemplar, recipe, step):
-    bank.renew_codes(triangle, Data.of([exemplar], [exemplar.pixels]), recipe, step)
+@pytest.fixture
+def state(trained, exemplar, learnt):
+    return init_state(trained, learnt, (exemplar,))
+
+
+def renew(state, exemplar, recipe, step):
+    state.step = step
+    bank.renew_codes(state, Data.of([exemplar], [exemplar.pixels]), recipe)
 
 
 def test_with_the_normal_prior_there_are_no_codes(exemplar, recipe):
-    triangle = loop.create(exemplar, replace(recipe, latent_prior="normal"))
-    renew(triangle, exemplar, recipe, 0)
-    assert triangle.mixture_prior is None
-    noise = latent_noise(triangle, 2, 0, Stream.PRIOR, 0)
-    assert torch.equal(triangle.draw_latents(noise), noise)
+    normal = replace(recipe, latent_prior="normal")
+    state = init_state(loop.create(exemplar, normal), normal, (exemplar,))
+    renew(state, exemplar, normal, 0)
+    bank.encode_codes(state.triangle, [exemplar.pixels], normal)
+    assert state.prior is None
+    assert state.triangle.mixture_prior is None
+    noise = latent_noise(state.triangle, 2, 0, Stream.PRIOR, 0)
+    assert torch.equal(state.triangle.draw_latents(noise), noise)
+    assert torch.equal(draw_batch(state, Data.of([exemplar], [exemplar.pixels]), normal).z, noise)
 
 
-def test_all_codes_are_encoded_at_first_and_the_oldest_later(trained, exemplar, learnt):
-    renew(trained, exemplar, learnt, 0)
-    first = trained.mixture_prior.means.clone()
+def test_all_codes_are_encoded_at_first_and_the_oldest_later(state, exemplar, learnt):
+    renew(state, exemplar, learnt, 0)
+    first = state.prior.means.clone()
     assert first.flatten(1).std(1).min() > 0
-    renew(trained, exemplar, learnt, 1)
-    assert torch.equal(trained.mixture_prior.means, first)
-    renew(trained, exemplar, learnt, bank._INTERVAL)
-    changed = (trained.mixture_prior.means != first).flatten(1).any(1)
+    renew(state, exemplar, learnt, 1)
+    assert torch.equal(state.prior.means, first)
+    renew(state, exemplar, learnt, bank._INTERVAL)
+    changed = (state.prior.means != first).flatten(1).any(1)
     assert changed.nonzero().flatten().tolist() == list(range(bank._RENEWED, 2 * bank._RENEWED))
+
+
+def test_training_draws_from_codes_of_its_own(state, exemplar, learnt):
+    """What is encoded for sampling in between changes nothing of the next steps."""
+    data = Data.of([exemplar], [exemplar.pixels])
+    renew(state, exemplar, learnt, 0)
+    z = draw_batch(state, data, learnt).z
+    bank.encode_codes(state.triangle, [-exemplar.pixels], learnt)
+    assert torch.equal(draw_batch(state, data, learnt).z, z)
+    assert not torch.equal(state.triangle.mixture_prior.means, state.prior.means)
+
+
+def test_samples_are_drawn_from_codes_of_the_last_weights(trained, exemplar, learnt):
+    for _report in loop.fit(trained, exemplar, learnt):
+        pass
+    kept = trained.mixture_prior.means.clone()
+    bank.encode_codes(trained, [exemplar.pixels], learnt)
+    assert torch.equal(trained.mixture_prior.means, kept)
 
 
 def test_codes_are_what_the_posterior_gives_for_crops(trained, exemplar, learnt):
     """Of an exemplar that is the same everywhere, all crops with their margins are alike."""
     prior = trained.mixture_prior
-    flat = replace(exemplar, pixels=torch.full_like(exemplar.pixels, 0.3))
-    renew(trained, flat, learnt, 0)
+    flat = torch.full_like(exemplar.pixels, 0.3)
+    bank.encode_codes(trained, [flat], learnt)
     size = [(n + 4 * r) * f for n, r, f in zip(prior.inner, prior.ring, trained.stride, strict=True)]
-    encoded = trained.posterior(torch.full((1, len(flat.pixels), *size), 0.3))
+    encoded = trained.posterior(torch.full((1, len(flat), *size), 0.3))
     inner = (..., *(slice(r, -r or None) for r in prior.ring))
     mean, log_variance = (each[inner] for each in encoded)
     assert torch.allclose(prior.means, mean.expand_as(prior.means), atol=1e-6)

@@ -7,6 +7,7 @@ from texsyn.core import ops
 from texsyn.media.exemplar import Exemplar, crops, random_places
 from texsyn.training import loop
 from texsyn.training.data import Data, Stream, draw_batch
+from texsyn.training.state import init_state
 
 
 def test_crops_come_from_everywhere():
@@ -65,8 +66,9 @@ def test_the_parts_of_a_batch_are_the_batch(exemplar, recipe, parts):
     recipe = type(recipe)(batch_size=5)
     triangle = loop.create(exemplar, recipe)
     data = Data.of([exemplar], [exemplar.pixels])
-    batch = draw_batch(triangle, data, recipe, step=3)
-    again = draw_batch(triangle, data, recipe, step=3)
+    state = init_state(triangle, recipe, (exemplar,))
+    state.step = 3
+    batch, again = draw_batch(state, data, recipe), draw_batch(state, data, recipe)
     assert batch.places == again.places
     shares, inputs = zip(*batch.split(parts), strict=True)
     assert len(shares) == parts

@@ -50,6 +50,7 @@ OBJECTIVES = {"triangle": TRIANGLE, "vae": VAE, "acd": ACD, "wake-sleep": WAKE_S
 class Recipe(Objective):
     """Everything training depends on besides the exemplar. Command-line options and app controls read these fields."""
 
+    sigma: float = _option(0.1, "standard deviation of p(x|z) per pixel value in [-1, 1]", 1e-3, 10.0)
     architecture: str = _option("local", "sizes of the networks: local or paper", choices=("local", "paper"))
     normalisation: str = _option("batch", "of the generator: batch or none", choices=NORMALISATIONS)
     width_multiplier: float = _option(1.0, "multiplies the channels of generator and posterior", 0.05, 8.0)
@@ -87,6 +88,7 @@ RECIPES: dict[str, Recipe] = {
     "fast": Recipe(),
     "best": Recipe(steps=16000),
     "paper": Recipe(
+        sigma=TRIANGLE.sigma,
         architecture="paper",
         latent_prior="normal",
         start="noise",
@@ -106,11 +108,18 @@ RECIPES: dict[str, Recipe] = {
 # shake where it becomes weak.
 # Collections have small, varied images, so a step takes more of them.
 _CLIP: dict[str, Any] = {
+    "sigma": TRIANGLE.sigma,
     "equaliser_gain": 2.0,
     "gradient_norm_target": 0.0,
     "energy_signed": False,
 }
-_OBJECTS: dict[str, Any] = {"batch_size": 16, "gradient_norm_target": 0.0, "latent_prior": "normal", "start": "noise"}
+_OBJECTS: dict[str, Any] = {
+    "sigma": TRIANGLE.sigma,
+    "batch_size": 16,
+    "gradient_norm_target": 0.0,
+    "latent_prior": "normal",
+    "start": "noise",
+}
 _BY_KIND: dict[tuple[str, str], dict[str, Any]] = {
     ("fast", "clip"): {**_CLIP, "steps": 1200},
     ("best", "clip"): {**_CLIP, "steps": 5000},

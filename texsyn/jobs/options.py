@@ -141,6 +141,7 @@ class FitOptions:
     def recipe_changes(self) -> dict[str, Any]:
         """Changes to a recipe, by its fields. Raises TexsynError (exit 2) for what is no field, or no value of it."""
         changes: dict[str, Any] = asdict(OBJECTIVES[self.objective]) if self.objective else {}
+        changes.pop("sigma", None)  # no objective has one of its own: the recipe's
         for text in self.set:
             name, value = parse_field(text)
             changes[name] = value

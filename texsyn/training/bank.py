@@ -1,4 +1,4 @@
-"""The codes of the mixture prior, encoded beside the training of the triangle."""
+"""The codes of the mixture prior: those that training draws from, renewed beside it, and those for sampling."""
 
 from __future__ import annotations
 
@@ -11,35 +11,58 @@ from texsyn.core import ops
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import random_places
 from texsyn.models import precision
+from texsyn.models.mixture_prior import MixturePrior
 from texsyn.models.triangle import Triangle
 from texsyn.training.data import Data, Stream
+from texsyn.training.state import TrainState
 
-_RENEWED, _INTERVAL = 2, 20  # codes that are encoded anew, every so many steps
+_RENEWED, _INTERVAL = 2, 20  # codes of training that are encoded anew, every so many steps
 _CUT = 1  # positions at the ends of an encoded crop, which see the zeros beyond it
 
 
-@torch.no_grad()
-def renew_codes(triangle: Triangle, data: Data, recipe: Recipe, step: int) -> None:
-    """Every few steps, encode crops in place of the oldest codes; before the first step, all. With N(0, I) nothing.
-
-    Code n is of exemplar n modulo their number. All follows from (seed, step) and the triangle.
-    """
-    prior, modality = triangle.mixture_prior, triangle.modality
-    if prior is None or step % _INTERVAL:
+def renew_codes(state: TrainState, data: Data, recipe: Recipe) -> None:
+    """Every few steps, encode crops in place of the oldest codes of training; before the first step, all."""
+    if state.prior is None or state.step % _INTERVAL:
         return
-    codes = len(prior.means)
-    first, count = (0, codes) if step == 0 else (step // _INTERVAL * _RENEWED % codes, min(_RENEWED, codes))
+    codes = len(state.prior.means)
+    first, count = (state.step // _INTERVAL * _RENEWED, min(_RENEWED, codes)) if state.step else (0, codes)
+    numbers = [n % codes for n in range(first, first + count)]
+    _encode(state.triangle, state.prior, data.pixels, numbers, recipe, state.step)
+
+
+def encode_codes(triangle: Triangle, pixels: Sequence[Tensor], recipe: Recipe) -> None:
+    """Encode what samples are drawn from, all of one moment: codes of earlier weights decode to blurs.
+
+    pixels: the exemplars, `channels *axes` each.
+    """
+    if triangle.mixture_prior is not None:
+        _encode(triangle, triangle.mixture_prior, pixels, range(len(triangle.mixture_prior.means)), recipe, step=0)
+
+
+@torch.no_grad()
+def _encode(
+    triangle: Triangle,
+    prior: MixturePrior,
+    pixels: Sequence[Tensor],
+    numbers: Sequence[int],
+    recipe: Recipe,
+    step: int,
+) -> None:
+    """Put codes of random crops into the prior. Code n is of exemplar n modulo their number.
+
+    All follows from (seed, step) and the triangle.
+    """
     random = ops.seeded_generator(recipe.seed, Stream.CODES, step)
     window = [n * f for n, f in zip(prior.inner, triangle.stride, strict=True)]
-    sizes = [each.shape[1:] for each in data.pixels]
-    places = random_places(sizes, window, first, count, random, modality.raster)
+    sizes = [each.shape[1:] for each in pixels]
+    places = random_places(sizes, window, numbers[0], len(numbers), random, triangle.modality.raster)
     margins = [(1 + _CUT) * r * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
-    for number, (exemplar, crop) in enumerate(places, start=first):
-        pixels = _reflected(data.pixels[exemplar], crop, margins)[None]
+    for number, (exemplar, crop) in zip(numbers, places, strict=True):
+        beside = _reflected(pixels[exemplar], crop, margins)[None]
         with precision.autocast(recipe.precision, triangle.device):
-            mean, log_variance = triangle.posterior(pixels)
+            mean, log_variance = triangle.posterior(beside)
         mean, log_variance = (_inner(each, prior.means.shape[2:]) for each in (mean, log_variance))
-        prior.store([number % codes], mean, log_variance, triangle.labels([exemplar]))
+        prior.store([number], mean, log_variance, triangle.labels([exemplar]))
 
 
 def _inner(z: Tensor, sizes: Sequence[int]) -> Tensor:

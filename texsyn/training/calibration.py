@@ -13,6 +13,7 @@ from texsyn.media.exemplar import crops
 from texsyn.models import layers, precision
 from texsyn.models.corrections import Correction
 from texsyn.models.triangle import Triangle
+from texsyn.training.bank import encode_codes
 from texsyn.training.data import Stream, latent_noise
 
 _BATCH = 4  # textures generated at once
@@ -21,10 +22,11 @@ _CROPS = 12  # of an exemplar, to which the equaliser is fitted
 
 
 def calibrate(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None:
-    """Prepare the averaged generator for sampling: batch-norm statistics over the prior, then corrections.
+    """Prepare for sampling: the codes that samples are drawn from, batch-norm statistics over draws, then corrections.
 
-    pixels: the exemplars, `channels *axes` each.
+    pixels: the exemplars, `channels *axes` each. Training goes on as if nothing had been prepared.
     """
+    encode_codes(triangle, pixels, recipe)
     _fit_batch_norm(triangle, recipe, len(pixels))
     triangle.generator_ema.eval()
     modality = triangle.modality

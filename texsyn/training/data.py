@@ -14,6 +14,7 @@ from texsyn.core import ops
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar, Place, random_places
 from texsyn.models.triangle import Triangle
+from texsyn.training.state import TrainState
 
 _ESTIMATE_RATE = 0.1  # at which masked pixels move towards each new reconstruction
 
@@ -91,8 +92,9 @@ class Batch:
             yield (chunk.stop - chunk.start) / size, chunked
 
 
-def draw_batch(triangle: Triangle, data: Data, recipe: Recipe, step: int) -> Batch:
+def draw_batch(state: TrainState, data: Data, recipe: Recipe) -> Batch:
     """The batch of a step: crops of the exemplars in turn, and noise."""
+    triangle, step = state.triangle, state.step
     modality, count, seed = triangle.modality, recipe.batch_size, recipe.seed
     random = ops.seeded_generator(seed, Stream.CROP, step)
     sizes = [each.shape[1:] for each in data.pixels]
@@ -102,7 +104,7 @@ def draw_batch(triangle: Triangle, data: Data, recipe: Recipe, step: int) -> Bat
     return Batch(
         places,
         x=data.crops(places).contiguous(memory_format=ops.memory_format(len(modality.window))),
-        z=triangle.draw_latents(triangle.labelled(noise, labels))[:, : noise.shape[1]],
+        z=noise if state.prior is None else state.prior(triangle.labelled(noise, labels))[:, : noise.shape[1]],
         noise=latent_noise(triangle, count, seed, Stream.POSTERIOR, step),
         labels=labels,
         mask=data.mask(places),

@@ -141,8 +141,8 @@ def train_step(state: TrainState, data: Data, recipe: Recipe, parts: int = 1) ->
 
     Returns the terms, and why the step was skipped, or an empty string.
     """
-    renew_codes(state.triangle, data, recipe, state.step)
-    batch = draw_batch(state.triangle, data, recipe, state.step)
+    renew_codes(state, data, recipe)
+    batch = draw_batch(state, data, recipe)
     penalised = state.step % recipe.penalty_interval == 0
     penalty = recipe.gradient_penalty * state.penalty_scale if penalised else 0.0
     terms, gradient_norm, decoded = _backward(state.triangle, batch, recipe, penalty, parts)

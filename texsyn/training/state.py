@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from texsyn.core import ops
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
+from texsyn.models.mixture_prior import MixturePrior
 from texsyn.models.triangle import Triangle
 
 NETWORKS = ("generator", "posterior", "energy")
@@ -25,6 +27,7 @@ class TrainState:
 
     triangle: Triangle
     optimisers: dict[str, torch.optim.Adam]  # of each network
+    prior: MixturePrior | None = None  # what training draws from, with codes of its own; None: N(0, I)
     step: int = 0
     seconds: float = 0.0
     lr_scale: float = 1.0  # factor on the learning rate, halved at each roll-back
@@ -47,6 +50,8 @@ class TrainState:
                     order = ops.memory_order(parameter) if value.dim() else []
                     inverse = [order.index(axis) for axis in range(len(order))]
                     named[f"optimiser.{network}.{index}.{key}"] = value.permute(inverse)
+        if self.prior is not None:
+            named |= {f"prior.{name}": value for name, value in self.prior.state_dict().items()}
         return named | {f"estimate.{n}": value for n, value in self.estimates.items()}
 
     def numbers(self) -> dict[str, float | int]:
@@ -86,7 +91,7 @@ def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]
     optimisers = {name: _adam(getattr(triangle, name), recipe) for name in NETWORKS}
     masked = {n: each for n, each in enumerate(exemplars) if each.mask is not None}
     estimates = {n: each.pixels.clone().to(triangle.device) for n, each in masked.items()}
-    return TrainState(triangle, optimisers, estimates=estimates)
+    return TrainState(triangle, optimisers, copy.deepcopy(triangle.mixture_prior), estimates=estimates)
 
 
 def _adam(network: nn.Module, recipe: Recipe) -> torch.optim.Adam:
