@@ -85,6 +85,21 @@ def test_codes_are_what_the_posterior_gives_for_crops(trained, exemplar, learnt)
     assert torch.allclose(prior.variances[0], log_variance.exp().mean(fixed, keepdim=True)[0], atol=1e-6)
 
 
+def test_the_ends_of_an_exemplar_are_in_many_codes_and_every_start_is_in_some():
+    random = torch.Generator().manual_seed(0)
+    places = bank._places([(40, 8), (96, 8)], (32, 8), 0, 800, random, (1, 1))
+    for number, size, share in ((0, 40, 17 / 41), (1, 96, 17 / 97)):
+        starts = torch.tensor([crop[1].start for each, crop in places if each == number])
+        shares = starts.bincount(minlength=size - 31) / len(starts)
+        assert len(shares) == size - 31
+        assert shares[[0, -1]].tolist() == pytest.approx([share, share], rel=0.3)
+        assert shares[1:-1].max() < 0.05
+        assert (shares > 0).float().mean() > 0.9
+    assert {crop[2].start for _, crop in places} == {0}
+    sides = bank._places([(64, 8)], (32, 8), 0, 20, random, (32, 1))
+    assert {crop[1].start for _, crop in sides} == {0, 32}
+
+
 def test_margins_are_reflected():
     row = torch.arange(4.0).view(1, 1, 4)
     reflected = bank._reflected(row, (slice(None), slice(0, 1), slice(0, 4)), (0, 3))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from texsyn.core import ops
 from texsyn.core.recipes import Recipe
-from texsyn.media.exemplar import random_places
+from texsyn.media.exemplar import Place, random_places
 from texsyn.models import precision
 from texsyn.models.mixture_prior import MixturePrior
 from texsyn.models.triangle import Triangle
@@ -55,7 +55,7 @@ def _encode(
     random = ops.seeded_generator(recipe.seed, Stream.CODES, step)
     window = [n * f for n, f in zip(prior.inner, triangle.stride, strict=True)]
     sizes = [each.shape[1:] for each in pixels]
-    places = random_places(sizes, window, numbers[0], len(numbers), random, triangle.modality.raster)
+    places = _places(sizes, window, numbers[0], len(numbers), random, triangle.modality.raster)
     margins = [(1 + _CUT) * r * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
     for number, (exemplar, crop) in zip(numbers, places, strict=True):
         beside = _reflected(pixels[exemplar], crop, margins)[None]
@@ -63,6 +63,33 @@ def _encode(
             mean, log_variance = triangle.posterior(beside)
         mean, log_variance = (_inner(each, prior.means.shape[2:]) for each in (mean, log_variance))
         prior.store([number], mean, log_variance, triangle.labels([exemplar]))
+
+
+def _places(
+    sizes: Sequence[Sequence[int]],
+    window: Sequence[int],
+    first: int,
+    count: int,
+    random: torch.Generator,
+    raster: Sequence[int],
+) -> list[Place]:
+    """Random places as in training, but more at an exemplar's ends, which few crops that start anywhere contain.
+
+    Starts are drawn from a wider range, and those beyond an end are set to it.
+    """
+    beyond = [
+        [min(2 * (n - w), w // 2) if step == 1 else 0 for n, w, step in zip(size, window, raster, strict=True)]
+        for size in sizes
+    ]
+    wider = [[n + 2 * more for n, more in zip(*each, strict=True)] for each in zip(sizes, beyond, strict=True)]
+    places = []
+    for number, (channels, *parts) in random_places(wider, window, first, count, random, raster):
+        starts = [
+            min(max(part.start - more, 0), n - w)
+            for part, more, n, w in zip(parts, beyond[number], sizes[number], window, strict=True)
+        ]
+        places.append((number, (channels, *(slice(s, s + w) for s, w in zip(starts, window, strict=True)))))
+    return places
 
 
 def _inner(z: Tensor, sizes: Sequence[int]) -> Tensor:
