@@ -247,9 +247,9 @@ class Run:
         pixels = checkpoints.load_triangle(self.checkpoint_folder, triangle, self.exemplars(), self.format)
         if pixels is None:
             raise TexsynError(f"{self.path.name} has no model yet: it has no checkpoint")
-        triangle = triangle.to(device)
+        triangle = serialization.prepare_for_sampling(triangle, device)  # in another layout sums differ in the last bit
         calibrate(triangle, self.recipe, [each.to(device) for each in pixels])
-        return serialization.prepare_for_sampling(triangle, device)
+        return triangle
 
     def estimated_pixels(self) -> list[Tensor]:
         """The exemplars, `channels *axes` each; masked pixels as the newest checkpoint estimates them."""
