@@ -37,12 +37,12 @@ def test_draws_live_on_the_torus(modality, grid):
     assert not torch.allclose(prior(noise), noise, atol=0.1)
 
 
-@torch.no_grad()
 def width(prior: MixturePrior) -> float:
     """Standard deviation of the Gaussians around codes that are N(0, 1)."""
     return float(prior.variances.mean() + mixture_prior._BANDWIDTH) ** 0.5
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("modality", [STILL, CLIP])
 def test_a_part_depends_on_noise_within_reach_alone(modality):
     prior = prior_of(modality)
