@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -78,6 +79,7 @@ KINDS = {
     "flipbook": tiny("tyx", (True, True, True), (8, 16, 16), COLOUR),
     "material": tiny("yx", (True, True), (16, 16), (Plane("colour"), Plane("normal"))),
 }
+KINDS["regular"] = replace(KINDS["still"], period=(6, 4), scale=(1.25, 0.875))
 
 
 @pytest.fixture(params=KINDS)
@@ -127,7 +129,7 @@ def exemplar(modality: Modality) -> Exemplar:
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return Recipe(steps=6, batch_size=2, precision="float32", checkpoint_interval=3)
+    return Recipe(steps=6, batch_size=2, precision="float32", checkpoint_interval=3, whole_periods=False)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The mixture of posteriors from which latent fields are drawn."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -132,3 +134,42 @@ def test_of_a_bank_of_one_gaussian_draws_are_exact():
     prior.variances.fill_(0.25)
     noise = noise_of(prior, 4, 4)
     assert torch.allclose(prior(noise), prior.means[:1, :, :1, :1] + 0.5 * noise, atol=1e-4)
+
+
+def regular_prior(period=(96, 64)):
+    """Of a pattern that repeats after 3 and 2 positions. Each code's values tell its place in the period."""
+    modality = replace(STILL, period=period, scale=(1.0, 1.0))
+    prior = prior_of(modality)
+    random = torch.Generator().manual_seed(2)
+    for n in range(len(prior.means)):
+        starts = [raster * int(torch.randint(9, (), generator=random)) for raster in prior.raster]
+        rows, columns = (
+            (start // 32 - ring + torch.arange(size)) % count
+            for start, ring, size, count in zip(starts, prior.ring, prior.means.shape[2:], prior.phases, strict=True)
+        )
+        places = (rows[:, None] * prior.phases[1] + columns).float()
+        mean = prior.means[n : n + 1] * 0.1 + 3 * places
+        prior.store([n], mean, torch.full_like(mean, -6), None, starts)
+    return prior
+
+
+@torch.no_grad()
+def test_a_regular_pattern_keeps_its_phase_everywhere():
+    prior = regular_prior()
+    assert prior.phases == (3, 2)
+    places = (torch.arange(6)[:, None] % 3 * 2 + torch.arange(4) % 2).float()
+    noise = noise_of(prior, 6, 4, count=5)
+    found = prior(noise)[:, :80].mean(1) / 3
+    assert torch.allclose(found, places.expand_as(found), atol=0.3)
+    moved = prior(noise, origin=(2, 1))[:, :80].mean(1) / 3
+    assert torch.allclose(moved, places.roll((-2, -1), (0, 1)).expand_as(moved), atol=0.3)
+
+
+@torch.no_grad()
+def test_a_part_of_a_regular_pattern_equals_the_whole():
+    prior = regular_prior()
+    reach = prior.reach[0]
+    noise = noise_of(prior, 2 * reach + 10, 4)
+    wrapped = [False, True]
+    inside = prior(noise[:, :, 4 : 4 + 2 * reach + 2], wrapped, origin=(4, 0))[:, :, reach : reach + 2]
+    assert torch.allclose(inside, prior(noise)[:, :, 4 + reach : 6 + reach], atol=1e-3)

@@ -27,7 +27,7 @@ def state(trained, exemplar, learnt):
 
 def renew(state, exemplar, recipe, step):
     state.step = step
-    bank.renew_codes(state, Data.of([exemplar], [exemplar.pixels]), recipe)
+    bank.renew_codes(state, Data.of([exemplar], state.pixels([exemplar])), recipe)
 
 
 def test_with_the_normal_prior_there_are_no_codes(exemplar, recipe):
@@ -39,7 +39,7 @@ def test_with_the_normal_prior_there_are_no_codes(exemplar, recipe):
     assert state.triangle.mixture_prior is None
     noise = latent_noise(state.triangle, 2, 0, Stream.PRIOR, 0)
     assert torch.equal(state.triangle.draw_latents(noise), noise)
-    assert torch.equal(draw_batch(state, Data.of([exemplar], [exemplar.pixels]), normal).z, noise)
+    assert torch.equal(draw_batch(state, Data.of([exemplar], state.pixels([exemplar])), normal).z, noise)
 
 
 def test_all_codes_are_encoded_at_first_and_the_oldest_later(state, exemplar, learnt):
@@ -55,7 +55,7 @@ def test_all_codes_are_encoded_at_first_and_the_oldest_later(state, exemplar, le
 
 def test_training_draws_from_codes_of_its_own(state, exemplar, learnt):
     """What is encoded for sampling in between changes nothing of the next steps."""
-    data = Data.of([exemplar], [exemplar.pixels])
+    data = Data.of([exemplar], state.pixels([exemplar]))
     renew(state, exemplar, learnt, 0)
     z = draw_batch(state, data, learnt).z
     bank.encode_codes(state.triangle, [-exemplar.pixels], learnt)
@@ -67,7 +67,7 @@ def test_samples_are_drawn_from_codes_of_the_last_weights(trained, exemplar, lea
     for _report in loop.fit(trained, exemplar, learnt):
         pass
     kept = trained.mixture_prior.means.clone()
-    bank.encode_codes(trained, [exemplar.pixels], learnt)
+    bank.encode_codes(trained, [trained.scaled(exemplar.pixels)], learnt)
     assert torch.equal(trained.mixture_prior.means, kept)
 
 

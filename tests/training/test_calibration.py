@@ -25,7 +25,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     """Whatever the generator's output, its bands are closer to the exemplar's afterwards, and its mean stays."""
     recipe = replace(recipe, equaliser_gain=2.0)
     triangle = lively(loop.create(exemplar, recipe))
-    calibrate(triangle, recipe, [exemplar.pixels])
+    calibrate(triangle, recipe, [triangle.scaled(exemplar.pixels)])
     modality, (correction,) = triangle.modality, triangle.corrections
     noise = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
     z = triangle.draw_latents(noise)
@@ -35,7 +35,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
         """Power in each band of the channels' mean, which no channel by itself tells."""
         return band_covariance(x, bands).mean((1, 2)).clamp(min=1e-14).log()
 
-    real = crops(exemplar.pixels, modality.window, 32, ops.seeded_generator(0, Stream.CROP, 0))
+    real = crops(triangle.scaled(exemplar.pixels), modality.window, 32, ops.seeded_generator(0, Stream.CROP, 0))
     goal = brightness(real)
     with torch.no_grad():
         generated = triangle.generator_ema(z)
@@ -85,5 +85,5 @@ def test_calibrating_again_changes_nothing(exemplar, recipe):
     """Previews calibrate during training: what they leave has no influence on later ones."""
     triangle = train(exemplar, recipe)
     before = {name: value.clone() for name, value in triangle.state_dict().items()}
-    calibrate(triangle, recipe, [exemplar.pixels])
+    calibrate(triangle, recipe, [triangle.scaled(exemplar.pixels)])
     assert all(torch.equal(before[name], value) for name, value in triangle.state_dict().items())

@@ -21,6 +21,7 @@ from texsyn.jobs.options import RESUME_CONFLICT, FitOptions, add_arguments
 if TYPE_CHECKING:
     import torch
 
+    from texsyn.core.modality import Modality
     from texsyn.core.recipes import Recipe
     from texsyn.media.exemplar import Exemplar
     from texsyn.models.triangle import Triangle
@@ -122,6 +123,8 @@ def _train(run: Run, recipe: Recipe, device: torch.device, options: FitOptions, 
     exemplars = run.exemplars()
     for exemplar in exemplars:
         display.say(f"{run.path}: {_describe(exemplar, named=len(exemplars) > 1)} on {device}")
+    if pattern := _describe_pattern(exemplars[0].modality):
+        display.say(f"{run.path}: {pattern}")
     triangle = run.fresh(device)
     recipe = replace(recipe, precision=precision.resolve(recipe.precision, device))  # stored, so that resuming keeps it
     report = None
@@ -173,6 +176,13 @@ def _describe(exemplar: Exemplar, named: bool) -> str:
     masked = "" if exemplar.mask is None else f", {100 * float(exemplar.mask.mean()):.1f} % masked"
     used = " x ".join(str(n) for n in exemplar.size[::-1])
     return f"{kind}{f' {exemplar.name}' if named else ''}, {size}{masked}, trained at {used}"
+
+
+def _describe_pattern(modality: Modality) -> str:
+    """The period of a regular pattern, of which samples have whole ones; empty for any other texture."""
+    named = zip(("downwards", "to the right"), modality.own_period, strict=False)
+    found = [f"{period:.1f} pixels {way}" for way, period in named if period]
+    return f"the pattern repeats every {' and '.join(found)}: samples tile in whole periods" if found else ""
 
 
 class _StopRequest:

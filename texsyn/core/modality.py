@@ -7,6 +7,8 @@ Along the other, fixed axes the networks know the position, and the size is fixe
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from texsyn.core.architecture import Design, clip_local, clip_paper, objects, still_local, still_paper
@@ -35,11 +37,38 @@ class Modality:
     designs: dict[str, Design] = field(repr=False, metadata={"stored": False})
     planes: tuple[Plane, ...] = field(default=(Plane("colour"),), metadata=count(1, 8))
     collection: bool = False  # the exemplar is a sheet of many small images, each of the size of a window
+    # Of a regular pattern, per axis: pixels of the networks after which it repeats (0: it does not), and how many of
+    # these there are for each of the texture's own. () for none.
+    period: tuple[int, ...] = field(default=(), metadata=between(0, 4096, per_axis=True, optional=True))
+    scale: tuple[float, ...] = field(default=(), metadata=between(0.1, 10, per_axis=True, optional=True))
 
     @property
-    def raster(self) -> list[int]:
-        """Per axis: crops start at multiples of this. On fixed axes crops lie side by side."""
-        return [1 if same else size for same, size in zip(self.stationary, self.window, strict=True)]
+    def scales(self) -> tuple[float, ...]:
+        """Per axis: pixels of the networks for each of the texture's own."""
+        return self.scale or (1.0,) * len(self.axes)
+
+    def network_size(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Pixels (and frames) per axis that the networks have for a texture of `size`."""
+        return tuple(round(n * scale) for n, scale in zip(size, self.scales, strict=True))
+
+    def phases(self, stride: Sequence[int]) -> tuple[int, ...]:
+        """Per axis: latent positions, `stride` pixels each, after which a regular pattern repeats; 1 without one."""
+        periods = self.period or (0,) * len(self.axes)
+        return tuple(p // math.gcd(p, f) if p else 1 for p, f in zip(periods, stride, strict=True))
+
+    def raster(self, stride: Sequence[int]) -> list[int]:
+        """Per axis: crops start at multiples of this, for networks of this stride.
+
+        On fixed axes crops lie side by side. Those of a regular pattern lie on latent positions as all others do.
+        """
+        periods = self.period or (0,) * len(self.axes)
+        axes = zip(self.stationary, self.window, periods, stride, strict=True)
+        return [size if not same else math.gcd(period, f) if period else 1 for same, size, period, f in axes]
+
+    @property
+    def own_period(self) -> tuple[float, ...]:
+        """Per axis: the texture's own pixels after which a regular pattern repeats; 0 where it does not."""
+        return tuple(p / scale for p, scale in zip(self.period or (0,) * len(self.axes), self.scales, strict=True))
 
     @property
     def channels(self) -> int:

@@ -150,6 +150,19 @@ def _along(values: Tensor, axis: int, dims: int) -> Tensor:
     return values.view(-1, *(1,) * (dims - 1 - axis))
 
 
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """`channels y x` interpolated to `size`, within the range of its values; what has that size stays as it is."""
+    if tuple(x.shape[1:]) == tuple(size):
+        return x
+    resized = F.interpolate(x[None], tuple(size), mode="bicubic", antialias=True)[0]
+    return resized.clamp(float(x.min()), float(x.max()))
+
+
+def resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
+    """`1 *axes` of that size: 1 where any part is masked, else 0."""
+    return mask if tuple(mask.shape[1:]) == tuple(size) else (resize(mask, size) > 0.01).to(mask)
+
+
 def box_filter(x: Tensor, size: Sequence[int]) -> Tensor:
     """The mean over a window of `size` positions, at each place where it fits."""
     return _AVG_POOL[len(size)](x, tuple(size), 1)

@@ -28,6 +28,7 @@ _WINDOWS = 2  # a code has at most the positions of so many training windows, pe
 # Of a Gaussian beside its posterior's, as a part of the variance of codes: with none, draws of a long fit are copies.
 _BANDWIDTH = 0.1
 _LEAST_SHARE = 1e-30
+_OTHER_PHASE = -1e4  # logarithm of what a code in another place of a period counts
 
 
 class MixturePrior(nn.Module):
@@ -36,12 +37,14 @@ class MixturePrior(nn.Module):
     means: Tensor
     variances: Tensor
     labels: Tensor
+    starts: Tensor
 
     def __init__(self, modality: Modality, design: Design) -> None:
         super().__init__()
         self.stationary, self.channels = modality.stationary, design.latent_channels
         # Positions on fixed axes differ by their place, so they are channels.
-        sizes = list(zip(modality.size, modality.window, design.stride, modality.stationary, strict=True))
+        whole = modality.network_size(modality.size)
+        sizes = list(zip(whole, modality.window, design.stride, modality.stationary, strict=True))
         self.folded = tuple(1 if same else w // f for _, w, f, same in sizes)
         self.ring = tuple(int(same) for same in modality.stationary)  # positions at the ends that are only neighbours
         inner = (max(1, min(n - f + 1, _WINDOWS * w) // f) for n, w, f, _ in sizes)
@@ -53,19 +56,38 @@ class MixturePrior(nn.Module):
         self.register_buffer("means", torch.zeros(count, self.channels, *grid))
         self.register_buffer("variances", torch.ones(count, self.channels, *self.folded))
         self.register_buffer("labels", torch.zeros(count, design.labels))  # of the codes' exemplars
+        # Of a regular pattern, a code's positions are drawn only where they are in the same place of a period.
+        self.phases, raster = modality.phases(design.stride), modality.raster(design.stride)
+        self.raster, self.step = raster, tuple(f // n for f, n in zip(design.stride, raster, strict=True))
+        self.repeats = max(self.phases) > 1
+        if self.repeats:
+            self.register_buffer("starts", torch.zeros(count, len(grid), dtype=torch.long))  # of crops, in rasters
 
     @property
     def reach(self) -> tuple[int, ...]:
         """Per axis: positions beyond which noise has no influence on a draw. The first step sees only its own."""
         return tuple((_STEPS - 1) * n for n in self.ring)
 
-    def store(self, slots: Sequence[int], mean: Tensor, log_variance: Tensor, labels: Tensor | None) -> None:
-        """Put codes into the bank's `slots`. mean, log_variance: `n latent_channels *grid`; labels: `n labels`."""
+    def store(
+        self,
+        slots: Sequence[int],
+        mean: Tensor,
+        log_variance: Tensor,
+        labels: Tensor | None = None,
+        starts: Sequence[int] | None = None,
+    ) -> None:
+        """Put codes into the bank's `slots`. mean, log_variance: `n latent_channels *grid`; labels: `n labels`.
+
+        starts: where their crops start, in pixels per axis, multiples of the raster; 0 by default.
+        """
         fixed = [axis for axis, same in enumerate(self.stationary, start=2) if same]
         self.means[slots] = mean
         self.variances[slots] = log_variance.exp().mean(fixed, keepdim=True) if fixed else log_variance.exp()
         if labels is not None:
             self.labels[slots] = labels
+        if starts is not None and self.repeats:
+            rasters = [start // n for start, n in zip(starts, self.raster, strict=True)]
+            self.starts[slots] = torch.tensor(rasters, device=mean.device)
 
     def forward(
         self,
@@ -73,16 +95,18 @@ class MixturePrior(nn.Module):
         wrapped: Sequence[bool] | None = None,
         given: Tensor | None = None,
         known: Tensor | None = None,
+        origin: Sequence[int] | None = None,
     ) -> Tensor:
         """A draw: the latent fields at the end of the paths that begin at `noise`.
 
         wrapped: the axes on which `noise` is a torus; by default all stationary ones. given: values, `b
         latent_channels *latent_grid`, for where `known`, of the same shape, is true: what is drawn beside them fits.
+        origin: place of the first position in the whole field, per axis (default 0), which regular patterns depend on.
         """
         wrapped = self.stationary if wrapped is None else wrapped
         noise, labels = noise.tensor_split([self.channels], 1)
         x = start = self._fold(noise)
-        mixture = self._mixture(labels)
+        mixture = self._mixture(self._log_chances(x, labels, origin or (0,) * len(self.phases)))
         held, fixed = (None, None) if given is None or known is None else (self._fold(given), self._fold(known))
         with torch.autocast(x.device.type, enabled=False):
             for step in range(_STEPS):
@@ -94,8 +118,8 @@ class MixturePrior(nn.Module):
             x = torch.where(fixed, held, x)
         return torch.cat((ops.depth_to_space(x, self.folded), labels), 1)
 
-    def _mixture(self, labels: Tensor) -> _Mixture:
-        """The bank's Gaussians, for fields with these `labels`."""
+    def _mixture(self, chances: Tensor | None) -> _Mixture:
+        """The bank's Gaussians."""
         codes = self._fold(self.means)
         inner = codes[(..., *(slice(r, -r or None) for r in self.ring))]
         middle = _rows(inner)
@@ -104,7 +128,7 @@ class MixturePrior(nn.Module):
             around=_rows(self._neighbourhoods(codes)),
             middle=middle,
             variance=posterior + _BANDWIDTH * middle.var(0),
-            chances=self._log_shares(labels),
+            chances=chances,
         )
 
     def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:
@@ -135,6 +159,25 @@ class MixturePrior(nn.Module):
 
     def _fold(self, z: Tensor) -> Tensor:
         return ops.space_to_depth(z, self.folded)
+
+    def _log_chances(self, x: Tensor, labels: Tensor, origin: Sequence[int]) -> Tensor | None:
+        """`positions n`: the logarithm of what each of the bank's positions counts there; None where all count one."""
+        shares = self._log_shares(labels)
+        if not self.repeats:
+            return shares
+        own = self._places(x.shape[2:], torch.tensor([list(origin)]) * torch.tensor(self.step), x.device)
+        grid = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
+        bank = self._places(grid, self.starts, x.device)
+        other = torch.where(own[:, None] == bank, 0.0, _OTHER_PHASE).repeat(len(x), 1)
+        return other if shares is None else shares + other
+
+    def _places(self, grid: Sequence[int], starts: Tensor, device: torch.device) -> Tensor:
+        """For each position of grids that start there (`n axes`): a number for its place in the period."""
+        place = torch.zeros((len(starts), *grid), dtype=torch.long, device=device)
+        for axis, (size, step, phases) in enumerate(zip(grid, self.step, self.phases, strict=True)):
+            along = (starts[:, axis : axis + 1].to(device) + step * torch.arange(size, device=device)) % phases
+            place = place * phases + along.view(-1, *(size if n == axis else 1 for n in range(len(grid))))
+        return place.flatten()
 
     def _log_shares(self, labels: Tensor) -> Tensor | None:
         """`positions n`: the logarithm of the share that the exemplar of each of the bank's positions has there."""

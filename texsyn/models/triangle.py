@@ -54,6 +54,8 @@ class Losses:
 class Triangle(nn.Module):
     """Generator, energy and posterior of one texture, and the running average of the generator, which samples it."""
 
+    motif: Tensor
+
     def __init__(self, modality: Modality, design: Design, seed: int = 0) -> None:
         super().__init__()
         self.modality, self.design = modality, design
@@ -61,6 +63,8 @@ class Triangle(nn.Module):
         self.posterior = networks.Posterior(modality, design)
         self.energy = networks.Energy(modality, design)
         self.generator_ema = networks.Generator(modality, design).requires_grad_(False)
+        if modality.period:  # the mean over all periods of the exemplar, `channels *period`; 1 pixel along other axes
+            self.register_buffer("motif", torch.zeros(modality.channels, *(max(1, n) for n in modality.period)))
         # Draws latent fields; None where these are drawn from N(0, I).
         self.mixture_prior = MixturePrior(modality, design) if design.latent_prior == "mixture" else None
         corrected = bool(design.equaliser or design.colour_transfer or design.deflicker or design.subband_matching)
@@ -92,6 +96,20 @@ class Triangle(nn.Module):
         """Pixels (frames) for each latent position, per axis."""
         return self.generator.stride
 
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """Per axis: latent positions after which a regular pattern repeats; 1 where there is none."""
+        return self.modality.phases(self.stride)
+
+    @property
+    def raster(self) -> list[int]:
+        """Per axis: crops that the networks learn from start at multiples of this."""
+        return self.modality.raster(self.stride)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """A texture, `channels *axes`, at the scale of the networks, which for a regular pattern is not its own."""
+        return ops.resize(x, self.modality.network_size(x.shape[1:])) if self.modality.period else x
+
     def check(self, x: Tensor) -> None:
         """Raise TexsynError (exit 3) unless the networks can take the texture `x`, `channels *axes`."""
         modality = self.modality
@@ -121,12 +139,15 @@ class Triangle(nn.Module):
         """`b latent_channels *latent_grid` with `b labels` as further channels: the generator's input."""
         return z if labels is None else ops.append_labels(z, labels)
 
-    def draw_latents(self, noise: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
+    def draw_latents(
+        self, noise: Tensor, wrapped: Sequence[bool] | None = None, origin: Sequence[int] | None = None
+    ) -> Tensor:
         """Latent fields from p(z) as a function of standard normal noise; `b latent_channels+labels *latent_grid` both.
 
         Labels stay as they are. wrapped: the axes on which `noise` is a torus; by default all stationary ones.
+        origin: the place of its first position in the whole field, per axis; it matters for regular patterns.
         """
-        drawn: Tensor = noise if self.mixture_prior is None else self.mixture_prior(noise, wrapped)
+        drawn: Tensor = noise if self.mixture_prior is None else self.mixture_prior(noise, wrapped, origin=origin)
         return drawn
 
     def complete_latents(self, noise: Tensor, z: Tensor, known: Tensor) -> Tensor:

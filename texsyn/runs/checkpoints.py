@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.errors import TexsynError
 from texsyn.media.exemplar import Exemplar
 from texsyn.models.triangle import Triangle
@@ -63,7 +65,8 @@ def restore(folder: Path, state: TrainState, warn: Warn) -> bool:
 def load_triangle(folder: Path, triangle: Triangle, exemplars: Sequence[Exemplar], format: int) -> list[Tensor] | None:
     """Give `triangle`, of the meta device, the weights of the newest checkpoint that can be read.
 
-    Optimisers are not read. Returns the exemplars' pixels as `load_pixels` does; None when there is no checkpoint.
+    Optimisers are not read. Returns the exemplars' pixels as the networks learn from them; None when there is no
+    checkpoint.
     """
     weights = {f"triangle.{name}": value for name, value in triangle.state_dict().items()}
     found = _read_newest(folder, weights | _estimates(exemplars), _ignore, format, partial=True)
@@ -71,23 +74,35 @@ def load_triangle(folder: Path, triangle: Triangle, exemplars: Sequence[Exemplar
         return None
     tensors, _ = found
     triangle.load_state_dict({name.removeprefix("triangle."): tensors[name] for name in weights}, assign=True)
-    return _pixels(exemplars, tensors)
+    return [
+        tensors[_estimate(n)] if _estimate(n) in tensors else triangle.scaled(each.pixels)
+        for n, each in enumerate(exemplars)
+    ]
 
 
 def load_pixels(folder: Path, exemplars: Sequence[Exemplar], format: int) -> list[Tensor]:
     """The exemplars, `channels *axes` each; masked pixels as estimated by the newest checkpoint that can be read."""
     estimates = _estimates(exemplars)
     found = _read_newest(folder, estimates, _ignore, format, partial=True) if estimates else None
-    return _pixels(exemplars, {} if found is None else found[0])
+    tensors = {} if found is None else found[0]
+    return [
+        ops.resize(tensors[_estimate(n)], each.size) if _estimate(n) in tensors else each.pixels
+        for n, each in enumerate(exemplars)
+    ]
 
 
 def _estimates(exemplars: Sequence[Exemplar]) -> dict[str, Tensor]:
-    """Of masked exemplars, by their names in a checkpoint."""
-    return {f"estimate.{number}": each.pixels for number, each in enumerate(exemplars) if each.mask is not None}
+    """Tensors of the shape of masked exemplars' estimates, which are at the networks' scale, by their names."""
+    masked = {n: each for n, each in enumerate(exemplars) if each.mask is not None}
+    return {
+        _estimate(n): torch.empty(each.modality.channels, *each.modality.network_size(each.size))
+        for n, each in masked.items()
+    }
 
 
-def _pixels(exemplars: Sequence[Exemplar], tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    return [tensors.get(f"estimate.{number}", each.pixels) for number, each in enumerate(exemplars)]
+def _estimate(number: int) -> str:
+    """The name in a checkpoint of what masked pixels of an exemplar are estimated to be."""
+    return f"estimate.{number}"
 
 
 def _ignore(warning: str) -> None:

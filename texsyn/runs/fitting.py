@@ -125,7 +125,7 @@ class _Session:
         serialization.save(state.triangle, run.model_folder, made_by, force=True)
 
     def _store_preview(self) -> None:
-        pixels = [each.cpu() for each in self.state.pixels(self.exemplars)]
+        pixels = self.state.textures(self.exemplars)
         masked = any(each.mask is not None for each in self.exemplars)
         try:
             panels = [previews.render(self.state.triangle, each, number=n) for n, each in enumerate(pixels)]
@@ -140,7 +140,7 @@ class _Session:
             return {}
         frames = triangle.modality.window[0] if triangle.modality.moving else None
         sample = to_numpy(sampling.sample(triangle, frames=frames)[0])
-        found = quick_metrics(sample, to_numpy(self.state.pixels(self.exemplars)[0]))
+        found = quick_metrics(sample, to_numpy(self.state.textures(self.exemplars)[0]))
         return {name: round(value, 4) for name, value in found.items()}
 
     def _log(self, event: str, **content: Any) -> None:

@@ -231,7 +231,8 @@ class Run:
     def fresh(self, device: str | torch.device = "cpu") -> Triangle:
         """The run's networks as they were before the first step."""
         design = serialization.design_from(self.content, self.path)
-        return loop.begin(design, self.exemplars(), self.recipe).to(device)
+        exemplars = self.exemplars()
+        return loop.begin(exemplars[0].modality, design, exemplars, self.recipe).to(device)
 
     def checkpoints(self) -> list[Path]:
         """Stored checkpoints, the newest first."""
@@ -306,7 +307,7 @@ class Run:
 
 def _describe_run(exemplars: Sequence[Exemplar], recipe: Recipe, recipe_name: str) -> dict[str, Any]:
     """run.json of a new run."""
-    modality = exemplars[0].modality
+    modality = loop.modality_for(exemplars, recipe)
     return {
         "format": serialization.FORMAT,
         "recipe_name": recipe_name,

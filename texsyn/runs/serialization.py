@@ -54,7 +54,8 @@ _DESIGN = {
     "coring": "subband_matching",
 }
 _LAYER = {"factor": "stride"}
-_ADDED = {"latent_prior": "normal", "start": "noise"}  # later recipe fields, and what all runs before them did
+# Later recipe fields, and what all runs before them did.
+_ADDED = {"latent_prior": "normal", "start": "noise", "whole_periods": False}
 _TENSORS = {  # parts of their names
     "average": "generator_ema",
     "tone": "colour_transfer",

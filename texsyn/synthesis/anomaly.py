@@ -26,6 +26,7 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
     """
     for each in (typical, x):
         check_input(triangle, each)
+    own, typical, x = x.shape[1:], triangle.scaled(typical), triangle.scaled(x)
     labels = triangle.labels([exemplar])
     maps = [ops.to_float32(triangle.energy.first(each[None].to(triangle.device), labels)) for each in (typical, x)]
     window = [
@@ -34,7 +35,8 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
     reference, features = (ops.box_filter(each, window)[0].double() for each in maps)
     distance = (_mahalanobis(features, reference) / _typical_distance(reference)).float()
     layer = triangle.design.energy[0]
-    return ops.interpolate(distance[None, None], x.shape[1:], _centres(layer, window), layer.stride)[0].cpu()
+    heat = ops.interpolate(distance[None, None], x.shape[1:], _centres(layer, window), layer.stride)[0]
+    return ops.resize(heat, own).cpu()
 
 
 def _typical_distance(reference: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ pi(x) ~ exp f(x) (Han et al., arXiv 1812.10907, section 3): a texture with more 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.models.triangle import Triangle
+from texsyn.synthesis import resampling
 
 
 @torch.no_grad()
@@ -22,6 +23,7 @@ def energy(triangle: Triangle, x: Tensor, *, exemplar: int = 0) -> float:
     channels or a size that the networks cannot take.
     """
     check_input(triangle, x)
+    x = triangle.scaled(x)
     return float(triangle.energy(x[None].to(triangle.device), triangle.labels([exemplar]))) / x.numel()
 
 
@@ -46,21 +48,35 @@ def langevin(
     if not (0 <= steps <= 10_000 and 0 < size <= 1 and 0 <= temperature <= 1):
         raise TexsynError("steps must lie in 0 to 10000, their size in 0 to 1, the temperature in 0 to 1", Exit.USAGE)
     check_input(triangle, x)
-    wrapped = triangle.modality.stationary if wrapped is None else wrapped
-    random, labels = torch.Generator().manual_seed(seed), triangle.labels([exemplar])
-    current = x.to(triangle.device)
+    around = triangle.modality.stationary if wrapped is None else wrapped
+    labels, seen = triangle.labels([exemplar]), triangle.modality.network_size(x.shape[1:])
+
+    def height(leaf: Tensor) -> Tensor:
+        for axis, size in enumerate(seen, start=1):
+            if leaf.shape[axis] != size:
+                leaf = resampling.resample(leaf, axis, size)
+        total: Tensor = triangle.energy(leaf[None], labels, around).sum()
+        return total
+
+    return ascend(height, x.to(triangle.device), steps, size, temperature, seed).cpu()
+
+
+def ascend(
+    height: Callable[[Tensor], Tensor], x: Tensor, steps: int, size: float, temperature: float = 0.0, seed: int = 0
+) -> Tensor:
+    """`x` after Langevin steps on a function of it; see `langevin`."""
+    random, current = torch.Generator().manual_seed(seed), x
     for _ in range(steps):
         leaf = current.clone().requires_grad_(True)
-        total = triangle.energy(leaf[None], labels, wrapped).sum()
-        (gradient,) = torch.autograd.grad(total, leaf)
+        (gradient,) = torch.autograd.grad(height(leaf), leaf)
         noise = torch.randn(x.shape, generator=random).to(current)
         current = (current + size**2 / 2 * gradient + size * temperature**0.5 * noise).clamp(-1, 1)
-    return current.cpu()
+    return current
 
 
 def check_input(triangle: Triangle, x: Tensor) -> None:
     """Raise TexsynError (exit 3) unless the energy can take `x`, `channels *axes`."""
     triangle.check(x)
-    design = triangle.design
-    if not all(design.positions(x.shape[1:], triangle.modality.halvings(design.energy_scales - 1))):
+    design, size = triangle.design, triangle.modality.network_size(x.shape[1:])
+    if not all(design.positions(size, triangle.modality.halvings(design.energy_scales - 1))):
         raise TexsynError(f"{' x '.join(map(str, x.shape[:0:-1]))} is too small for the filters of the energy")

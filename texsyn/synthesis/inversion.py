@@ -15,7 +15,7 @@ from torch import Tensor
 
 from texsyn.core import ops
 from texsyn.core.recipes import TRIANGLE
-from texsyn.media import inpaint
+from texsyn.media import inpaint, lattice
 from texsyn.models import layers
 from texsyn.models.triangle import Triangle, reconstruction
 
@@ -75,9 +75,12 @@ def _invert(
 ) -> Tensor:
     triangle.check(x)
     triangle.eval()
-    size, device, labels = x.shape[1:], triangle.device, triangle.labels([exemplar])
-    x = _pad_to_stride(x.to(device), triangle.stride, 0.0)[None]
-    mask = _pad_to_stride(mask.to(device), triangle.stride, 1.0)[None]
+    own, device, labels = x.shape[1:], triangle.device, triangle.labels([exemplar])
+    if triangle.modality.period:
+        x = triangle.scaled(inpaint.fill(x, mask))  # what is masked has no influence on its surroundings
+    x, mask = x.to(device), ops.resize_mask(mask.to(device), x.shape[1:])
+    size, ends = x.shape[1:], _margins(triangle, x)
+    x, mask = (_padded(each, ends, value)[None] for each, value in ((x, 0.0), (mask, 1.0)))
     encoded = _encode(triangle, x, mask, labels)
     unknown = torch.zeros_like(encoded, dtype=torch.bool) if seed is None else _unknown_latents(triangle, mask)
     z = _draw_unknown(triangle, encoded, unknown, labels, seed or 0)
@@ -87,13 +90,22 @@ def _invert(
         z = _refine(decode, z, centre, x, mask, refine, sigma)
     with torch.no_grad():
         decoded = decode(z)[0]
-    return decoded[(slice(None), *(slice(0, n) for n in size))].cpu()
+    kept = decoded[(slice(None), *(slice(first, first + n) for n, (first, _) in zip(size, ends, strict=True)))]
+    return ops.resize(kept, own).cpu()
 
 
-def _pad_to_stride(x: Tensor, stride: Sequence[int], value: float) -> Tensor:
-    """`c *axes` with `value` at the end of each axis, to the next multiple of the stride."""
-    ends = [-n % f for n, f in zip(x.shape[1:], stride, strict=True)]
-    return F.pad(x, [part for end in reversed(ends) for part in (0, end)], value=value)
+def _margins(triangle: Triangle, x: Tensor) -> list[tuple[int, int]]:
+    """Pixels to put before and after each axis: to a multiple of the stride, and to the start of a regular period."""
+    modality, first = triangle.modality, [0] * (x.dim() - 1)
+    if modality.period:
+        shifts = lattice.shift(x, triangle.motif)
+        first = [n if each else 0 for n, each in zip(shifts, modality.period, strict=True)]
+    return [(f, -(f + n) % stride) for f, n, stride in zip(first, x.shape[1:], triangle.stride, strict=True)]
+
+
+def _padded(x: Tensor, ends: Sequence[tuple[int, int]], value: float) -> Tensor:
+    """`c *axes` with so many pixels of `value` before and after each axis."""
+    return F.pad(x, [part for pair in reversed(ends) for part in pair], value=value)
 
 
 @torch.no_grad()

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.disjoint_sets import DisjointSets
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.media.exemplar import crops
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import sampling
-from texsyn.synthesis.energy import langevin
+from texsyn.synthesis.energy import ascend
 
 _LINE_POINTS = 9  # on a line between two ends, without these
 _FLAT = 0.02  # of the range of U: lower barriers do not separate basins
@@ -124,7 +125,7 @@ def _starts(surface: _TextureSurface, exemplars: Sequence[Tensor], count: int, s
     for number, pixels in enumerate(exemplars):
         if not modality.collection:
             triangle.check(pixels)
-        cropped = crops(pixels, modality.window, count, random, modality.raster)
+        cropped = crops(triangle.scaled(pixels), modality.window, count, random, triangle.raster)
         kinds = [f"crop {number}"] * count + [f"sample {number}"] * count
         for kind, texture, point in zip(kinds, *surface.begin(cropped, seed, number), strict=True):
             yield _Start(kind, texture, point, number)
@@ -158,12 +159,15 @@ class _TextureSurface:
 
     def begin(self, cropped: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
         """Crops and as many samples, `channels *window` each, and their points."""
-        window = dict(zip(self.triangle.modality.axes, self.triangle.modality.window, strict=True))
+        modality = self.triangle.modality
+        own = [round(n / scale) for n, scale in zip(modality.window, modality.scales, strict=True)]
+        window = dict(zip(modality.axes, own, strict=True))
         size, frames = (window["x"], window["y"]), window.get("t")
         samples = sampling.sample(
             self.triangle, count=len(cropped), seed=seed, size=size, frames=frames, exemplar=exemplar
         )
-        return [*cropped, *samples], [*cropped, *samples]
+        scaled = [ops.resize(each, modality.window) for each in samples]
+        return [*cropped, *scaled], [*cropped, *scaled]
 
     def texture(self, points: Tensor) -> Tensor:
         """`n channels *window`"""
@@ -178,10 +182,10 @@ class _TextureSurface:
 
     def descend(self, point: Tensor, steps: int, exemplar: int) -> Tensor:
         """The point after steps of gradient descent on U."""
+        labels = self.triangle.labels([exemplar])
         with torch.enable_grad():
-            return langevin(
-                self.triangle, point, steps=steps, size=_STEP_SIZE, wrapped=self._no_wrap, exemplar=exemplar
-            )
+            begun = point.to(self.triangle.device)
+            return ascend(lambda x: self.triangle.energy(x[None], labels).sum(), begun, steps, _STEP_SIZE).cpu()
 
 
 class _LatentSurface(_TextureSurface):

@@ -38,14 +38,17 @@ def torus_grid(triangle: Triangle, extent: Extent) -> tuple[int, ...]:
     """Latent positions per axis of a texture's torus.
 
     On a wrapped axis the nearest multiple of the stride. On an axis that does not wrap, a torus larger than the texture
-    by a margin: what is cut out of it has the same statistics up to its borders.
+    by a margin: what is cut out of it has the same statistics up to its borders. Of a regular pattern, whole periods.
     """
-    return tuple(
-        max(1, (2 * size + stride) // (2 * stride)) if wrapped else -(-size // stride) + (MARGIN if same else 0)
-        for size, stride, same, wrapped in zip(
-            extent.size, triangle.stride, triangle.modality.stationary, extent.wrapped, strict=True
-        )
-    )
+    modality, grid = triangle.modality, []
+    axes = zip(extent.size, triangle.stride, triangle.phases, modality.scales, extent.wrapped, strict=True)
+    for (size, stride, phases, scale, wrapped), same in zip(axes, modality.stationary, strict=True):
+        unit, wanted = phases * stride, round(size * scale) if wrapped else math.ceil(size * scale)
+        if wrapped:
+            grid.append(max(1, (2 * wanted + unit) // (2 * unit)) * phases)
+        else:
+            grid.append(-(-(-(-wanted // stride) + (MARGIN if same else 0)) // phases) * phases)
+    return tuple(grid)
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,10 @@ class SampledField:
         reach = 0 if prior is None or whole else prior.reach[0]
         wrapped = list(self.triangle.modality.stationary)
         wrapped[0] = wrapped[0] and whole
-        noise = self._noise(range(indices[0] - reach, indices[0] + len(indices) + reach))
-        return self.triangle.draw_latents(noise, wrapped).narrow(2, reach, len(indices))
+        first = indices[0] - reach
+        noise = self._noise(range(first, first + len(indices) + 2 * reach))
+        origin = (first % self.grid[0], *(0 for _ in self.grid[1:]))
+        return self.triangle.draw_latents(noise, wrapped, origin).narrow(2, reach, len(indices))
 
     def _noise(self, indices: Sequence[int]) -> Tensor:
         """Rows of the noise from which fields are drawn, with labels.

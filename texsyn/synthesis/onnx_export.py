@@ -75,6 +75,8 @@ def _serialise(triangle: Triangle, half: bool, made_by: dict[str, Any]) -> bytes
         _halve(model)
     model.producer_name = "texsyn"
     facts = {**made_by, "factor": list(triangle.stride), "axes": list(triangle.modality.axes)}
+    if triangle.modality.period:
+        facts |= {"phases": list(triangle.phases), "scale": list(triangle.modality.scale)}
     onnx.helper.set_model_props(model, {"texsyn": json.dumps(facts, sort_keys=True)})
     onnx.checker.check_model(model, full_check=True)
     blob: bytes = model.SerializeToString()

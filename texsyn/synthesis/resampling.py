@@ -11,8 +11,8 @@ def resample(texture: Tensor, axis: int, size: int) -> Tensor:
     return interpolate(texture, axis, *source_positions(texture.shape[axis], size, 0, size))
 
 
-def source_positions(source: int, size: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
-    """Where new positions `start` to `stop` of `size` lie among `source` old ones.
+def source_positions(source: float, size: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    """Where new positions `start` to `stop` lie among old ones, of which there are `source` for `size` new ones.
 
     Returns the old position before each (int64), and the distance from it, 0 to 1 (float64).
     """

@@ -167,17 +167,27 @@ def _bands(field: SampledField, extent: Extent) -> Iterator[Tensor]:
 def _band(field: SampledField, extent: Extent, start: int, stop: int) -> Tensor:
     """Positions `start` to `stop` along the first axis: `channels stop-start *rest`."""
     texture = _rows(field, extent, start, stop)
-    axes = list(enumerate(zip(extent.size, extent.wrapped, strict=True), start=1))
-    for axis, (size, wrapped) in axes[1:]:
-        if texture.shape[axis] != size:
-            texture = resampling.resample(texture, axis, size) if wrapped else texture.narrow(axis, 0, size)
+    for axis, size in list(enumerate(extent.size))[1:]:
+        ratio = _ratio(field, extent, axis)
+        if ratio is not None:
+            texture = resampling.interpolate(texture, axis + 1, *resampling.source_positions(*ratio, 0, size))
+        texture = texture.narrow(axis + 1, 0, size)
     return texture.clone()  # outside of inference mode: a tensor like any other
+
+
+def _ratio(field: SampledField, extent: Extent, axis: int) -> tuple[float, int] | None:
+    """Pixels of the field, for how many of the texture; None where they are the same."""
+    size, whole, scale = extent.size[axis], field.size[axis], field.triangle.modality.scales[axis]
+    if extent.wrapped[axis]:
+        return None if whole == size else (whole, size)
+    return None if scale == 1 else (scale, 1)
 
 
 def _rows(field: SampledField, extent: Extent, start: int, stop: int) -> Tensor:
     """Likewise, with the torus's own size along the other axes."""
-    if not extent.wrapped[0] or field.size[0] == extent.size[0]:
+    ratio = _ratio(field, extent, 0)
+    if ratio is None:
         return rendering.render(field, start, stop)
-    base, share = resampling.source_positions(field.size[0], extent.size[0], start, stop)
+    base, share = resampling.source_positions(*ratio, start, stop)
     first, last = int(base[0]) - 1, int(base[-1]) + 3  # the filter reaches one position back and two on
     return resampling.interpolate(rendering.render(field, first, last), 1, base - first, share)

@@ -55,14 +55,15 @@ def _encode(
     random = ops.seeded_generator(recipe.seed, Stream.CODES, step)
     window = [n * f for n, f in zip(prior.inner, triangle.stride, strict=True)]
     sizes = [each.shape[1:] for each in pixels]
-    places = _places(sizes, window, numbers[0], len(numbers), random, triangle.modality.raster)
+    places = _places(sizes, window, numbers[0], len(numbers), random, triangle.raster)
     margins = [(1 + _CUT) * r * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
     for number, (exemplar, crop) in zip(numbers, places, strict=True):
         beside = _reflected(pixels[exemplar], crop, margins)[None]
         with precision.autocast(recipe.precision, triangle.device):
             mean, log_variance = triangle.posterior(beside)
         mean, log_variance = (_inner(each, prior.means.shape[2:]) for each in (mean, log_variance))
-        prior.store([number], mean, log_variance, triangle.labels([exemplar]))
+        starts = [part.start for part in crop[1:]]
+        prior.store([number], mean, log_variance, triangle.labels([exemplar]), starts)
 
 
 def _places(

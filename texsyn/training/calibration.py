@@ -36,7 +36,7 @@ def calibrate(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> N
             inputs = (_latents(triangle, recipe, batch, [number] * _BATCH) for batch in _SAMPLES)
             generated = torch.cat([triangle.generator_ema(z) for z in inputs])
             random = ops.seeded_generator(recipe.seed, Stream.CALIBRATION, 0)
-            real = crops(pixels[number], modality.window, _CROPS, random, modality.raster)
+            real = crops(pixels[number], modality.window, _CROPS, random, triangle.raster)
             correction.fit(generated, pixels[number][None], real, recipe.equaliser_gain)
 
 

@@ -44,8 +44,11 @@ class Data:
 
     @classmethod
     def of(cls, exemplars: Sequence[Exemplar], pixels: list[Tensor]) -> Data:
-        """pixels: those of the exemplars, with the newest estimates at masked positions."""
-        masks = [None if e.mask is None else e.mask.to(p.device) for e, p in zip(exemplars, pixels, strict=True)]
+        """pixels: those of the exemplars at the networks' scale, with the newest estimates at masked positions."""
+        masks = [
+            None if each.mask is None else ops.resize_mask(each.mask.to(own.device), own.shape[1:])
+            for each, own in zip(exemplars, pixels, strict=True)
+        ]
         return cls(pixels, masks)
 
     def crops(self, places: Sequence[Place]) -> Tensor:
@@ -98,7 +101,7 @@ def draw_batch(state: TrainState, data: Data, recipe: Recipe) -> Batch:
     modality, count, seed = triangle.modality, recipe.batch_size, recipe.seed
     random = ops.seeded_generator(seed, Stream.CROP, step)
     sizes = [each.shape[1:] for each in data.pixels]
-    places = random_places(sizes, modality.window, step * count, count, random, modality.raster)
+    places = random_places(sizes, modality.window, step * count, count, random, triangle.raster)
     labels = triangle.labels([exemplar for exemplar, _ in places])
     noise = latent_noise(triangle, count, seed, Stream.PRIOR, step)
     return Batch(

@@ -14,6 +14,7 @@ from texsyn.core.architecture import Design
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe, design_for
+from texsyn.media import lattice
 from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.models import initial_weights, precision
 from texsyn.models.triangle import TERMS, Triangle
@@ -32,12 +33,23 @@ def create(exemplar: OneOrMore, recipe: Recipe, device: str | torch.device = "cp
     """The triangle before its first step. Raises TexsynError (exit 2 or 3) where exemplars and recipe do not match."""
     check(exemplar, recipe)
     exemplars = as_tuple(exemplar)
-    return begin(design_for(exemplars[0].modality, recipe, len(exemplars)), exemplars, recipe).to(device)
+    modality = modality_for(exemplars, recipe)
+    return begin(modality, design_for(modality, recipe, len(exemplars)), exemplars, recipe).to(device)
 
 
-def begin(design: Design, exemplars: Sequence[Exemplar], recipe: Recipe) -> Triangle:
+def modality_for(exemplars: Sequence[Exemplar], recipe: Recipe) -> Modality:
+    """The kind of the exemplars; of one with a regular pattern, with its period, where the recipe looks for that."""
+    first = exemplars[0]
+    if len(exemplars) > 1 or not recipe.whole_periods:
+        return first.modality
+    return lattice.fitted(first.modality, first.pixels, design_for(first.modality, recipe).stride)
+
+
+def begin(modality: Modality, design: Design, exemplars: Sequence[Exemplar], recipe: Recipe) -> Triangle:
     """A triangle of this design, on the CPU, as the recipe has it before the first step."""
-    triangle = Triangle(exemplars[0].modality, design, recipe.seed)
+    triangle = Triangle(modality, design, recipe.seed)
+    if modality.period:
+        triangle.motif.copy_(lattice.motif(triangle.scaled(exemplars[0].pixels), modality.period))
     if recipe.start == "rendered":
         initial_weights.put_into(triangle, [each.pixels for each in exemplars])
     return triangle

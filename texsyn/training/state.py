@@ -37,9 +37,22 @@ class TrainState:
     estimates: dict[int, Tensor] = field(default_factory=dict)  # pixels of the exemplars that have a mask
 
     def pixels(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
-        """The exemplars, `channels *axes` each, with the newest estimates of masked pixels, on the device."""
-        device = self.triangle.device
-        return [self.estimates.get(n, each.pixels.to(device)) for n, each in enumerate(exemplars)]
+        """What the networks learn from: the exemplars, `channels *axes` each, at their scale, on the device.
+
+        Masked pixels are as they are estimated now.
+        """
+        triangle, found = self.triangle, self.estimates
+        return [
+            found[n] if n in found else triangle.scaled(each.pixels.to(triangle.device))
+            for n, each in enumerate(exemplars)
+        ]
+
+    def textures(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
+        """The exemplars, `channels *axes` each, at their own scale, on the CPU; masked pixels as estimated now."""
+        return [
+            ops.resize(self.estimates[n].cpu(), each.size) if n in self.estimates else each.pixels
+            for n, each in enumerate(exemplars)
+        ]
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state by name, in the layout of its weight."""
@@ -90,7 +103,7 @@ def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]
     """The state before the first step."""
     optimisers = {name: _adam(getattr(triangle, name), recipe) for name in NETWORKS}
     masked = {n: each for n, each in enumerate(exemplars) if each.mask is not None}
-    estimates = {n: each.pixels.clone().to(triangle.device) for n, each in masked.items()}
+    estimates = {n: triangle.scaled(each.pixels.to(triangle.device)).clone() for n, each in masked.items()}
     return TrainState(triangle, optimisers, copy.deepcopy(triangle.mixture_prior), estimates=estimates)
 
 

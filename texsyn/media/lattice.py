@@ -1,0 +1,153 @@
+"""Regular patterns: after how many pixels a texture repeats along an axis, and networks that learn whole periods of it.
+
+Weaves, tiles, bricks and prints repeat on a lattice. The latent field has one position for every so many pixels, and a
+period that these do not divide has another phase at each: its samples drift and tear. So such an exemplar is resampled
+a little until its period and the stride have a small common multiple, the networks learn from crops of one phase, and
+samples are resampled back, in whole periods.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from texsyn.core.modality import Modality
+
+_LEAST_REGULARITY = 0.75  # of 2: correlation at multiples of the period less that half way between
+_SHORTEST = 6.0  # pixels of a period
+_SEEN, _SEEN_AGAIN = 0.6, 0.85  # parts of an exemplar over which correlations are taken, first and to refine
+_STEP = 0.05  # pixels, of periods that are tried
+_MOVED = 0.05  # by which rows correlate less than those after a whole period
+_ALIKE = 0.9  # of the best regularity: the shortest period that reaches it is taken
+_SCALES = (0.75, 1.5)  # range of the resampling
+_MOST_PHASES = 4  # latent positions that a period may take
+_LEAST_PERIOD = 4  # pixels of the networks
+
+
+def fitted(modality: Modality, pixels: Tensor, stride: Sequence[int]) -> Modality:
+    """The kind with the period of a still, `channels y x`, found and resampled for networks of this stride.
+
+    As it is, where the texture is not regular, or the kind has other axes.
+    """
+    if modality.moving or not all(modality.stationary):
+        return modality
+    light = principal(pixels[: modality.planes[0].channels])
+    found = [period_along(light, axis) for axis in (0, 1)]
+    aims = [_aim(each, f) if each else 0 for each, f in zip(found, stride, strict=True)]
+    if not any(aims):
+        return modality
+    sizes = [round(n * aim / period) if aim else n for n, aim, period in zip(light.shape, aims, found, strict=True)]
+    window = tuple(min(w, n // f * f) for w, n, f in zip(modality.window, sizes, stride, strict=True))
+    if not all(window):
+        return modality
+    scale = tuple(size / n for size, n in zip(sizes, light.shape, strict=True))
+    return replace(modality, period=tuple(aims), scale=scale, window=window)
+
+
+def principal(pixels: Tensor) -> Tensor:
+    """`channels y x` -> `y x`: the colours along the axis of their largest variance."""
+    flat = pixels.double().flatten(1)
+    flat = flat - flat.mean(1, keepdim=True)
+    _values, vectors = torch.linalg.eigh(flat @ flat.T)
+    light: Tensor = vectors[:, -1] @ flat
+    return light.view(pixels.shape[1:])
+
+
+def motif(pixels: Tensor, period: Sequence[int]) -> Tensor:
+    """The mean over all periods, `channels *period`, of a texture `channels *axes`; over all of an axis without one."""
+    for axis, length in enumerate(period, start=1):
+        length = length or 1
+        whole = pixels.shape[axis] // length * length
+        blocks = pixels.narrow(axis, 0, whole).movedim(axis, 0)
+        pixels = blocks.reshape(-1, length, *blocks.shape[1:]).mean(0).movedim(0, axis)
+    return pixels
+
+
+def shift(pixels: Tensor, pattern: Tensor) -> tuple[int, ...]:
+    """How far a texture begins after the start of a period, in pixels per axis; `pattern` is the exemplar's motif."""
+    axes = tuple(range(1, pattern.dim()))
+    own, other = (torch.fft.fftn(each.double(), dim=axes) for each in (motif(pixels, pattern.shape[1:]), pattern))
+    match = torch.fft.ifftn(own.conj() * other, dim=axes).real.sum(0)
+    return tuple(int(n) for n in np.unravel_index(int(match.argmax()), match.shape))
+
+
+def period_along(light: Tensor, axis: int) -> float:
+    """Pixels after which `y x` repeats along an axis; 0 where it does not.
+
+    A texture repeats after p pixels where its autocorrelation is high at multiples of p and low half way between.
+    """
+    line = _autocorrelation(light, axis)
+    last = math.floor(_SEEN * (len(line) - 1))
+    tried = np.arange(_SHORTEST, last, _STEP)
+    found = np.array([_regularity(line, period, last) for period in tried])
+    best = found.max(initial=0.0)
+    if best < _LEAST_REGULARITY:
+        return 0.0
+    first = tried[np.argmax(found >= _ALIKE * best)]  # on the rise to a peak
+    near = tried[(tried >= first) & (tried < 1.2 * first)]
+    peak = max(near, key=lambda period: _regularity(line, period, last))
+    # Far multiples, of which there is less to see, tell it more exactly.
+    near, last = np.arange(0.97 * peak, 1.03 * peak, _STEP / 5), math.floor(_SEEN_AGAIN * (len(line) - 1))
+    period = max(near, key=lambda period: _regularity(line, period, last))
+    return float(period * _rows_of_period(line, period, last))
+
+
+def _regularity(line: np.ndarray, period: float, last: int) -> float:
+    at = period * np.arange(1, int(last / period) + 1)
+    high, low = (_values(line, at - before).mean() for before in (0, period / 2))
+    return float(high - low)
+
+
+def _rows_of_period(line: np.ndarray, spacing: float, last: int) -> int:
+    """After how many rows of a pattern all is the same again: 2 for a running bond, whose joints are moved by turns."""
+    values = _values(line, spacing * np.arange(1, int(last / spacing) + 1))
+    for rows in (2, 3):
+        again = np.arange(1, len(values) + 1) % rows == 0
+        if again.any() and values[again].mean() - values[~again].mean() > _MOVED:
+            return rows
+    return 1
+
+
+def _values(line: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Cubic interpolation: half way between positions, a linear one would flatten the peaks of short periods."""
+    base = np.clip(at.astype(int), 1, len(line) - 3)
+    t = at - base
+    weights = (-t * (t - 1) * (t - 2) / 6, (t * t - 1) * (t - 2) / 2, -t * (t + 1) * (t - 2) / 2, t * (t * t - 1) / 6)
+    found: np.ndarray = sum(w * line[base + k - 1] for k, w in enumerate(weights))
+    return found
+
+
+def _autocorrelation(light: Tensor, axis: int) -> np.ndarray:
+    """Along one axis, for distances from 0 on: the correlation of what overlaps. What is constant along it is left out:
+    courses of bricks would hide the joints.
+    """
+    lines = (light - light.mean(axis, keepdim=True)).movedim(axis, 0)
+    size, squares = len(lines), lines.square().sum(1).cumsum(0)
+    energy = torch.cat((squares.new_zeros(1), squares))
+    found = np.empty(size)
+    for distance in range(size):
+        product = (lines[: size - distance] * lines[distance:]).sum()
+        both = energy[size - distance] * (energy[size] - energy[distance])
+        found[distance] = product / both.sqrt().clamp(min=1e-12)
+    return found
+
+
+def _aim(period: float, stride: int) -> int:
+    """The whole number of pixels to which a period is brought, 0 for none in reach.
+
+    It and the stride have a common multiple of few strides; enlarging costs time, reducing costs detail.
+    """
+    candidates = []
+    for phases in range(1, _MOST_PHASES + 1):
+        for count in range(1, phases * stride // _LEAST_PERIOD + 1):
+            pixels, rest = divmod(phases * stride, count)
+            scale = pixels / period
+            if not rest and math.gcd(phases, count) == 1 and _SCALES[0] <= scale <= _SCALES[1]:
+                change = math.log2(scale) * (1 if scale > 1 else -2)
+                candidates.append((change + (phases - 1) / 3, pixels))
+    return min(candidates)[1] if candidates else 0
