@@ -46,7 +46,7 @@ def test_masked_pixels_never_change_the_model(exemplar, recipe):
 def test_estimates_move_and_visible_pixels_stay(exemplar, recipe):
     masked = replace(exemplar, mask=speckles(exemplar))
     _, state = train(masked, replace(recipe, steps=8))
-    before, after = masked.pixels, state.pixels([masked])[0]
+    before, after = masked.pixels, state.textures([masked])[0]
     assert torch.equal(torch.where(masked.mask > 0, 0, after), torch.where(masked.mask > 0, 0, before))
     assert (after - before).abs().max() > 0.01
     assert torch.equal(masked.pixels, replace(exemplar).pixels)
@@ -60,7 +60,7 @@ def test_estimates_are_closer_to_the_truth_than_a_smooth_guess():
     mask[:, 18:27, 18:27] = 1
     masked = Exemplar(inpaint.fill(truth, mask), modality, mask=mask)
     _, state = train(masked, Recipe(steps=400, batch_size=2, learning_rate=3e-3, precision="float32"))
-    errors = [float(((each - truth).square() * mask).sum()) for each in (masked.pixels, state.pixels([masked])[0])]
+    errors = [float(((each - truth).square() * mask).sum()) for each in (masked.pixels, state.textures([masked])[0])]
     assert errors[1] < 0.8 * errors[0]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.errors import TexsynError
 from texsyn.core.modality import Modality
 
@@ -33,6 +34,14 @@ class Exemplar:
     def size(self) -> tuple[int, ...]:
         """(Frames and) pixels per axis."""
         return tuple(self.pixels.shape[1:])
+
+    def estimated(self, estimate: Tensor) -> Tensor:
+        """The pixels, where masked as in an estimate of the whole, which may have the networks' scale."""
+        return (
+            self.pixels
+            if self.mask is None
+            else torch.where(self.mask > 0, ops.resize(estimate, self.size), self.pixels)
+        )
 
     @property
     def name(self) -> str:

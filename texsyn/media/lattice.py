@@ -38,15 +38,14 @@ def fitted(modality: Modality, pixels: Tensor, stride: Sequence[int]) -> Modalit
         return modality
     light = principal(pixels[: modality.planes[0].channels])
     found = [period_along(light, axis) for axis in (0, 1)]
-    aims = [_aim(each, f) if each else 0 for each, f in zip(found, stride, strict=True)]
+    # Small exemplars are not made smaller than a window.
+    least = [max(_SCALES[0], w / n) for w, n in zip(modality.window, light.shape, strict=True)]
+    aims = [_aim(*each) for each in zip(found, stride, least, strict=True)]
     if not any(aims):
         return modality
     sizes = [round(n * aim / period) if aim else n for n, aim, period in zip(light.shape, aims, found, strict=True)]
-    window = tuple(min(w, n // f * f) for w, n, f in zip(modality.window, sizes, stride, strict=True))
-    if not all(window):
-        return modality
     scale = tuple(size / n for size, n in zip(sizes, light.shape, strict=True))
-    return replace(modality, period=tuple(aims), scale=scale, window=window)
+    return replace(modality, period=tuple(aims), scale=scale)
 
 
 def principal(pixels: Tensor) -> Tensor:
@@ -137,8 +136,8 @@ def _autocorrelation(light: Tensor, axis: int) -> np.ndarray:
     return found
 
 
-def _aim(period: float, stride: int) -> int:
-    """The whole number of pixels to which a period is brought, 0 for none in reach.
+def _aim(period: float, stride: int, least: float) -> int:
+    """The whole number of pixels to which a period is brought by a scale of at least `least`, 0 for none in reach.
 
     It and the stride have a common multiple of few strides; enlarging costs time, reducing costs detail.
     """
@@ -146,8 +145,8 @@ def _aim(period: float, stride: int) -> int:
     for phases in range(1, _MOST_PHASES + 1):
         for count in range(1, phases * stride // _LEAST_PERIOD + 1):
             pixels, rest = divmod(phases * stride, count)
-            scale = pixels / period
-            if not rest and math.gcd(phases, count) == 1 and _SCALES[0] <= scale <= _SCALES[1]:
+            scale = pixels / period if period else 0.0
+            if not rest and math.gcd(phases, count) == 1 and period and least <= scale <= _SCALES[1]:
                 change = math.log2(scale) * (1 if scale > 1 else -2)
                 candidates.append((change + (phases - 1) / 3, pixels))
     return min(candidates)[1] if candidates else 0

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texsyn.core import ops
 from texsyn.core.errors import TexsynError
 from texsyn.media.exemplar import Exemplar
 from texsyn.models.triangle import Triangle
@@ -86,7 +85,7 @@ def load_pixels(folder: Path, exemplars: Sequence[Exemplar], format: int) -> lis
     found = _read_newest(folder, estimates, _ignore, format, partial=True) if estimates else None
     tensors = {} if found is None else found[0]
     return [
-        ops.resize(tensors[_estimate(n)], each.size) if _estimate(n) in tensors else each.pixels
+        each.estimated(tensors[_estimate(n)]) if _estimate(n) in tensors else each.pixels
         for n, each in enumerate(exemplars)
     ]
 

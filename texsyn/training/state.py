@@ -50,7 +50,7 @@ class TrainState:
     def textures(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
         """The exemplars, `channels *axes` each, at their own scale, on the CPU; masked pixels as estimated now."""
         return [
-            ops.resize(self.estimates[n].cpu(), each.size) if n in self.estimates else each.pixels
+            each.estimated(self.estimates[n].cpu()) if n in self.estimates else each.pixels
             for n, each in enumerate(exemplars)
         ]
 
