@@ -120,3 +120,18 @@ def test_a_shorter_budget_leaves_a_run_as_it_is(still, capsys):
     assert main(["fit", "--resume", str(still), "--steps", "1"]) == 2
     assert capsys.readouterr().err.endswith("texsyn: run was trained for 2 steps already: --steps 1 must be more\n")
     assert ((still / "run.json").read_bytes(), (still / "events.jsonl").read_text().count("finished")) == before
+
+
+def test_a_regular_pattern_is_told_and_sampled_in_whole_periods(tmp_path, run, size_of):
+    words = ["fit", VIDEOS / "wicker.png", "--steps", 1, *SMALL]
+    code, _, err = run(*words, "--out", tmp_path / "run")
+    assert code == 0
+    assert "the pattern repeats every 18.7 pixels downwards and 37.3 pixels to the right" in err
+    assert texsyn.Run.open(tmp_path / "run").exemplars()[0].size == (224, 224)
+    for command in (["sample"], ["reconstruct"], ["sample", "--tile", "none", "--size", "224x224"]):
+        out = tmp_path / f"{len(command)}-{command[0]}.png"
+        assert run(command[0], tmp_path / "run", *command[1:], "-o", out)[0] == 0
+        assert size_of(out) == (224, 224)
+    code, _, err = run(*words, "--out", tmp_path / "other", "--set", "whole_periods=no")
+    assert code == 0
+    assert "repeats" not in err

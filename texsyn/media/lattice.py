@@ -21,7 +21,7 @@ from texsyn.core.modality import Modality
 _LEAST_REGULARITY = 0.75  # of 2: correlation at multiples of the period less that half way between
 _SHORTEST = 6.0  # pixels of a period
 _SEEN, _SEEN_AGAIN = 0.6, 0.85  # parts of an exemplar over which correlations are taken, first and to refine
-_STEP = 0.05  # pixels, of periods that are tried
+_STEP = 0.01  # pixels, of periods that are tried to refine one
 _MOVED = 0.05  # by which rows correlate less than those after a whole period
 _ALIKE = 0.9  # of the best regularity: the shortest period that reaches it is taken
 _SCALES = (0.75, 1.5)  # range of the resampling
@@ -82,7 +82,9 @@ def period_along(light: Tensor, axis: int) -> float:
     """
     line = _autocorrelation(light, axis)
     last = math.floor(_SEEN * (len(line) - 1))
-    tried = np.arange(_SHORTEST, last, _STEP)
+    # The last multiples of two periods that are tried one after the other are half a pixel apart.
+    ratio = math.log1p(0.5 / max(1, last))
+    tried = _SHORTEST * np.exp(np.arange(0, math.log(max(_SHORTEST, last) / _SHORTEST), ratio))
     found = np.array([_regularity(line, period, last) for period in tried])
     best = found.max(initial=0.0)
     if best < _LEAST_REGULARITY:
@@ -91,7 +93,7 @@ def period_along(light: Tensor, axis: int) -> float:
     near = tried[(tried >= first) & (tried < 1.2 * first)]
     peak = max(near, key=lambda period: _regularity(line, period, last))
     # Far multiples, of which there is less to see, tell it more exactly.
-    near, last = np.arange(0.97 * peak, 1.03 * peak, _STEP / 5), math.floor(_SEEN_AGAIN * (len(line) - 1))
+    near, last = np.arange(0.97 * peak, 1.03 * peak, _STEP), math.floor(_SEEN_AGAIN * (len(line) - 1))
     period = max(near, key=lambda period: _regularity(line, period, last))
     return float(period * _rows_of_period(line, period, last))
 
@@ -122,18 +124,17 @@ def _values(line: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def _autocorrelation(light: Tensor, axis: int) -> np.ndarray:
-    """Along one axis, for distances from 0 on: the correlation of what overlaps. What is constant along it is left out:
-    courses of bricks would hide the joints.
+    """Along one axis, for distances from 0 on: the correlation of what overlaps.
+
+    What is constant along the axis is left out: courses of bricks would hide the joints.
     """
-    lines = (light - light.mean(axis, keepdim=True)).movedim(axis, 0)
-    size, squares = len(lines), lines.square().sum(1).cumsum(0)
-    energy = torch.cat((squares.new_zeros(1), squares))
-    found = np.empty(size)
-    for distance in range(size):
-        product = (lines[: size - distance] * lines[distance:]).sum()
-        both = energy[size - distance] * (energy[size] - energy[distance])
-        found[distance] = product / both.sqrt().clamp(min=1e-12)
-    return found
+    lines = (light - light.mean(axis, keepdim=True)).movedim(axis, -1)
+    size = lines.shape[-1]
+    products = torch.fft.irfft(torch.fft.rfft(lines, 2 * size).abs().square(), 2 * size).sum(0)[:size]
+    squares = lines.square().sum(0)
+    first, last = squares.cumsum(0).flip(0), squares.flip(0).cumsum(0).flip(0)  # of what is left at each distance
+    correlation: np.ndarray = (products / (first * last).sqrt().clamp(min=1e-12)).numpy()
+    return correlation
 
 
 def _aim(period: float, stride: int, least: float) -> int:
