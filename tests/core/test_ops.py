@@ -63,3 +63,27 @@ def test_depth_to_space_inverts_space_to_depth_and_both_commute_with_shifts():
     assert packed.shape == (2, 24, 4, 4, 3)
     assert torch.equal(ops.depth_to_space(packed, (1, 2, 4)), fine)
     assert torch.equal(ops.depth_to_space(packed.roll(1, 3), (1, 2, 4)), fine.roll(2, 3))
+
+
+def test_resizing_keeps_fine_waves_and_the_first_position():
+    wave = (2 * torch.pi * 0.35 * torch.arange(96)).cos().view(1, 1, 96).expand(2, 40, 96)
+    found = ops.resize(wave, (40, 112))
+    exact = (2 * torch.pi * 0.35 * torch.arange(112) * 96 / 112).cos()
+    assert found.shape == (2, 40, 112)
+    torch.testing.assert_close(found[1, 3, 10:-10], exact[10:-10], atol=0.02, rtol=0)
+    assert torch.equal(ops.resize(wave, (40, 96)), wave)
+    ramp = torch.linspace(-0.5, 0.5, 60).view(1, 60, 1).expand(1, 60, 60)
+    small = ops.resize(ramp, (45, 45))
+    assert small.min() >= -0.5
+    assert small.max() <= 0.5
+    torch.testing.assert_close(small[0, 8:-8, 20], ramp[0, :, 0][torch.arange(8, 37) * 60 // 45], atol=0.02, rtol=0)
+
+
+def test_a_resized_mask_covers_every_masked_part():
+    mask = torch.zeros(1, 50, 50)
+    mask[:, 17, 31] = 1
+    for size in ((40, 60), (60, 40)):
+        found = ops.resize_mask(mask, size)
+        assert found[0, 17 * size[0] // 50, 31 * size[1] // 50] == 1
+        assert 1 <= found.sum() <= 6
+        assert set(found.flatten().tolist()) == {0.0, 1.0}

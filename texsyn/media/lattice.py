@@ -23,6 +23,7 @@ _SHORTEST = 6.0  # pixels of a period
 _SEEN, _SEEN_AGAIN = 0.6, 0.85  # parts of an exemplar over which correlations are taken, first and to refine
 _STEP = 0.01  # pixels, of periods that are tried to refine one
 _MOVED = 0.05  # by which rows correlate less than those after a whole period
+_STRETCH = 0.08  # part by which a sample's period may differ, so that a torus has whole ones
 _ALIKE = 0.9  # of the best regularity: the shortest period that reaches it is taken
 _SCALES = (0.75, 1.5)  # range of the resampling
 _MOST_PHASES = 4  # latent positions that a period may take
@@ -96,6 +97,13 @@ def period_along(light: Tensor, axis: int) -> float:
     near, last = np.arange(0.97 * peak, 1.03 * peak, _STEP), math.floor(_SEEN_AGAIN * (len(line) - 1))
     period = max(near, key=lambda period: _regularity(line, period, last))
     return float(period * _rows_of_period(line, period, last))
+
+
+def regularity(light: Tensor, axis: int, period: float) -> float:
+    """How much of `y x` repeats after a period near this one, over most of its size: at most 2, about 0 for none."""
+    line = _autocorrelation(light, axis)
+    last = math.floor(_SEEN_AGAIN * (len(line) - 1))
+    return max(_regularity(line, each, last) for each in np.arange(1 - _STRETCH, 1 + _STRETCH, 0.001) * period)
 
 
 def _regularity(line: np.ndarray, period: float, last: int) -> float:

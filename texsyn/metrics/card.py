@@ -20,6 +20,7 @@ STILL_METRICS = {
     "seam_x": "jump across the wrap over the jump inside; 1 is seamless",
     "seam_y": "the same along y",
     "diversity": "how much samples differ; towards 1",
+    "regular": "how well a regular pattern keeps its period, over the exemplar; 1 is right",
     "critic": "how often a fresh critic tells a crop from the exemplar's; 0.5 is perfect",
     "critic_error": "standard error of the critic",
     "repeated": "share of windows of a large texture that recur in it",
@@ -93,9 +94,17 @@ def _describe_still(card: Card) -> list[str]:
         f"new       {_grade(extra <= 0.05, extra <= 0.2)}: {100 * m['vcf']:.0f} % copied ({100 * r['vcf']:.0f} %)",
         *_describe_diversity(m["diversity"], "contrast"),
         f"seamless  {_grade(worst <= 1.15, worst <= 1.4)}: seam {m['seam_x']:.2f} along x, {m['seam_y']:.2f} along y",
+        *_describe_regularity(m.get("regular", math.nan)),
         *_describe_critic(m.get("critic", math.nan), m.get("critic_error", math.nan)),
         *_describe_repetition(m.get("repeated", math.nan)),
     ]
+
+
+def _describe_regularity(kept: float) -> list[str]:
+    """No line for a texture without a regular pattern."""
+    if math.isnan(kept):
+        return []
+    return [f"regular   {_grade(kept >= 0.9, kept >= 0.7)}: {kept:.2f} of the exemplar's regularity"]
 
 
 def _describe_critic(told: float, error: float) -> list[str]:

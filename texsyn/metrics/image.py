@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from texsyn.core.disjoint_sets import DisjointSets
+from texsyn.media import lattice
 from texsyn.metrics import sliced_wasserstein as swd
 from texsyn.metrics.sliced_wasserstein import BINOMIAL, Array
 
@@ -108,6 +109,21 @@ def seams(sample: Array) -> tuple[float, float]:
     inner_x, inner_y = abs(np.diff(sample, axis=1)).mean(), abs(np.diff(sample, axis=0)).mean()
     wrap_x, wrap_y = abs(sample[:, 0] - sample[:, -1]).mean(), abs(sample[0] - sample[-1]).mean()
     return float(wrap_x / inner_x), float(wrap_y / inner_y)
+
+
+def regularity(sample: Array, exemplar: Array) -> float:
+    """How well a regular pattern keeps its period, over the exemplar: the least of both axes; nan where there is none.
+
+    A lattice that drifts or is torn does not repeat after many periods. 1 is right.
+    """
+    own, other = (lattice.principal(torch.from_numpy(each).movedim(-1, 0)) for each in (sample, exemplar))
+    periods = {axis: lattice.period_along(other, axis) for axis in (0, 1)}
+    kept = [
+        lattice.regularity(own, axis, period) / lattice.regularity(other, axis, period)
+        for axis, period in periods.items()
+        if period
+    ]
+    return min(kept, default=float("nan"))
 
 
 def diversity(samples: list[Array], exemplar: Array) -> float:

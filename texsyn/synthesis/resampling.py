@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from texsyn.core import ops
+
 
 def resample(texture: Tensor, axis: int, size: int) -> Tensor:
-    """Cubic (Catmull-Rom) resampling of a torus along one axis to `size` positions; the result wraps as exactly."""
-    return interpolate(texture, axis, *source_positions(texture.shape[axis], size, 0, size))
+    """A torus resampled along one axis to `size` positions; the result wraps as exactly."""
+    source = texture.shape[axis]
+    return interpolate(texture, axis, *source_positions(source, size, 0, size), source / size)
 
 
 def source_positions(source: float, size: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
@@ -21,16 +24,18 @@ def source_positions(source: float, size: int, start: int, stop: int) -> tuple[T
     return base.long(), place - base
 
 
-def interpolate(texture: Tensor, axis: int, base: Tensor, share: Tensor) -> Tensor:
-    """Catmull-Rom interpolation of `texture` at `base + share` along one axis, periodic, clamped to [-1, 1]."""
-    t, count = share.to(texture.dtype), texture.shape[axis]
-    weights = (
-        ((2 - t) * t - 1) * t / 2,
-        ((3 * t - 5) * t * t + 2) / 2,
-        ((4 - 3 * t) * t + 1) * t / 2,
-        (t - 1) * t * t / 2,
-    )
+def needed(base: Tensor, share: Tensor, ratio: float) -> tuple[int, int]:
+    """The first and the last but one of the old positions on which new ones depend."""
+    index, _weights = ops.resampling_taps(base, share, ratio)
+    return int(index.min()), int(index.max()) + 1
+
+
+def interpolate(texture: Tensor, axis: int, base: Tensor, share: Tensor, ratio: float) -> Tensor:
+    """`texture` at `base + share` along one axis, periodic, clamped to [-1, 1]; `ratio` old positions for each new."""
+    index, weights = ops.resampling_taps(base, share, ratio)
     shape = [1] * texture.dim()
     shape[axis] = len(base)
-    taps = [texture.index_select(axis, (base + k - 1) % count) * w.view(shape) for k, w in enumerate(weights)]
-    return (((taps[0] + taps[1]) + taps[2]) + taps[3]).clamp(-1, 1)
+    total = torch.zeros(())
+    for each, weight in zip((index % texture.shape[axis]).T, weights.to(texture.dtype).T, strict=True):
+        total = total + texture.index_select(axis, each.to(texture.device)) * weight.to(texture.device).view(shape)
+    return total.clamp(-1, 1)

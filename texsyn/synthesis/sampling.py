@@ -170,7 +170,8 @@ def _band(field: SampledField, extent: Extent, start: int, stop: int) -> Tensor:
     for axis, size in list(enumerate(extent.size))[1:]:
         ratio = _ratio(field, extent, axis)
         if ratio is not None:
-            texture = resampling.interpolate(texture, axis + 1, *resampling.source_positions(*ratio, 0, size))
+            places = resampling.source_positions(*ratio, 0, size)
+            texture = resampling.interpolate(texture, axis + 1, *places, ratio[0] / ratio[1])
         texture = texture.narrow(axis + 1, 0, size)
     return texture.clone()  # outside of inference mode: a tensor like any other
 
@@ -189,5 +190,5 @@ def _rows(field: SampledField, extent: Extent, start: int, stop: int) -> Tensor:
     if ratio is None:
         return rendering.render(field, start, stop)
     base, share = resampling.source_positions(*ratio, start, stop)
-    first, last = int(base[0]) - 1, int(base[-1]) + 3  # the filter reaches one position back and two on
-    return resampling.interpolate(rendering.render(field, first, last), 1, base - first, share)
+    first, last = resampling.needed(base, share, ratio[0] / ratio[1])
+    return resampling.interpolate(rendering.render(field, first, last), 1, base - first, share, ratio[0] / ratio[1])
