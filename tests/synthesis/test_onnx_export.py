@@ -30,6 +30,7 @@ CASES = {
     "still": {"latent_prior": "mixture", "exemplars": 2, "precision": "bfloat16"},
     "clip": {"latent_prior": "mixture"},
     "flipbook": OTHER_FORMS,
+    "regular": {"latent_prior": "mixture"},
 }
 
 
@@ -95,7 +96,8 @@ def test_the_graph_says_what_it_takes_and_names_no_one(exported):
     assert [each.dim_param or each.dim_value for each in shape] == ["n", channels, *grid]
     assert [each.name for each in (*model.graph.input, *model.graph.output)] == ["z", "texture"]
     facts = json.loads(model.metadata_props[0].value)
-    assert facts == {"axes": list(modality.axes), "factor": list(triangle.stride), "recipe": "fast"}
+    pattern = {"phases": [3, 1], "scale": list(modality.scale)} if modality.period else {}
+    assert facts == {"axes": list(modality.axes), "factor": list(triangle.stride), "recipe": "fast", **pattern}
     assert {each.domain for each in model.opset_import} == {""}
     assert texsyn.__file__.removesuffix("__init__.py") not in str(model)
 

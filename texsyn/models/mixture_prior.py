@@ -168,7 +168,7 @@ class MixturePrior(nn.Module):
         own = self._places(x.shape[2:], torch.tensor([list(origin)]) * torch.tensor(self.step), x.device)
         grid = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
         bank = self._places(grid, self.starts, x.device)
-        other = torch.where(own[:, None] == bank, 0.0, _OTHER_PHASE).repeat(len(x), 1)
+        other = torch.where(own[:, None] == bank, 0.0, _OTHER_PHASE).repeat(x.shape[0], 1)
         return other if shares is None else shares + other
 
     def _places(self, grid: Sequence[int], starts: Tensor, device: torch.device) -> Tensor:
