@@ -60,12 +60,12 @@ def test_diversity_is_zero_for_copies_and_nan_for_one_sample(ladder):
 
 def test_a_regular_pattern_keeps_its_period_or_is_torn():
     wicker = still_for_scoring(VIDEOS / "wicker.png")
-    assert image.regularity(wicker, wicker) == pytest.approx(1)
-    assert image.regularity(np.roll(wicker, (7, 11), (0, 1)), wicker) > 0.9
+    assert image.regularity([wicker], wicker) == pytest.approx(1)
+    assert image.regularity([np.roll(wicker, (7, 11), (0, 1))], wicker) > 0.9
     drifting = np.stack([np.roll(row, round(0.15 * n), 0) for n, row in enumerate(wicker)])
     torn = np.concatenate((wicker[:, :112], np.roll(wicker[:, 112:], 9, 0)), 1)
     patches = np.concatenate([np.roll(part, 7 * n, 0) for n, part in enumerate(np.split(wicker, 4, 1))], 1)
     torn_twice = np.concatenate([np.roll(part, 13 * n, 1) for n, part in enumerate(np.split(patches, 4, 0))], 0)
-    found = [image.regularity(spoilt, wicker) for spoilt in (drifting, torn, torn_twice)]
+    found = [image.regularity([spoilt], wicker) for spoilt in (drifting, torn, torn_twice)]
     assert found == pytest.approx([0.52, 0.21, 0.05], abs=0.1)
-    assert math.isnan(image.regularity(wicker, still_for_scoring(VIDEOS / "beans.png")))
+    assert math.isnan(image.regularity([wicker], still_for_scoring(VIDEOS / "beans.png")))

@@ -43,6 +43,11 @@ class Modality:
     scale: tuple[float, ...] = field(default=(), metadata=between(0.1, 10, per_axis=True, optional=True))
 
     @property
+    def periods(self) -> tuple[int, ...]:
+        """Per axis: pixels of the networks after which a regular pattern repeats; 0 where it does not."""
+        return self.period or (0,) * len(self.axes)
+
+    @property
     def scales(self) -> tuple[float, ...]:
         """Per axis: pixels of the networks for each of the texture's own."""
         return self.scale or (1.0,) * len(self.axes)
@@ -53,22 +58,20 @@ class Modality:
 
     def phases(self, stride: Sequence[int]) -> tuple[int, ...]:
         """Per axis: latent positions, `stride` pixels each, after which a regular pattern repeats; 1 without one."""
-        periods = self.period or (0,) * len(self.axes)
-        return tuple(p // math.gcd(p, f) if p else 1 for p, f in zip(periods, stride, strict=True))
+        return tuple(p // math.gcd(p, f) if p else 1 for p, f in zip(self.periods, stride, strict=True))
 
     def raster(self, stride: Sequence[int]) -> list[int]:
         """Per axis: crops start at multiples of this, for networks of this stride.
 
         On fixed axes crops lie side by side. Those of a regular pattern lie on latent positions as all others do.
         """
-        periods = self.period or (0,) * len(self.axes)
-        axes = zip(self.stationary, self.window, periods, stride, strict=True)
+        axes = zip(self.stationary, self.window, self.periods, stride, strict=True)
         return [size if not same else math.gcd(period, f) if period else 1 for same, size, period, f in axes]
 
     @property
     def own_period(self) -> tuple[float, ...]:
         """Per axis: the texture's own pixels after which a regular pattern repeats; 0 where it does not."""
-        return tuple(p / scale for p, scale in zip(self.period or (0,) * len(self.axes), self.scales, strict=True))
+        return tuple(p / scale for p, scale in zip(self.periods, self.scales, strict=True))
 
     @property
     def channels(self) -> int:

@@ -151,20 +151,27 @@ def _along(values: Tensor, axis: int, dims: int) -> Tensor:
     return values.view(-1, *(1,) * (dims - 1 - axis))
 
 
-def resampling_taps(base: Tensor, share: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
-    """How values at `base + share` follow from those at whole positions: these positions and weights, `n taps` each.
+def reflected(index: Tensor, size: int) -> Tensor:
+    """Indices into `size` positions: those beyond the ends are reflected there."""
+    last = max(1, size - 1)
+    return (last - (last - index % (2 * last)).abs()).clamp(max=size - 1)
 
-    base: int64; share: float64, 0 to 1; `n` each. ratio: old positions for each new one. A sinc in a Lanczos window of
-    eight lobes, wider where there are fewer new positions than old ones: cubic interpolation would take a fifth of the
-    finest detail away.
+
+def resampling_taps(source: float, size: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    """How new positions `start` to `stop` follow from old ones, of which there are `source` for `size` new ones.
+
+    Returns old positions (int64), which may lie beyond the ends, and their weights (float64), `stop-start taps` each: a
+    sinc in a Lanczos window of eight lobes, wider where there are fewer new positions than old. Cubic interpolation
+    would take a fifth of the finest detail away.
     """
-    scale = max(1.0, ratio)
+    place = torch.arange(start, stop, dtype=torch.float64) * source / size
+    base, scale = place.floor(), max(1.0, source / size)
     half = math.ceil(_LOBES * scale)
-    offsets = torch.arange(1 - half, half + 1, device=base.device)
-    distance = (share[:, None] - offsets) / scale
+    offsets = torch.arange(1 - half, half + 1)
+    distance = ((place - base)[:, None] - offsets) / scale
     window = torch.where(distance.abs() < _LOBES, torch.sinc(distance / _LOBES), 0.0)
     weights = torch.sinc(distance) * window
-    return base[:, None] + offsets, weights / weights.sum(1, keepdim=True)
+    return base.long()[:, None] + offsets, weights / weights.sum(1, keepdim=True)
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -172,17 +179,16 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
 
     Position 0 stays where it is. Beyond its ends `x` is reflected.
     """
+    if tuple(x.shape[1:]) == tuple(size):
+        return x
     low, high = float(x.min()), float(x.max())
     for axis, wanted in enumerate(size, start=1):
         have = x.shape[axis]
         if have == wanted:
             continue
-        place = torch.arange(wanted, device=x.device, dtype=torch.float64) * have / wanted
-        index, weights = resampling_taps(place.floor().long(), place - place.floor(), have / wanted)
-        last = max(1, have - 1)
-        index = (last - (last - index % (2 * last)).abs()).clamp(0, have - 1)
-        matrix = torch.zeros(wanted, have, dtype=torch.float64, device=x.device).scatter_add_(1, index, weights)
-        x = torch.tensordot(x, matrix.to(x.dtype), dims=([axis], [1])).movedim(-1, axis)
+        index, weights = resampling_taps(have, wanted, 0, wanted)
+        matrix = torch.zeros(wanted, have, dtype=torch.float64).scatter_add_(1, reflected(index, have), weights)
+        x = torch.tensordot(x, matrix.to(x), dims=([axis], [1])).movedim(-1, axis)
     return x.clamp(low, high)
 
 

@@ -35,13 +35,11 @@ class Exemplar:
         """(Frames and) pixels per axis."""
         return tuple(self.pixels.shape[1:])
 
-    def estimated(self, estimate: Tensor) -> Tensor:
-        """The pixels, where masked as in an estimate of the whole, which may have the networks' scale."""
-        return (
-            self.pixels
-            if self.mask is None
-            else torch.where(self.mask > 0, ops.resize(estimate, self.size), self.pixels)
-        )
+    def estimated(self, estimate: Tensor | None) -> Tensor:
+        """The pixels, where masked those of an estimate of the whole at any scale; None leaves them as they are."""
+        if estimate is None or self.mask is None:
+            return self.pixels
+        return torch.where(self.mask > 0, ops.resize(estimate.to(self.pixels), self.size), self.pixels)
 
     @property
     def name(self) -> str:

@@ -111,19 +111,18 @@ def seams(sample: Array) -> tuple[float, float]:
     return float(wrap_x / inner_x), float(wrap_y / inner_y)
 
 
-def regularity(sample: Array, exemplar: Array) -> float:
+def regularity(samples: list[Array], exemplar: Array) -> float:
     """How well a regular pattern keeps its period, over the exemplar: the least of both axes; nan where there is none.
 
-    A lattice that drifts or is torn does not repeat after many periods. 1 is right.
+    A lattice that drifts or is torn does not repeat after many periods. 1 is right. The mean over samples of any size.
     """
-    own, other = (lattice.principal(torch.from_numpy(each).movedim(-1, 0)) for each in (sample, exemplar))
-    periods = {axis: lattice.period_along(other, axis) for axis in (0, 1)}
-    kept = [
-        lattice.regularity(own, axis, period) / lattice.regularity(other, axis, period)
-        for axis, period in periods.items()
-        if period
-    ]
-    return min(kept, default=float("nan"))
+    first, *others = (lattice.principal(torch.from_numpy(each).movedim(-1, 0)) for each in (exemplar, *samples))
+    periods = {axis: period for axis in (0, 1) if (period := lattice.period_along(first, axis))}
+    own = {axis: lattice.regularity(first, axis, period) for axis, period in periods.items()}
+    if not own:
+        return float("nan")
+    least = [min(lattice.regularity(each, axis, periods[axis]) / own[axis] for axis in own) for each in others]
+    return float(np.mean(least))
 
 
 def diversity(samples: list[Array], exemplar: Array) -> float:

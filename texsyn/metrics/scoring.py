@@ -45,7 +45,7 @@ def score_stills(samples: Sequence[Array], exemplar: Array, wholes: Sequence[Arr
     metrics = _mean_row(rows)
     seam_x, seam_y = np.mean([image.seams(whole) for whole in wholes or samples], 0)
     metrics |= {"seam_x": float(seam_x), "seam_y": float(seam_y)}
-    metrics["regular"] = float(np.mean([image.regularity(whole, exemplar) for whole in wholes or samples]))
+    metrics["regular"] = image.regularity(list(wholes or samples), exemplar)
     metrics["diversity"] = image.diversity(list(samples), exemplar)
     reference = {"ps": distance(right, left), **_still_row(right, left)}
     return Card(_ordered(metrics, STILL_METRICS), _ordered(reference, STILL_METRICS), missing)

@@ -84,10 +84,7 @@ def load_pixels(folder: Path, exemplars: Sequence[Exemplar], format: int) -> lis
     estimates = _estimates(exemplars)
     found = _read_newest(folder, estimates, _ignore, format, partial=True) if estimates else None
     tensors = {} if found is None else found[0]
-    return [
-        each.estimated(tensors[_estimate(n)]) if _estimate(n) in tensors else each.pixels
-        for n, each in enumerate(exemplars)
-    ]
+    return [each.estimated(tensors.get(_estimate(n))) for n, each in enumerate(exemplars)]
 
 
 def _estimates(exemplars: Sequence[Exemplar]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import rendering, resampling
@@ -170,8 +171,7 @@ def _band(field: SampledField, extent: Extent, start: int, stop: int) -> Tensor:
     for axis, size in list(enumerate(extent.size))[1:]:
         ratio = _ratio(field, extent, axis)
         if ratio is not None:
-            places = resampling.source_positions(*ratio, 0, size)
-            texture = resampling.interpolate(texture, axis + 1, *places, ratio[0] / ratio[1])
+            texture = resampling.interpolate(texture, axis + 1, *ops.resampling_taps(*ratio, 0, size))
         texture = texture.narrow(axis + 1, 0, size)
     return texture.clone()  # outside of inference mode: a tensor like any other
 
@@ -189,6 +189,6 @@ def _rows(field: SampledField, extent: Extent, start: int, stop: int) -> Tensor:
     ratio = _ratio(field, extent, 0)
     if ratio is None:
         return rendering.render(field, start, stop)
-    base, share = resampling.source_positions(*ratio, start, stop)
-    first, last = resampling.needed(base, share, ratio[0] / ratio[1])
-    return resampling.interpolate(rendering.render(field, first, last), 1, base - first, share, ratio[0] / ratio[1])
+    index, weights = ops.resampling_taps(*ratio, start, stop)
+    first, last = int(index.min()), int(index.max()) + 1
+    return resampling.interpolate(rendering.render(field, first, last), 1, index - first, weights)

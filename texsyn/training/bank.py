@@ -103,9 +103,6 @@ def _inner(z: Tensor, sizes: Sequence[int]) -> Tensor:
 def _reflected(pixels: Tensor, crop: tuple[slice, ...], margins: Sequence[int]) -> Tensor:
     """A crop of `channels *axes` with margins, reflected where these lie outside."""
     for axis, (part, margin) in enumerate(zip(crop[1:], margins, strict=True), start=1):
-        last = pixels.shape[axis] - 1
         index = torch.arange(part.start - margin, part.stop + margin, device=pixels.device)
-        if last:
-            index = last - (last - index % (2 * last)).abs()
-        pixels = pixels.index_select(axis, index.clamp(0, last))
+        pixels = pixels.index_select(axis, ops.reflected(index, pixels.shape[axis]))
     return pixels

@@ -49,10 +49,7 @@ class TrainState:
 
     def textures(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
         """The exemplars, `channels *axes` each, at their own scale, on the CPU; masked pixels as estimated now."""
-        return [
-            each.estimated(self.estimates[n].cpu()) if n in self.estimates else each.pixels
-            for n, each in enumerate(exemplars)
-        ]
+        return [each.estimated(self.estimates.get(n)) for n, each in enumerate(exemplars)]
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state by name, in the layout of its weight."""
