@@ -88,7 +88,7 @@ def fit(weights: dict[str, Tensor], texture: Exemplar, recipe: Recipe) -> tuple[
         triangle.start_average()
     terms: dict[str, float] = {}
     state = init_state(triangle, recipe, (texture,))
-    data = loop.Data.of((texture,), state.pixels((texture,)))
+    data = loop.Data.of((texture,), state.pixels((texture,)), triangle.modality, recipe)
     while loop.progress(state, recipe) < 1:
         terms, skipped = loop.train_step(state, data, recipe)
         if skipped:

@@ -29,6 +29,7 @@ from texsyn.core.modality import CLIP, STILL, Modality
 from texsyn.metrics.scoring import score_files, score_stills, still_for_scoring, to_numpy
 from texsyn.models import precision
 from texsyn.training.calibration import calibrate
+from texsyn.training.data import Data
 from texsyn.training.state import init_state
 
 HERE = Path(__file__).parent
@@ -263,7 +264,8 @@ def time_to_quality(options: argparse.Namespace) -> str:
         if report.seconds >= due * options.every or report.done:
             due += 1
             begun = time.perf_counter()
-            calibrate(triangle, recipe, state.pixels([exemplar]))
+            data = Data.of([exemplar], state.pixels([exemplar]), triangle.modality, recipe)
+            calibrate(triangle, recipe, data)
             samples = [to_numpy(each) for each in texsyn.sample(triangle, count=3, size=(224, 224))]
             card = score_stills(samples, original).metrics
             at = f"{report.seconds / 60:.1f}"

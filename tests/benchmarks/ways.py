@@ -50,7 +50,7 @@ class Ours:
         with self.context():
             triangle = loop.create(exemplar, self.recipe).to(self.device)
         self.state = init_state(triangle, self.recipe, [exemplar])
-        self.data = Data.of([exemplar], self.state.pixels([exemplar]))
+        self.data = Data.of([exemplar], self.state.pixels([exemplar]), triangle.modality, self.recipe)
 
     def change(self, recipe: Recipe) -> Recipe:
         return recipe

@@ -25,21 +25,26 @@ def state(trained, exemplar, learnt):
     return init_state(trained, learnt, (exemplar,))
 
 
+def data_of(exemplar, triangle, recipe):
+    return Data.of([exemplar], [triangle.scaled(exemplar.pixels)], triangle.modality, recipe)
+
+
 def renew(state, exemplar, recipe, step):
     state.step = step
-    bank.renew_codes(state, Data.of([exemplar], state.pixels([exemplar])), recipe)
+    bank.renew_codes(state, data_of(exemplar, state.triangle, recipe), recipe)
 
 
 def test_with_the_normal_prior_there_are_no_codes(exemplar, recipe):
     normal = replace(recipe, latent_prior="normal")
     state = init_state(loop.create(exemplar, normal), normal, (exemplar,))
+    data = data_of(exemplar, state.triangle, normal)
     renew(state, exemplar, normal, 0)
-    bank.encode_codes(state.triangle, [exemplar.pixels], normal)
+    bank.encode_codes(state.triangle, data, normal)
     assert state.prior is None
     assert state.triangle.mixture_prior is None
     noise = latent_noise(state.triangle, 2, 0, Stream.PRIOR, 0)
     assert torch.equal(state.triangle.draw_latents(noise), noise)
-    assert torch.equal(draw_batch(state, Data.of([exemplar], state.pixels([exemplar])), normal).z, noise)
+    assert torch.equal(draw_batch(state, data, normal).z, noise)
 
 
 def test_all_codes_are_encoded_at_first_and_the_oldest_later(state, exemplar, learnt):
@@ -55,10 +60,11 @@ def test_all_codes_are_encoded_at_first_and_the_oldest_later(state, exemplar, le
 
 def test_training_draws_from_codes_of_its_own(state, exemplar, learnt):
     """What is encoded for sampling in between changes nothing of the next steps."""
-    data = Data.of([exemplar], state.pixels([exemplar]))
+    data = data_of(exemplar, state.triangle, learnt)
     renew(state, exemplar, learnt, 0)
     z = draw_batch(state, data, learnt).z
-    bank.encode_codes(state.triangle, [-exemplar.pixels], learnt)
+    inverse = replace(exemplar, pixels=-exemplar.pixels)
+    bank.encode_codes(state.triangle, data_of(inverse, state.triangle, learnt), learnt)
     assert torch.equal(draw_batch(state, data, learnt).z, z)
     assert not torch.equal(state.triangle.mixture_prior.means, state.prior.means)
 
@@ -67,17 +73,17 @@ def test_samples_are_drawn_from_codes_of_the_last_weights(trained, exemplar, lea
     for _report in loop.fit(trained, exemplar, learnt):
         pass
     kept = trained.mixture_prior.means.clone()
-    bank.encode_codes(trained, [trained.scaled(exemplar.pixels)], learnt)
+    bank.encode_codes(trained, data_of(exemplar, trained, learnt), learnt)
     assert torch.equal(trained.mixture_prior.means, kept)
 
 
 def test_codes_are_what_the_posterior_gives_for_crops(trained, exemplar, learnt):
     """Of an exemplar that is the same everywhere, all crops with their margins are alike."""
     prior = trained.mixture_prior
-    flat = torch.full_like(exemplar.pixels, 0.3)
-    bank.encode_codes(trained, [flat], learnt)
+    flat = replace(exemplar, pixels=torch.full_like(exemplar.pixels, 0.3))
+    bank.encode_codes(trained, data_of(flat, trained, learnt), learnt)
     size = [(n + 4 * r) * f for n, r, f in zip(prior.inner, prior.ring, trained.stride, strict=True)]
-    encoded = trained.posterior(torch.full((1, len(flat), *size), 0.3))
+    encoded = trained.posterior(torch.full((1, len(flat.pixels), *size), 0.3))
     inner = (..., *(slice(r, -r or None) for r in prior.ring))
     mean, log_variance = (each[inner] for each in encoded)
     assert torch.allclose(prior.means, mean.expand_as(prior.means), atol=1e-6)
@@ -98,41 +104,3 @@ def test_the_ends_of_an_exemplar_are_in_many_codes_and_every_start_is_in_some():
     assert {crop[2].start for _, crop in places} == {0}
     sides = bank._places([(64, 8)], (32, 8), 0, 20, random, (32, 1))
     assert {crop[1].start for _, crop in sides} == {0, 32}
-
-
-def test_margins_are_reflected():
-    row = torch.arange(4.0).view(1, 1, 4)
-    reflected = bank._reflected(row, (slice(None), slice(0, 1), slice(0, 4)), (0, 3))
-    assert reflected.flatten().tolist() == [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
-    far = bank._reflected(row[..., :2], (slice(None), slice(0, 1), slice(0, 2)), (1, 3))
-    assert far[0, 0].tolist() == [1, 0, 1, 0, 1, 0, 1, 0]
-    assert far.shape[1] == 3
-
-
-def test_a_fit_that_was_stopped_goes_on_as_if_it_had_not_been(exemplar, learnt):
-    """Whatever is prepared for sampling when iteration ends is no part of what training goes on from."""
-    brief = replace(learnt, steps=6)
-
-    def train(*stops):
-        state = init_state(loop.create(exemplar, brief), brief, (exemplar,))
-        for stop in (*stops, brief.steps):
-            for report in loop.fit(state.triangle, exemplar, brief, state):
-                if report.step == stop:
-                    break
-        return state.triangle.mixture_prior.state_dict() | state.triangle.generator.state_dict()
-
-    unbroken, stopped = train(), train(3)
-    assert all(torch.equal(value, stopped[name]) for name, value in unbroken.items() if "running" not in name)
-
-
-def test_draws_of_a_trained_triangle_lie_where_codes_do(exemplar, learnt):
-    triangle = loop.create(exemplar, replace(learnt, precision="bfloat16"))
-    for _report in loop.fit(triangle, exemplar, learnt):
-        pass
-    noise = latent_noise(triangle, 16, 5, Stream.PRIOR, 7)
-    drawn, codes = triangle.draw_latents(noise), triangle.mixture_prior.means
-    assert drawn.dtype is torch.float32
-    over = (0, *range(2, codes.dim()))
-    assert torch.allclose(drawn.mean(over), codes.mean(over), atol=float(0.5 * codes.std(over).max()))
-    spread = (codes.var() + triangle.mixture_prior.variances.mean()).sqrt()
-    assert float((drawn.std() / spread).log().abs()) < 0.3

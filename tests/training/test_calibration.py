@@ -11,7 +11,7 @@ from texsyn.models.equaliser import band_covariance, frequency_bands
 from texsyn.synthesis import sampling
 from texsyn.training import loop
 from texsyn.training.calibration import calibrate
-from texsyn.training.data import Stream
+from texsyn.training.data import Data, Stream
 
 
 def train(exemplar, recipe):
@@ -25,7 +25,7 @@ def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe
     """Whatever the generator's output, its bands are closer to the exemplar's afterwards, and its mean stays."""
     recipe = replace(recipe, equaliser_gain=2.0)
     triangle = lively(loop.create(exemplar, recipe))
-    calibrate(triangle, recipe, [triangle.scaled(exemplar.pixels)])
+    calibrate(triangle, recipe, Data.of([exemplar], [triangle.scaled(exemplar.pixels)], triangle.modality, recipe))
     modality, (correction,) = triangle.modality, triangle.corrections
     noise = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
     z = triangle.draw_latents(noise)
@@ -85,5 +85,5 @@ def test_calibrating_again_changes_nothing(exemplar, recipe):
     """Previews calibrate during training: what they leave has no influence on later ones."""
     triangle = train(exemplar, recipe)
     before = {name: value.clone() for name, value in triangle.state_dict().items()}
-    calibrate(triangle, recipe, [triangle.scaled(exemplar.pixels)])
+    calibrate(triangle, recipe, Data.of([exemplar], [triangle.scaled(exemplar.pixels)], triangle.modality, recipe))
     assert all(torch.equal(before[name], value) for name, value in triangle.state_dict().items())

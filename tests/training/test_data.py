@@ -37,25 +37,25 @@ def test_exemplars_take_turns_and_each_crop_comes_from_its_own():
         assert all(c.stop - c.start == 16 and c.stop <= size for c, size in zip(cuts, sizes[number], strict=True))
 
 
-def test_masks_are_cropped_with_their_exemplars(modality):
+def test_masks_are_cropped_with_their_exemplars(modality, recipe):
     """The second of two exemplars has a mask: its pixels are 1 there, and -1 elsewhere."""
     size = [2 * n for n in modality.window]
     mask = (torch.rand(1, *size) < 0.3).float()
     shown = Exemplar(torch.zeros(modality.channels, *size), modality)
     masked = Exemplar((2 * mask - 1).repeat(modality.channels, *(1,) * len(size)), modality, mask=mask)
     pixels = [each.pixels.clone() for each in (shown, masked)]
-    assert Data.of([shown, shown], pixels).mask([]) is None
-    data = Data.of([shown, masked], pixels)
+    assert Data.of([shown, shown], pixels, modality, recipe).mask([]) is None
+    data = Data.of([shown, masked], pixels, modality, recipe)
     places = random_places([size, size], modality.window, 0, 4, ops.seeded_generator(0, Stream.CROP, 0))
     cropped = data.mask(places)
     assert torch.equal(cropped[::2], torch.zeros_like(cropped[::2]))
-    assert torch.equal(2 * cropped[1::2] - 1, data.crops(places)[1::2, :1])
+    assert torch.equal(2 * cropped[1::2] - 1, data.crops(places, None)[1::2, :1])
 
 
-def test_estimates_move_a_tenth_of_the_way_and_nothing_else_moves(modality):
+def test_estimates_move_a_tenth_of_the_way_and_nothing_else_moves(modality, recipe):
     mask = (torch.rand(1, *modality.window) < 0.3).float()
     before = torch.zeros(modality.channels, *modality.window)
-    data = Data.of([Exemplar(before, modality, mask=mask)], [before.clone()])
+    data = Data.of([Exemplar(before, modality, mask=mask)], [before.clone()], modality, recipe)
     place = (slice(None), *(slice(0, n) for n in modality.window))
     data.estimate([(0, place)], torch.ones(1, *before.shape))
     torch.testing.assert_close(data.pixels[0], 0.1 * mask.expand_as(before))
@@ -65,7 +65,7 @@ def test_estimates_move_a_tenth_of_the_way_and_nothing_else_moves(modality):
 def test_the_parts_of_a_batch_are_the_batch(exemplar, recipe, parts):
     recipe = type(recipe)(batch_size=5)
     triangle = loop.create(exemplar, recipe)
-    data = Data.of([exemplar], [exemplar.pixels])
+    data = Data.of([exemplar], [exemplar.pixels], triangle.modality, recipe)
     state = init_state(triangle, recipe, (exemplar,))
     state.step = 3
     batch, again = draw_batch(state, data, recipe), draw_batch(state, data, recipe)

@@ -14,7 +14,7 @@ def state(exemplar, recipe):
 
 
 def steps(state, exemplar, recipe, count):
-    data = Data.of([exemplar], state.pixels([exemplar]))
+    data = Data.of([exemplar], state.pixels([exemplar]), state.triangle.modality, recipe)
     for _ in range(count):
         loop.train_step(state, data, recipe)
 

@@ -60,6 +60,9 @@ class Recipe(Objective):
     latent_prior: str = _option("mixture", "what draws latent fields: normal or mixture", choices=LATENT_PRIORS)
     start: str = _option("rendered", "weights to begin with: rendered (learnt from textures) or noise", choices=STARTS)
     whole_periods: bool = _option(True, "find the period of a regular still, and learn and tile it in whole periods")
+    deformation: float = _option(
+        2.5, "smooth displacement that deforms the crops of a still, in pixels; 0: none", 0.0, 16.0
+    )
     log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0: no bound", 0, 100)
     steps: int = _option(4000, "training steps, unless there is a time budget", 1, 10_000_000)
     minutes: float = _option(0.0, "time budget in minutes; 0: none", 0, 60 * 24 * 30)
@@ -94,6 +97,7 @@ RECIPES: dict[str, Recipe] = {
         latent_prior="normal",
         start="noise",
         whole_periods=False,
+        deformation=0.0,
         energy_signed=False,
         steps=8000,
         weight_decay=5e-4,

@@ -18,6 +18,7 @@ from texsyn.runs.run import Run
 from texsyn.synthesis import sampling
 from texsyn.training import loop
 from texsyn.training.calibration import calibrate
+from texsyn.training.data import Data
 from texsyn.training.state import TrainState, init_state
 
 _EVENT_SHARE, _EVENT_LEAST, _EVENT_MOST = 1 / 500, 0.5, 10.0  # of the time so far; seconds between two events of steps
@@ -79,7 +80,7 @@ class _Session:
                 self._record(report)
                 yield report
                 if times.due(report.seconds):
-                    calibrate(state.triangle, self.recipe, state.pixels(self.exemplars))
+                    self._calibrate()
                     self._store_preview()
                     self._log("quick_metrics", step=report.step, **self._quick_metrics())
             ending = "finished"
@@ -90,6 +91,10 @@ class _Session:
             if state.step:
                 self._store_model()
             self._log(ending, step=state.step, seconds=round(state.seconds, 2))
+
+    def _calibrate(self) -> None:
+        triangle, pixels = self.state.triangle, self.state.pixels(self.exemplars)
+        calibrate(triangle, self.recipe, Data.of(self.exemplars, pixels, triangle.modality, self.recipe))
 
     def _delete_cards(self) -> None:
         """The stored cards are of the model before."""

@@ -39,6 +39,7 @@ from texsyn.runs.paths import refuse_used
 from texsyn.synthesis.latent_field import End
 from texsyn.training import loop
 from texsyn.training.calibration import calibrate
+from texsyn.training.data import Data
 
 _MAX_TITLE = 80  # characters
 
@@ -245,11 +246,13 @@ class Run:
         if step and (not stored or step >= int(stored[0].name)):
             return serialization.load(self.model_folder, device)
         triangle = serialization.empty(self.content, self.path)
-        pixels = checkpoints.load_triangle(self.checkpoint_folder, triangle, self.exemplars(), self.format)
+        exemplars = self.exemplars()
+        pixels = checkpoints.load_triangle(self.checkpoint_folder, triangle, exemplars, self.format)
         if pixels is None:
             raise TexsynError(f"{self.path.name} has no model yet: it has no checkpoint")
         triangle = serialization.prepare_for_sampling(triangle, device)  # in another layout sums differ in the last bit
-        calibrate(triangle, self.recipe, [each.to(device) for each in pixels])
+        data = Data.of(exemplars, [each.to(device) for each in pixels], triangle.modality, self.recipe)
+        calibrate(triangle, self.recipe, data)
         return triangle
 
     def estimated_pixels(self) -> list[Tensor]:

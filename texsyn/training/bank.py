@@ -14,6 +14,7 @@ from texsyn.models import precision
 from texsyn.models.mixture_prior import MixturePrior
 from texsyn.models.triangle import Triangle
 from texsyn.training.data import Data, Stream
+from texsyn.training.deformation import Source
 from texsyn.training.state import TrainState
 
 _RENEWED, _INTERVAL = 2, 20  # codes of training that are encoded anew, every so many steps
@@ -27,23 +28,21 @@ def renew_codes(state: TrainState, data: Data, recipe: Recipe) -> None:
     codes = len(state.prior.means)
     first, count = (state.step // _INTERVAL * _RENEWED, min(_RENEWED, codes)) if state.step else (0, codes)
     numbers = [n % codes for n in range(first, first + count)]
-    _encode(state.triangle, state.prior, data.pixels, numbers, recipe, state.step)
+    _encode(state.triangle, state.prior, data.sources, numbers, recipe, state.step)
 
 
-def encode_codes(triangle: Triangle, pixels: Sequence[Tensor], recipe: Recipe) -> None:
-    """Encode what samples are drawn from, all of one moment: codes of earlier weights decode to blurs.
-
-    pixels: the exemplars, `channels *axes` each.
-    """
+def encode_codes(triangle: Triangle, data: Data, recipe: Recipe) -> None:
+    """Encode what samples are drawn from, all of one moment: codes of earlier weights decode to blurs."""
     if triangle.mixture_prior is not None:
-        _encode(triangle, triangle.mixture_prior, pixels, range(len(triangle.mixture_prior.means)), recipe, step=0)
+        numbers = range(len(triangle.mixture_prior.means))
+        _encode(triangle, triangle.mixture_prior, data.sources, numbers, recipe, step=0)
 
 
 @torch.no_grad()
 def _encode(
     triangle: Triangle,
     prior: MixturePrior,
-    pixels: Sequence[Tensor],
+    sources: Sequence[Source],
     numbers: Sequence[int],
     recipe: Recipe,
     step: int,
@@ -54,11 +53,11 @@ def _encode(
     """
     random = ops.seeded_generator(recipe.seed, Stream.CODES, step)
     window = [n * f for n, f in zip(prior.inner, triangle.stride, strict=True)]
-    sizes = [each.shape[1:] for each in pixels]
+    sizes = [each.pixels.shape[1:] for each in sources]
     places = _places(sizes, window, numbers[0], len(numbers), random, triangle.raster)
     margins = [(1 + _CUT) * r * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
     for number, (exemplar, crop) in zip(numbers, places, strict=True):
-        beside = _reflected(pixels[exemplar], crop, margins)[None]
+        beside = sources[exemplar].cut(crop, random, margins)[None]
         with precision.autocast(recipe.precision, triangle.device):
             mean, log_variance = triangle.posterior(beside)
         mean, log_variance = (_inner(each, prior.means.shape[2:]) for each in (mean, log_variance))
@@ -98,11 +97,3 @@ def _inner(z: Tensor, sizes: Sequence[int]) -> Tensor:
     for axis, size in enumerate(sizes, start=2):
         z = z.narrow(axis, (z.shape[axis] - size) // 2, size)
     return z
-
-
-def _reflected(pixels: Tensor, crop: tuple[slice, ...], margins: Sequence[int]) -> Tensor:
-    """A crop of `channels *axes` with margins, reflected where these lie outside."""
-    for axis, (part, margin) in enumerate(zip(crop[1:], margins, strict=True), start=1):
-        index = torch.arange(part.start - margin, part.stop + margin, device=pixels.device)
-        pixels = pixels.index_select(axis, ops.reflected(index, pixels.shape[axis]))
-    return pixels

@@ -14,20 +14,20 @@ from texsyn.models import layers, precision
 from texsyn.models.corrections import Correction
 from texsyn.models.triangle import Triangle
 from texsyn.training.bank import encode_codes
-from texsyn.training.data import Stream, latent_noise
+from texsyn.training.data import Data, Stream, latent_noise
 
 _BATCH = 4  # textures generated at once
 _STATISTICS, _SAMPLES = range(4), range(4, 7)  # batches for the statistics, and for each exemplar's corrections
 _CROPS = 12  # of an exemplar, to which the equaliser is fitted
 
 
-def calibrate(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> None:
+def calibrate(triangle: Triangle, recipe: Recipe, data: Data) -> None:
     """Prepare for sampling: the codes that samples are drawn from, batch-norm statistics over draws, then corrections.
 
-    pixels: the exemplars, `channels *axes` each. Training goes on as if nothing had been prepared.
+    Training goes on as if nothing had been prepared.
     """
-    encode_codes(triangle, pixels, recipe)
-    _fit_batch_norm(triangle, recipe, len(pixels))
+    encode_codes(triangle, data, recipe)
+    _fit_batch_norm(triangle, recipe, len(data.pixels))
     triangle.generator_ema.eval()
     modality = triangle.modality
     with torch.no_grad():
@@ -36,8 +36,8 @@ def calibrate(triangle: Triangle, recipe: Recipe, pixels: Sequence[Tensor]) -> N
             inputs = (_latents(triangle, recipe, batch, [number] * _BATCH) for batch in _SAMPLES)
             generated = torch.cat([triangle.generator_ema(z) for z in inputs])
             random = ops.seeded_generator(recipe.seed, Stream.CALIBRATION, 0)
-            real = crops(pixels[number], modality.window, _CROPS, random, triangle.raster)
-            correction.fit(generated, pixels[number][None], real, recipe.equaliser_gain)
+            real = crops(data.pixels[number], modality.window, _CROPS, random, triangle.raster)
+            correction.fit(generated, data.pixels[number][None], real, recipe.equaliser_gain)
 
 
 def _fit_batch_norm(triangle: Triangle, recipe: Recipe, exemplars: int) -> None:

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from texsyn.core import ops
+from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar, Place, random_places
 from texsyn.models.triangle import Triangle
+from texsyn.training.deformation import Source, amount
 from texsyn.training.state import TrainState
 
 _ESTIMATE_RATE = 0.1  # at which masked pixels move towards each new reconstruction
@@ -37,23 +39,33 @@ def latent_noise(triangle: Triangle, count: int, seed: int, stream: Stream, step
 
 @dataclass(frozen=True)
 class Data:
-    """Exemplars on the device: `channels *axes` each, and their masks, `1 *axes` (None where nothing is masked)."""
+    """Exemplars on the device, and their masks, `1 *axes` (None where nothing is masked)."""
 
-    pixels: list[Tensor]
+    sources: list[Source]
     masks: list[Tensor | None]
 
     @classmethod
-    def of(cls, exemplars: Sequence[Exemplar], pixels: list[Tensor]) -> Data:
-        """pixels: those of the exemplars at the networks' scale, with the newest estimates at masked positions."""
+    def of(cls, exemplars: Sequence[Exemplar], pixels: Sequence[Tensor], modality: Modality, recipe: Recipe) -> Data:
+        """pixels: those of the exemplars at the networks' scale, with the newest estimates at masked positions.
+
+        modality: of the triangle, which knows the period of a regular pattern. Where masked pixels are estimated,
+        crops are not deformed: estimates belong to places of the exemplar as it is.
+        """
         masks = [
             None if each.mask is None else ops.resize_mask(each.mask.to(own.device), own.shape[1:])
             for each, own in zip(exemplars, pixels, strict=True)
         ]
-        return cls(pixels, masks)
+        deformed = all(each is None for each in masks)
+        return cls([Source.of(each, amount(each, modality, recipe) if deformed else 0.0) for each in pixels], masks)
 
-    def crops(self, places: Sequence[Place]) -> Tensor:
-        """`b channels *window`."""
-        return torch.stack([self.pixels[exemplar][place] for exemplar, place in places])
+    @property
+    def pixels(self) -> list[Tensor]:
+        """The exemplars, `channels *axes` each."""
+        return [each.pixels for each in self.sources]
+
+    def crops(self, places: Sequence[Place], random: torch.Generator) -> Tensor:
+        """`b channels *window`, deformed at random."""
+        return torch.stack([self.sources[exemplar].cut(place, random) for exemplar, place in places])
 
     def mask(self, places: Sequence[Place]) -> Tensor | None:
         """`b 1 *window`: 1 where crops are masked, else 0; None where no exemplar has a mask."""
@@ -62,7 +74,8 @@ class Data:
         parts = []
         for exemplar, place in places:
             mask = self.masks[exemplar]
-            parts.append(torch.zeros_like(self.pixels[exemplar][:1][place]) if mask is None else mask[place])
+            shown = torch.zeros_like(self.sources[exemplar].pixels[:1][place])
+            parts.append(shown if mask is None else mask[place])
         return torch.stack(parts)
 
     def estimate(self, places: Sequence[Place], decoded: Tensor) -> None:
@@ -70,7 +83,7 @@ class Data:
         for (exemplar, place), reconstructed in zip(places, decoded, strict=True):
             mask = self.masks[exemplar]
             if mask is not None:
-                crop = self.pixels[exemplar][place]
+                crop = self.sources[exemplar].pixels[place]
                 crop.lerp_(reconstructed.to(crop.dtype), _ESTIMATE_RATE * mask[place])
 
 
@@ -102,11 +115,12 @@ def draw_batch(state: TrainState, data: Data, recipe: Recipe) -> Batch:
     random = ops.seeded_generator(seed, Stream.CROP, step)
     sizes = [each.shape[1:] for each in data.pixels]
     places = random_places(sizes, modality.window, step * count, count, random, triangle.raster)
+    crops = data.crops(places, random)
     labels = triangle.labels([exemplar for exemplar, _ in places])
     noise = latent_noise(triangle, count, seed, Stream.PRIOR, step)
     return Batch(
         places,
-        x=data.crops(places).contiguous(memory_format=ops.memory_format(len(modality.window))),
+        x=crops.contiguous(memory_format=ops.memory_format(len(modality.window))),
         z=noise if state.prior is None else state.prior(triangle.labelled(noise, labels))[:, : noise.shape[1]],
         noise=latent_noise(triangle, count, seed, Stream.POSTERIOR, step),
         labels=labels,

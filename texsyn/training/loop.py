@@ -110,7 +110,7 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
     """
     exemplars = as_tuple(exemplar)
     state = state or init_state(triangle, recipe, exemplars)
-    data = Data.of(exemplars, state.pixels(exemplars))
+    data = Data.of(exemplars, state.pixels(exemplars), triangle.modality, recipe)
     good = state.snapshot()
     throughput = _Throughput(state)
     parts = 1  # into which a batch is split
@@ -139,7 +139,7 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
                 state=state,
             )
     finally:
-        calibrate(triangle, recipe, data.pixels)
+        calibrate(triangle, recipe, data)
 
 
 def progress(state: TrainState, recipe: Recipe) -> float:

@@ -1,0 +1,116 @@
+"""Crops that are deformed: how far pixels move, where they come from, and what stays as it is."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from texsyn.core import ops
+from texsyn.core.modality import STILL
+from texsyn.core.recipes import Recipe, recipe_for
+from texsyn.media import lattice
+from texsyn.training import deformation
+from texsyn.training.deformation import Source
+
+WHOLE = (slice(None), slice(0, 128), slice(0, 128))
+
+
+def waves(size, *periods):
+    """`3 size size`: a wave with each period, along both axes in turn, in three shades."""
+    at = torch.arange(size)
+    light = sum(torch.sin(2 * math.pi * at.view(*((-1, 1) if n % 2 else (1, -1))) / p) for n, p in enumerate(periods))
+    return torch.stack([0.4 * light, 0.3 * light, 0.2 * light]).expand(3, size, size).contiguous()
+
+
+def random_of(seed):
+    return ops.seeded_generator(seed)
+
+
+def test_pixels_move_by_the_amount_and_neighbours_together():
+    """Over many crops: the standard deviation in the middle, and the differences of neighbours."""
+    straight = torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(96.0), indexing="ij"))
+    moved = torch.stack([deformation._places((64, 96), 2.0, random_of(n)) - straight for n in range(400)])
+    assert moved[:, :, 32, 48].std(0).tolist() == pytest.approx([2, 2], rel=0.15)
+    assert moved.mean(0).abs().max() < 0.6
+    assert (moved.diff(dim=2).abs().max(), moved.diff(dim=3).abs().max()) < (0.9, 0.9)
+    # The linear part adds as much 64 pixels from the middle, here at 47.5.
+    assert moved[:, :, 32, 0].std(0).mean() == pytest.approx(2 * math.hypot(1, 47.5 / 64), rel=0.15)
+
+
+def test_a_small_amount_changes_next_to_nothing_and_none_draws_nothing():
+    pixels = waves(160, 9.0, 7.0)
+    near = Source.of(pixels, 1e-4).cut(WHOLE, random_of(0), (8, 8))
+    exact = Source.of(pixels).cut(WHOLE, None, (8, 8))
+    assert exact.shape == near.shape == (3, 144, 144)
+    assert torch.equal(Source.of(pixels).cut(WHOLE, None), pixels[WHOLE])
+    inner = (slice(None), slice(8, None), slice(8, None))  # beyond the ends, both reflect half a pixel apart
+    torch.testing.assert_close(near[inner], exact[inner], atol=0.01, rtol=0)
+
+
+def test_deformed_values_are_those_of_where_they_come_from():
+    """Of a smooth wave, known between its pixels."""
+    pixels = waves(256, 24.0)
+    crop = (slice(None), slice(40, 104), slice(60, 124))
+    places = deformation._places((64, 64), 2.0, random_of(3)) + torch.tensor([40.0, 60.0]).view(2, 1, 1)
+    expected = 0.4 * torch.sin(2 * math.pi * places[1] / 24)
+    deformed = Source.of(pixels, 2.0).cut(crop, random_of(3))
+    torch.testing.assert_close(deformed[0], expected, atol=0.01, rtol=0)
+    assert (deformed - pixels[crop]).abs().max() > 0.1
+    assert torch.equal(deformed, Source.of(pixels, 2.0).cut(crop, random_of(3)))
+    assert not torch.equal(deformed, Source.of(pixels, 2.0).cut(crop, random_of(4)))
+
+
+def test_fine_detail_stays():
+    """Cubic interpolation of the pixels themselves would take a fifth of it away."""
+    noise = torch.rand(3, 224, 224, generator=random_of(5)) * 2 - 1
+    fine = ops.resize(noise, (112, 112))
+    deformed = torch.stack(
+        [Source.of(fine, 1.0).cut((slice(None), slice(0, 112), slice(0, 112)), random_of(n)) for n in range(4)]
+    )
+    assert deformed.diff(dim=-1).std() == pytest.approx(float(fine.diff(dim=-1).std()), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "least", "most"),
+    [
+        (torch.rand(3, 224, 224, generator=random_of(1)), 0.0, 0.1),
+        (waves(224, 20.0, 20.0), 0.9, 1.0),
+        (waves(224, 20.0), 0.9, 1.0),
+        (
+            torch.linspace(0, 1, 224).expand(3, 224, 224) + 0.1 * torch.rand(3, 224, 224, generator=random_of(2)),
+            0.0,
+            0.1,
+        ),
+        (torch.zeros(3, 224, 224), 0.0, 0.0),
+        (waves(96, 8.0), 0.0, 0.0),  # too small to tell
+    ],
+)
+def test_order_is_correlation_far_away(pixels, least, most):
+    """Noise has none, lattices and stripes have all, and a slope of light is no order."""
+    assert least <= lattice.order(lattice.principal(pixels)) <= most
+
+
+def test_what_is_in_order_is_not_deformed():
+    recipe = recipe_for("fast", STILL)
+    noise = torch.rand(3, 224, 224, generator=random_of(1))
+    assert deformation.amount(noise, STILL, recipe) == recipe.deformation > 0
+    assert deformation.amount(waves(224, 20.0), STILL, recipe) == 0
+    between = deformation.amount(waves(224, 20.0) + 0.9 * noise, STILL, recipe)
+    assert 0 <= between < recipe.deformation
+
+
+def test_only_stills_without_a_period_are_deformed(modality):
+    noise = torch.rand(modality.channels, *modality.window, generator=random_of(1))
+    alone = len(modality.planes) == 1 and all(modality.stationary) and not modality.moving and not modality.period
+    assert bool(deformation.amount(noise, modality, Recipe())) == alone
+    assert deformation.amount(noise, modality, replace(Recipe(), deformation=0.0)) == 0
+
+
+def test_margins_are_reflected():
+    row = torch.arange(4.0).view(1, 1, 4)
+    reflected = deformation._reflected(row, (slice(None), slice(0, 1), slice(0, 4)), (0, 3))
+    assert reflected.flatten().tolist() == [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
+    far = deformation._reflected(row[..., :2], (slice(None), slice(0, 1), slice(0, 2)), (1, 3))
+    assert far[0, 0].tolist() == [1, 0, 1, 0, 1, 0, 1, 0]
+    assert far.shape[1] == 3
