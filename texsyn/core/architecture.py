@@ -60,6 +60,7 @@ class Design:
     # largest output of the generator's rectifiers; 0: no bound. Without one, a code between those that it has seen can
     # make a few features so large that a coloured streak is drawn.
     activation_bound: float = field(default=0.0, metadata=between(0, 100))
+    balanced_colours: bool = False  # posterior, energy and reconstruction see principal colours of more even contrast
     energy_mean: bool = True  # mean over positions times the number of values, instead of the paper's sum
     energy_rectified: bool = True  # leaky ReLU after the energy's last filters
     energy_signed: bool = False  # half of the energy's last filters count with a negative sign

@@ -60,6 +60,12 @@ class Recipe(Objective):
     latent_prior: str = _option("mixture", "what draws latent fields: normal or mixture", choices=LATENT_PRIORS)
     start: str = _option("rendered", "weights to begin with: rendered (learnt from textures) or noise", choices=STARTS)
     whole_periods: bool = _option(True, "find the period of a regular still, and learn and tile it in whole periods")
+    colour_balance: float = _option(
+        4.0,
+        "most by which a still's faint principal colours are raised where textures are compared; 1: none",
+        1.0,
+        16.0,
+    )
     deformation: float = _option(
         2.5, "smooth displacement that deforms the crops of a still, in pixels; 0: none", 0.0, 16.0
     )
@@ -97,6 +103,7 @@ RECIPES: dict[str, Recipe] = {
         latent_prior="normal",
         start="noise",
         whole_periods=False,
+        colour_balance=1.0,
         deformation=0.0,
         energy_signed=False,
         steps=8000,
@@ -116,12 +123,14 @@ RECIPES: dict[str, Recipe] = {
 _CLIP: dict[str, Any] = {
     "sigma": TRIANGLE.sigma,
     "equaliser_gain": 2.0,
+    "colour_balance": 1.0,
     "gradient_norm_target": 0.0,
     "energy_signed": False,
 }
 _OBJECTS: dict[str, Any] = {
     "sigma": TRIANGLE.sigma,
     "batch_size": 16,
+    "colour_balance": 1.0,
     "gradient_norm_target": 0.0,
     "latent_prior": "normal",
     "start": "noise",
@@ -185,6 +194,7 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         colour_transfer=design.colour_transfer and recipe.colour_transfer,
         deflicker=design.deflicker and recipe.deflicker,
         subband_matching=design.subband_matching * recipe.subband_matching,
+        balanced_colours=recipe.colour_balance > 1,
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,
         energy_signed=recipe.energy_signed,

@@ -14,6 +14,7 @@ from texsyn.core import ops
 from texsyn.core.architecture import Design, Layer
 from texsyn.core.modality import Modality
 from texsyn.models import layers
+from texsyn.models.colour_balance import ColourBalance
 
 _SLOPE = 0.2  # of every leaky ReLU, as in the paper
 
@@ -113,6 +114,7 @@ class Posterior(nn.Module):
         heads, width = design.heads, design.posterior[-1].channels
         self.stationary = modality.stationary
         self.bound = design.log_variance_bound
+        self.colours = _colours(modality, design)
         self.body = _descending(modality.channels, design.posterior, rectify_last=True)
         self.heads = layers.conv(width, 2 * design.latents[0], heads.kernel, heads.stride, heads.padded)
         self.frames = None
@@ -129,6 +131,7 @@ class Posterior(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         outputs = []
+        x = self.colours(x)
         for step in self.body:
             x = step(x)
             if isinstance(step, nn.LeakyReLU):
@@ -169,6 +172,7 @@ class Energy(nn.Module):
         self.space = tuple(axis != "t" for axis in modality.axes)
         self.coordinates = design.coordinates and any(self.fixed)
         self.mean = design.energy_mean
+        self.colours = _colours(modality, design)
         self.reach = _reach(design.energy)
         inputs = modality.channels + (sum(self.fixed) if self.coordinates else 0) + design.labels
         self.scales = nn.ModuleList(
@@ -193,7 +197,7 @@ class Energy(nn.Module):
         return out
 
     def with_gradient(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """f, `b`, and its gradient with respect to `x`, `b channels *grid`.
+        """f, `b`, and its gradient with respect to `x` with its colours in balance, `b channels *grid`.
 
         The gradient is written out as transposed convolutions, so that a penalty on it is an ordinary loss: PyTorch's
         double backward computes the weights' part as convolutions with kernels as large as the feature maps.
@@ -217,7 +221,7 @@ class Energy(nn.Module):
 
     def _views(self, x: Tensor, labels: Tensor | None, wrapped: Sequence[bool] = ()) -> list[Tensor]:
         """The input of each scale: the texture, halved 0, 1, ... times, with coordinates and labels."""
-        views = [x]
+        views = [self.colours(x)]
         while len(views) < len(self.scales):
             views.append(ops.downsample(views[-1], self.space))
         if wrapped:
@@ -261,6 +265,11 @@ def _trace(scale: nn.Module, x: Tensor) -> list[tuple[nn.Module, torch.Size, Ten
         x = module(x)
         trace.append((module, sizes, x))
     return trace
+
+
+def _colours(modality: Modality, design: Design) -> nn.Module:
+    """What balances the colours of a network's input, where the design has that."""
+    return ColourBalance(modality) if design.balanced_colours else nn.Identity()
 
 
 def _descending(inputs: int, rows: Sequence[Layer], rectify_last: bool) -> nn.Sequential:

@@ -33,6 +33,7 @@ from texsyn.core.errors import TexsynError
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import TRIANGLE, Objective
 from texsyn.models import layers, networks, precision
+from texsyn.models.colour_balance import ColourBalance
 from texsyn.models.corrections import Correction
 from texsyn.models.mixture_prior import MixturePrior
 
@@ -105,6 +106,12 @@ class Triangle(nn.Module):
     def raster(self) -> list[int]:
         """Per axis: crops that the networks learn from start at multiples of this."""
         return self.modality.raster(self.stride)
+
+    def balance_colours(self, pixels: Sequence[Tensor], most: float) -> None:
+        """Fit what posterior and energy see to the colours of exemplars, `channels *axes` each."""
+        for network in (self.posterior, self.energy):
+            if isinstance(network.colours, ColourBalance):
+                network.colours.fit(pixels, most)
 
     def scaled(self, x: Tensor) -> Tensor:
         """A texture, `channels *axes`, at the scale of the networks, which for a regular pattern is not its own."""
@@ -206,7 +213,8 @@ class Triangle(nn.Module):
         decoded, gradient_norm = None, x.new_zeros(())
         if of_data and objective.reconstruction:
             decoded = self._decode(*of_data, noise, objective, labels)
-            terms["reconstruction"] = reconstruction(x, decoded, objective.sigma, mask)
+            seen = self.posterior.colours
+            terms["reconstruction"] = reconstruction(seen(x), seen(decoded), objective.sigma, mask)
         if of_data and objective.prior:
             terms["prior"] = prior(*of_data)
         if of_generated:

@@ -55,7 +55,13 @@ _DESIGN = {
 }
 _LAYER = {"factor": "stride"}
 # Later recipe fields, and what all runs before them did.
-_ADDED = {"latent_prior": "normal", "start": "noise", "whole_periods": False}
+_ADDED = {
+    "latent_prior": "normal",
+    "start": "noise",
+    "whole_periods": False,
+    "colour_balance": 1.0,
+    "deformation": 0.0,
+}
 _TENSORS = {  # parts of their names
     "average": "generator_ema",
     "tone": "colour_transfer",

@@ -50,6 +50,7 @@ def begin(modality: Modality, design: Design, exemplars: Sequence[Exemplar], rec
     triangle = Triangle(modality, design, recipe.seed)
     if modality.period:
         triangle.motif.copy_(lattice.motif(triangle.scaled(exemplars[0].pixels), modality.period))
+    triangle.balance_colours([each.pixels for each in exemplars], recipe.colour_balance)
     if recipe.start == "rendered":
         initial_weights.put_into(triangle, [each.pixels for each in exemplars])
     return triangle
