@@ -61,7 +61,7 @@ class Recipe(Objective):
     start: str = _option("rendered", "weights to begin with: rendered (learnt from textures) or noise", choices=STARTS)
     whole_periods: bool = _option(True, "find the period of a regular still, and learn and tile it in whole periods")
     colour_balance: float = _option(
-        4.0,
+        3.0,
         "most by which a still's faint principal colours are raised where textures are compared; 1: none",
         1.0,
         16.0,
