@@ -16,6 +16,8 @@ averaged over the batch:
     energy_data      E_data f(x)
     energy_generated -E_P f(g(z))
     latent           E_P 1/2 sum [(z - mu(g(z)))^2 / V(g(z)) + log V(g(z))]
+
+Where the design balances colours, x - g(z) in the reconstruction is in the colours that posterior and energy see.
 """
 
 from __future__ import annotations
