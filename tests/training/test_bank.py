@@ -104,3 +104,32 @@ def test_the_ends_of_an_exemplar_are_in_many_codes_and_every_start_is_in_some():
     assert {crop[2].start for _, crop in places} == {0}
     sides = bank._places([(64, 8)], (32, 8), 0, 20, random, (32, 1))
     assert {crop[1].start for _, crop in sides} == {0, 32}
+
+
+def test_a_fit_that_was_stopped_goes_on_as_if_it_had_not_been(exemplar, learnt):
+    """Whatever is prepared for sampling when iteration ends is no part of what training goes on from."""
+    brief = replace(learnt, steps=6)
+
+    def train(*stops):
+        state = init_state(loop.create(exemplar, brief), brief, (exemplar,))
+        for stop in (*stops, brief.steps):
+            for report in loop.fit(state.triangle, exemplar, brief, state):
+                if report.step == stop:
+                    break
+        return state.triangle.mixture_prior.state_dict() | state.triangle.generator.state_dict()
+
+    unbroken, stopped = train(), train(3)
+    assert all(torch.equal(value, stopped[name]) for name, value in unbroken.items() if "running" not in name)
+
+
+def test_draws_of_a_trained_triangle_lie_where_codes_do(exemplar, learnt):
+    triangle = loop.create(exemplar, replace(learnt, precision="bfloat16"))
+    for _report in loop.fit(triangle, exemplar, learnt):
+        pass
+    noise = latent_noise(triangle, 16, 5, Stream.PRIOR, 7)
+    drawn, codes = triangle.draw_latents(noise), triangle.mixture_prior.means
+    assert drawn.dtype is torch.float32
+    over = (0, *range(2, codes.dim()))
+    assert torch.allclose(drawn.mean(over), codes.mean(over), atol=float(0.5 * codes.std(over).max()))
+    spread = (codes.var() + triangle.mixture_prior.variances.mean()).sqrt()
+    assert float((drawn.std() / spread).log().abs()) < 0.3
