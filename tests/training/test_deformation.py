@@ -33,7 +33,7 @@ def test_pixels_move_by_the_amount_and_neighbours_together():
     moved = torch.stack([deformation._places((64, 96), 2.0, random_of(n)) - straight for n in range(400)])
     assert moved[:, :, 32, 48].std(0).tolist() == pytest.approx([2, 2], rel=0.15)
     assert moved.mean(0).abs().max() < 0.6
-    assert (moved.diff(dim=2).abs().max(), moved.diff(dim=3).abs().max()) < (0.9, 0.9)
+    assert max(moved.diff(dim=axis).abs().max() for axis in (2, 3)) < 0.9
     # The linear part adds as much 64 pixels from the middle, here at 47.5.
     assert moved[:, :, 32, 0].std(0).mean() == pytest.approx(2 * math.hypot(1, 47.5 / 64), rel=0.15)
 
@@ -96,8 +96,8 @@ def test_what_is_in_order_is_not_deformed():
     noise = torch.rand(3, 224, 224, generator=random_of(1))
     assert deformation.amount(noise, STILL, recipe) == recipe.deformation > 0
     assert deformation.amount(waves(224, 20.0), STILL, recipe) == 0
-    between = deformation.amount(waves(224, 20.0) + 0.9 * noise, STILL, recipe)
-    assert 0 <= between < recipe.deformation
+    between = deformation.amount(waves(224, 20.0) + 2 * noise, STILL, recipe)
+    assert 0 < between < recipe.deformation
 
 
 def test_only_stills_without_a_period_are_deformed(modality):

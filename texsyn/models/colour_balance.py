@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from texsyn.core.modality import Modality
+from texsyn.models.colour_frame import principal_colours
 
 _LEAST_CONTRAST = 1e-3  # of a principal colour, in [-1, 1]
 
@@ -34,10 +35,7 @@ class ColourBalance(nn.Module):
 
         At most `most` times: beyond that the faintest ones are noise.
         """
-        colours = torch.cat([each[: len(self.mean)].flatten(1) for each in pixels], 1).double()
-        mean = colours.mean(1)
-        centred = colours - mean[:, None]
-        variances, axes = torch.linalg.eigh(centred @ centred.T / centred.shape[1])
+        mean, _centred, variances, axes = principal_colours([each[: len(self.mean)] for each in pixels])
         contrasts = variances.clamp(min=_LEAST_CONTRAST**2).sqrt()
         gains = (contrasts[-1] / contrasts).clamp(max=most)
         self.matrix.copy_(axes * gains @ axes.T)

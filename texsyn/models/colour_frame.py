@@ -23,6 +23,17 @@ _OUTPUT = "generator.last.weight"
 _Affine = tuple[Tensor, Tensor]  # matrix and offset
 
 
+def principal_colours(pixels: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of exemplars together, `c *axes` each, in float64: mean, `c`; colours less it, `c n`; variances, rising; axes.
+
+    Column k of the axes, `c c`, is that of variance k.
+    """
+    colours = torch.cat([each.flatten(1) for each in pixels], 1).double().cpu()
+    mean = colours.mean(1)
+    centred = colours - mean[:, None]
+    return mean, centred, *torch.linalg.eigh(centred @ centred.T / centred.shape[1])
+
+
 @dataclass(frozen=True)
 class ColourFrame:
     """Colours x, `c` in [-1, 1], as x = mean + axes u; `axes` is `c 3`."""
@@ -36,16 +47,14 @@ class ColourFrame:
 
         Each axis points to where colours are brighter, or, where they are as bright, to where they lie further out.
         """
-        colours = torch.cat([each.flatten(1) for each in pixels], 1).double().cpu()
-        centred = colours - colours.mean(1, keepdim=True)
-        variances, axes = torch.linalg.eigh(centred @ centred.T / centred.shape[1])
+        mean, centred, variances, axes = principal_colours(pixels)
         axes = axes.flip(1)
         brighter, further = axes.sum(0), (axes.T @ centred).pow(3).mean(1)
         signs = torch.where(torch.where(brighter.abs() > _OPPOSED, brighter, further) < 0, -1.0, 1.0)
         contrast = variances.clamp(min=0).sum().sqrt().clamp(min=_LEAST_CONTRAST)
         whole = torch.zeros(len(axes), AXES, dtype=axes.dtype)
         whole[:, : len(axes)] = axes * signs * contrast
-        return cls(colours.mean(1).clamp(-_BRIGHTEST, _BRIGHTEST).float(), whole.float())
+        return cls(mean.clamp(-_BRIGHTEST, _BRIGHTEST).float(), whole.float())
 
     def turn(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights for textures whose colours are u, as weights for this one."""

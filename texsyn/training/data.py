@@ -74,8 +74,7 @@ class Data:
         parts = []
         for exemplar, place in places:
             mask = self.masks[exemplar]
-            shown = torch.zeros_like(self.sources[exemplar].pixels[:1][place])
-            parts.append(shown if mask is None else mask[place])
+            parts.append(torch.zeros_like(self.pixels[exemplar][:1][place]) if mask is None else mask[place])
         return torch.stack(parts)
 
     def estimate(self, places: Sequence[Place], decoded: Tensor) -> None:
@@ -83,7 +82,7 @@ class Data:
         for (exemplar, place), reconstructed in zip(places, decoded, strict=True):
             mask = self.masks[exemplar]
             if mask is not None:
-                crop = self.sources[exemplar].pixels[place]
+                crop = self.pixels[exemplar][place]
                 crop.lerp_(reconstructed.to(crop.dtype), _ESTIMATE_RATE * mask[place])
 
 
