@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import script_of_videos
 
-from texsyn.core.modality import STILL
+from texsyn.core.modality import CLIP, STILL
 from texsyn.models import initial_weights
 
 
@@ -26,22 +26,23 @@ def elsewhere(tmp_path, monkeypatch, script):
     return path
 
 
-def test_rounds_add_up_and_go_on_from_what_is_shipped(tmp_path, script, elsewhere):
+@pytest.mark.parametrize("kind", [STILL, CLIP], ids=lambda kind: kind.name)
+def test_rounds_add_up_and_go_on_from_what_is_shipped(tmp_path, script, elsewhere, kind):
     state = tmp_path / "state.safetensors"
-    script.train(state, 1e-4, 2, STILL)
+    script.train(state, 1e-4, 2, kind)
     first, rounds = script.read(state)
     assert rounds == 1
-    script.train(state, 1e-4, 2, STILL)
+    script.train(state, 1e-4, 2, kind)
     second, rounds = script.read(state)
     assert rounds == 2
     assert any(not torch.equal(second[name], first[name]) for name in first)
-    script.ship(state, STILL)
-    listed = [json.loads(line) for line in script.rounds_of(STILL).read_text().splitlines()]
+    script.ship(state, kind)
+    listed = [json.loads(line) for line in script.rounds_of(kind).read_text().splitlines()]
     assert [row["round"] for row in listed] == [row["seed"] for row in listed] == [0, 1]
-    shipped, rounds = script.shipped(STILL)
+    shipped, rounds = script.shipped(kind)
     assert rounds == 2
     assert all(torch.allclose(shipped[name], each, atol=float(each.abs().max()) / 127) for name, each in second.items())
     other = tmp_path / "other.safetensors"
-    script.train(other, 1e-4, 2, STILL)
+    script.train(other, 1e-4, 2, kind)
     assert script.read(other)[1] == 3
     assert json.loads(other.with_suffix(".log").read_text())["seed"] == 2

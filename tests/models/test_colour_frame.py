@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from texsyn.core.modality import STILL
+from texsyn.core.modality import CLIP, STILL
 from texsyn.core.recipes import design_for, recipe_for
 from texsyn.models.colour_frame import AXES, ColourFrame
 from texsyn.models.triangle import Triangle
@@ -69,11 +69,22 @@ def test_turned_networks_see_and_make_the_texture_as_the_others_did(triangle):
     assert torch.allclose(made, straight, atol=0.05)  # tanh bends it a little
 
 
-def test_turning_back_is_the_inverse(triangle):
+@pytest.mark.parametrize("kind", [STILL, CLIP], ids=lambda kind: kind.name)
+def test_turning_back_is_the_inverse(kind):
+    triangle = Triangle(kind, design_for(kind, recipe_for("fast", kind, width_multiplier=0.25)), seed=1)
     frame, weights = ColourFrame.of([colours()]), weights_of(triangle)
     back = frame.turn_back(frame.turn(weights))
     assert all(torch.allclose(back[name], each, atol=1e-5) for name, each in weights.items())
     assert any(not torch.allclose(frame.turn(weights)[name], each) for name, each in weights.items())
+
+
+def test_coordinates_are_no_colours():
+    triangle = Triangle(CLIP, design_for(CLIP, recipe_for("fast", CLIP, width_multiplier=0.25)), seed=1)
+    weights = weights_of(triangle)
+    name = "energy.scales.0.0.weight"
+    there = ColourFrame.of([colours()]).turn(weights)[name]
+    assert weights[name].shape[1] == AXES + 2
+    assert torch.equal(there[:, AXES:], weights[name][:, AXES:])
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])

@@ -76,12 +76,16 @@ def _inverse(affine: _Affine) -> _Affine:
 
 
 def _turned(weights: Mapping[str, Tensor], seen: _Affine, made: _Affine) -> dict[str, Tensor]:
-    """Weights that see and make x = matrix @ u + offset in place of u; others as they are."""
+    """Weights that see and make x = matrix @ u + offset in place of u; others as they are.
+
+    Inputs after the colours (coordinates) stay, too.
+    """
     turned = dict(weights)
     for name in filter(_INPUTS.fullmatch, weights):
         bias = name.replace("weight", "bias")
-        turned[name] = torch.einsum("ou...,uc->oc...", weights[name], torch.linalg.pinv(seen[0]))
-        turned[bias] = weights[bias] - torch.einsum("oc...,c->o", turned[name], seen[1])
+        colours = torch.einsum("ou...,uc->oc...", weights[name][:, :AXES], torch.linalg.pinv(seen[0]))
+        turned[name] = torch.cat((colours, weights[name][:, AXES:]), 1)
+        turned[bias] = weights[bias] - torch.einsum("oc...,c->o", colours, seen[1])
     bias = _OUTPUT.replace("weight", "bias")
     turned[_OUTPUT] = torch.einsum("iu...,cu->ic...", weights[_OUTPUT], made[0])
     turned[bias] = made[0] @ weights[bias] + made[1]
