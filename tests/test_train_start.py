@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from conftest import script_of_videos
@@ -46,3 +47,24 @@ def test_rounds_add_up_and_go_on_from_what_is_shipped(tmp_path, script, elsewher
     script.train(other, 1e-4, 2, kind)
     assert script.read(other)[1] == 3
     assert json.loads(other.with_suffix(".log").read_text())["seed"] == 2
+
+
+def test_two_processes_on_a_new_state_number_their_rounds_in_order(tmp_path, script, elsewhere):
+    """The second to begin is the first to end: it is claimed number 1, and round 0."""
+    state = tmp_path / "state.safetensors"
+    assert script.claim(state, STILL)[1] == 0
+    script.train(state, 1e-4, 2, STILL)
+    (row,) = (json.loads(line) for line in state.with_suffix(".log").read_text().splitlines())
+    assert (row["round"], row["seed"]) == (0, 1)
+    assert script.read(state)[1] == 1
+
+
+def test_stills_are_turned_and_mirrored_and_clips_are_not(script, monkeypatch):
+    ramp = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    monkeypatch.setattr(script.families, "render", lambda seed: ramp)
+    monkeypatch.setattr(script.moving, "render", lambda seed: ramp[None])
+    turned = {tuple(script.exemplar(seed, STILL).pixels.flatten().tolist()) for seed in range(8)}
+    assert len(turned) == 8
+    as_it_is = torch.from_numpy(ramp).movedim(-1, 0) / 127.5 - 1
+    assert torch.equal(script.exemplar(0, STILL).pixels, as_it_is)
+    assert torch.equal(script.exemplar(3, CLIP).pixels, as_it_is[:, None])

@@ -76,7 +76,11 @@ def weights_of(triangle: Triangle) -> dict[str, Tensor]:
 
 
 def exemplar(seed: int, modality: Modality) -> Exemplar:
+    """The texture of a seed. Stills are turned and mirrored: rows of some families are learnt as lines of all else."""
     pixels = torch.from_numpy((moving if modality.moving else families).render(seed)).movedim(-1, 0)
+    if not modality.moving:
+        pixels = torch.rot90(pixels, seed % 4, (1, 2))
+        pixels = pixels.flip(2) if seed // 4 % 2 else pixels
     return Exemplar((pixels / 127.5 - 1).contiguous(), modality)
 
 
@@ -118,7 +122,7 @@ def train(path: Path, minutes: float, steps: int, modality: Modality) -> None:
             print(f"round {number} is left out: {error}", flush=True)
             continue
         with locked(path):
-            newest, rounds = read(path) if path.exists() else (before or after, number)
+            newest, rounds = read(path) if path.exists() else (before or after, shipped(modality)[1])
             part = max(LEAST, FIRST / (1 + rounds / HALVED))
             moved = {name: value + part * (after[name] - before.get(name, value)) for name, value in newest.items()}
             write(path, moved, rounds + 1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from texsyn.core.modality import MATERIAL, STILL, SURFACE, Plane
+from texsyn.core.modality import CLIP, MATERIAL, STILL, SURFACE, Plane
 from texsyn.core.recipes import design_for, recipe_for
 from texsyn.models import initial_weights
 from texsyn.models.colour_frame import ColourFrame
@@ -65,6 +65,20 @@ def test_kinds_with_other_channels_take_what_is_known(stored, modality, exemplar
     first, name = ColourFrame.of([PIXELS[:colours]] * exemplars).turn(stored), "energy.scales.0.0.weight"
     assert torch.allclose(own[name][:, :colours], first[name])
     assert torch.equal(own[name][:, colours:], old[name][:, colours:])
+
+
+@pytest.mark.parametrize("exemplars", [1, 2])
+def test_clips_of_several_exemplars_stay_fresh(monkeypatch, exemplars):
+    """Their labels stand between latents and trained maps."""
+    named = fresh(CLIP, seed=9).named_parameters()
+    weights = {name: each.detach() for name, each in named if name.split(".")[0] in NETWORKS}
+    monkeypatch.setattr(initial_weights, "stored", lambda modality: initial_weights.compress(weights))
+    triangle, before = fresh(CLIP, exemplars=exemplars), fresh(CLIP, exemplars=exemplars)
+    initial_weights.put_into(triangle, [PIXELS[:3, None]] * exemplars)
+    changed = [
+        not torch.equal(a, b) for a, b in zip(triangle.parameters(), before.parameters(), strict=True) if a.dim() > 1
+    ]
+    assert all(changed) if exemplars == 1 else not any(changed)
 
 
 def test_other_layers_stay_fresh(stored):

@@ -21,10 +21,10 @@ def put_into(triangle: Triangle, pixels: Sequence[Tensor]) -> None:
     """Put the initial weights of the triangle's kind into it, in the colours of its exemplars, `channels *axes` each.
 
     Of layers that see or make further planes and labels, the part that is known is taken; the rest stays fresh, as
-    does all of a triangle with other layers, or of a kind without initial weights.
+    does all of a triangle with other layers, or with labels between what is known, or of a kind without such weights.
     """
     blob = stored(triangle.modality)
-    if blob is None:
+    if blob is None or (triangle.design.labels and triangle.design.constant_channels):
         return
     colours = triangle.modality.planes[0].channels
     weights = ColourFrame.of([each[:colours] for each in pixels]).turn(decompress(blob))
