@@ -59,6 +59,11 @@ def shipped(modality: Modality) -> tuple[dict[str, Tensor], int]:
     return (decompress(blob), len(rounds.read_text().splitlines())) if blob else ({}, 0)
 
 
+def newest(path: Path, modality: Modality) -> tuple[dict[str, Tensor], int]:
+    """The same of the state, or of the package where there is no state yet."""
+    return read(path) if path.exists() else shipped(modality)
+
+
 def rounds_of(modality: Modality) -> Path:
     return HERE / f"start-{modality.name}.jsonl"
 
@@ -104,7 +109,7 @@ def claim(path: Path, modality: Modality) -> tuple[dict[str, Tensor], int]:
     """The newest weights, and the number of a round that no other process has."""
     claimed = path.with_suffix(".next")
     with locked(path):
-        weights, rounds = read(path) if path.exists() else shipped(modality)
+        weights, rounds = newest(path, modality)
         number = max(rounds, int(claimed.read_text()) if claimed.exists() else 0)
         claimed.write_text(str(number + 1))
     return weights, number
@@ -122,9 +127,12 @@ def train(path: Path, minutes: float, steps: int, modality: Modality) -> None:
             print(f"round {number} is left out: {error}", flush=True)
             continue
         with locked(path):
-            newest, rounds = read(path) if path.exists() else (before or after, shipped(modality)[1])
+            weights, rounds = newest(path, modality)
             part = max(LEAST, FIRST / (1 + rounds / HALVED))
-            moved = {name: value + part * (after[name] - before.get(name, value)) for name, value in newest.items()}
+            moved = {
+                name: value + part * (after[name] - before.get(name, value))
+                for name, value in (weights or after).items()
+            }
             write(path, moved, rounds + 1)
             seconds = round(time.monotonic() - start, 1)
             row = {"round": rounds, "seed": number, "steps": steps, "part": round(part, 3), "seconds": seconds}

@@ -19,8 +19,11 @@ PIXELS = torch.rand(6, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
 @pytest.fixture
 def stored(monkeypatch):
     """Weights of a narrow triangle, stored as the shipped ones are."""
-    source = fresh(STILL, seed=9)
-    named = source.named_parameters()
+    return store(monkeypatch, STILL)
+
+
+def store(monkeypatch, kind):
+    named = fresh(kind, seed=9).named_parameters()
     weights = {name: each.detach() for name, each in named if name.split(".")[0] in NETWORKS}
     blob = initial_weights.compress(weights)
     monkeypatch.setattr(initial_weights, "stored", lambda modality: blob)
@@ -70,9 +73,7 @@ def test_kinds_with_other_channels_take_what_is_known(stored, modality, exemplar
 @pytest.mark.parametrize("exemplars", [1, 2])
 def test_clips_of_several_exemplars_stay_fresh(monkeypatch, exemplars):
     """Their labels stand between latents and trained maps."""
-    named = fresh(CLIP, seed=9).named_parameters()
-    weights = {name: each.detach() for name, each in named if name.split(".")[0] in NETWORKS}
-    monkeypatch.setattr(initial_weights, "stored", lambda modality: initial_weights.compress(weights))
+    store(monkeypatch, CLIP)
     triangle, before = fresh(CLIP, exemplars=exemplars), fresh(CLIP, exemplars=exemplars)
     initial_weights.put_into(triangle, [PIXELS[:3, None]] * exemplars)
     changed = [
