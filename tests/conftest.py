@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from texsyn.core.architecture import Design, Layer
-from texsyn.core.modality import Modality, Plane
+from texsyn.core.maps import Plane
+from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
 from texsyn.models.triangle import Triangle

@@ -24,6 +24,7 @@ _WHERE = {
     "read_all": "media.reader",
     "read_collection": "media.collection",
     "read_like": "media.reader",
+    "title": "media.material",
     "together": "media.exemplar",
     "write": "media.writing",
     "write_bands": "media.writing",
@@ -77,6 +78,7 @@ __all__ = [  # written out, for type checkers
     "read_all",
     "read_collection",
     "read_like",
+    "title",
     "together",
     "write",
     "write_bands",
@@ -132,6 +134,7 @@ if TYPE_CHECKING:
     from texsyn.jobs.sandbox import examine, origin, prepare
     from texsyn.media.collection import read_collection
     from texsyn.media.exemplar import Exemplar, remarks, together
+    from texsyn.media.material import title
     from texsyn.media.reader import read, read_all, read_like
     from texsyn.media.writing import write, write_bands
     from texsyn.models.triangle import Triangle

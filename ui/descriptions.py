@@ -30,7 +30,11 @@ def describe_exemplar(exemplar: Exemplar) -> str:
     if "frames" in facts:
         size += f", {facts['used_frames']} of {facts['frames']} frames"
     trained = " x ".join(str(n) for n in exemplar.size[:-3:-1])
-    lines = [f"<b>{html.escape(exemplar.modality.name.capitalize())}</b>, {size}, trained at {trained} pixels."]
+    planes = exemplar.modality.planes
+    what = f"<b>{html.escape(exemplar.modality.name.capitalize())}</b>"
+    if len(planes) > 1:
+        what += f" of {html.escape(', '.join(plane.name for plane in planes))}"
+    lines = [f"{what}, {size}, trained at {trained} pixels."]
     if exemplar.mask is not None:
         lines.append(f"{100 * float(exemplar.mask.mean()):.0f} % of it is masked, and will be estimated.")
     lines += [html.escape(remark) for remark in texsyn.remarks(exemplar)]

@@ -22,7 +22,7 @@ def add_endpoints(studio: Studio) -> None:
         path = exemplar["path"] if isinstance(exemplar, dict) else exemplar.path
         if not minutes > 0:
             raise TexsynError(f"minutes must be more than 0, but is {minutes:g}")
-        draft = studio.create_draft(studio.files.uploaded(path), FitOptions(seed=int(seed)))
+        draft = studio.create_draft([studio.files.uploaded(path)], FitOptions(seed=int(seed)))
         return studio.start_training(draft, float(minutes)).path.name
 
     @show_errors

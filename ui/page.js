@@ -1,13 +1,41 @@
-// Pasting an image uploads it. The tiled preview can be dragged, or moved with the arrow keys.
-document.addEventListener("paste", (event) => {
-  const file = [...(event.clipboardData?.files ?? [])][0];
+// Pasting an image uploads it, and so do the files of a folder that is dropped. The tiled preview can be dragged, or moved with the arrow keys.
+const upload = (files) => {
   const input = document.querySelector("#upload input[type=file]");
-  if (!file || !input) return;
+  if (!files.length || !input) return;
   const list = new DataTransfer();
-  list.items.add(file);
+  files.forEach((file) => list.items.add(file));
   input.files = list.files;
   input.dispatchEvent(new Event("change", { bubbles: true }));
-});
+};
+
+document.addEventListener("paste", (event) => upload([...(event.clipboardData?.files ?? [])].slice(0, 1)));
+
+const filesIn = (folder) =>
+  new Promise((resolve) => {
+    const reader = folder.createReader();
+    const found = [];
+    const more = () =>
+      reader.readEntries(async (entries) => {
+        if (!entries.length) return resolve(found);
+        const files = entries.filter((entry) => entry.isFile && /\.(png|jpe?g|webp|tiff?|exr)$/i.test(entry.name));
+        found.push(...(await Promise.all(files.map((entry) => new Promise((done) => entry.file(done))))));
+        more();
+      });
+    more();
+  });
+
+document.addEventListener(
+  "drop",
+  (event) => {
+    const entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry?.());
+    const folder = entries.find((entry) => entry?.isDirectory);
+    if (!folder || !event.target.closest?.("#upload")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    filesIn(folder).then(upload);
+  },
+  true,
+);
 
 // Clips in the tiled preview play at the chosen speed.
 window.texsynSpeed = 1;

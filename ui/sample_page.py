@@ -50,6 +50,9 @@ class SamplePage:
         self._times = gr.Radio(["1 x 1", "2 x 2", "3 x 3"], value="2 x 2", label="Tiled preview: drag it")
         self._speed = gr.Slider(0.25, 2.0, value=1.0, step=0.25, label="Speed of clips", elem_id="speed")
         self._tiled = gr.HTML("<p class='quiet'>Choose one of the samples.</p>", elem_id="tiled")
+        self._lit = gr.Model3D(
+            label="Lit: drag to turn it", interactive=False, visible=False, height=420, elem_id="lit"
+        )
 
     def _add_download(self) -> None:
         formats = texsyn.formats(False)
@@ -62,9 +65,11 @@ class SamplePage:
         self._sample.click(self._show_new, [self.run, self._next_seed, *shape], [*samples, self._format], **PRIVATE)
         like = [self.run, self._next_seed, self._chosen, *shape]
         self._sample_like.click(self._show_similar, like, samples, **PRIVATE)
-        self.run.change(lambda: [None, 0, None, Choice(0)], None, [*samples, self._chosen], **QUIET)
+        forget = lambda: [None, 0, None, Choice(0), gr.update(value=None, visible=False)]  # noqa: E731
+        self.run.change(forget, None, [*samples, self._chosen, self._lit], **QUIET)
         given = [self.run, self._times, *shape]
-        self._samples.select(self._choose, [self._like, *given], [self._chosen, self._tiled], **QUIET)
+        chosen = [self._chosen, self._tiled, self._lit]
+        self._samples.select(self._choose, [self._like, *given], chosen, **QUIET)
         self._times.change(self._tile, [self._chosen, *given], self._tiled, **QUIET)
         set_speed = "speed => { window.texsynSpeed = speed; window.texsynPlay(); }"
         self._speed.change(None, self._speed, None, js=set_speed, **QUIET)
@@ -85,7 +90,11 @@ class SamplePage:
     @show_errors
     def _choose(self, event: gr.SelectData, like: int | None, name: str, times: str, *shape: Any) -> list[Any]:
         choice = Choice(int(event.value["caption"].split()[-1]), like)
-        return [choice, self._write_tiled(choice, name, times, shape)]
+        run = self._studio.open_run(name)
+        lit = gr.update(visible=False)
+        if run.modality.name == "material":
+            lit = gr.update(value=str(self._studio.samples.write_lit(run, choice, _shape(run, *shape))), visible=True)
+        return [choice, self._write_tiled(choice, name, times, shape), lit]
 
     @show_errors
     def _tile(self, choice: Choice, name: str, times: str, *shape: Any) -> str:

@@ -70,6 +70,10 @@ class Samples:
             path = self._written(*key)
         return path
 
+    def write_lit(self, run: Run, choice: Choice, shape: Shape) -> Path:
+        """A sample of a material on a plane, a sphere and a cube."""
+        return self.write_download(run, choice, shape, "glb")
+
     def write_download(self, run: Run, choice: Choice, shape: Shape, format: str) -> Path:
         """A sample in a format, with its settings as metadata; several files are packed into one ZIP."""
         triangle = self.model(run)

@@ -15,6 +15,7 @@ import texsyn
 from texsyn import FitOptions, TexsynError
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "videos"
+MATERIALS = EXAMPLES / "materials"  # a folder of maps each
 MINUTES = {"1 minute": 1.0, "3 minutes": 3.0, "10 minutes": 10.0, "30 minutes": 30.0, "Until I stop it": 720.0}
 
 
@@ -24,7 +25,8 @@ class StartPage:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._examples = [path for path in sorted(EXAMPLES.iterdir()) if _is_exemplar(path)]
-        self.draft, self._file = gr.State(""), gr.State("")  # the draft's id; the path of the exemplar's file
+        self._examples += sorted(MATERIALS.iterdir()) if MATERIALS.exists() else []
+        self.draft, self._files = gr.State(""), gr.State([])  # the draft's id; the paths of the exemplar's files
         with gr.Row():
             with gr.Column():
                 self._add_choices()
@@ -37,8 +39,9 @@ class StartPage:
 
     def _add_choices(self) -> None:
         self._upload = gr.File(
-            label="Drop, paste or pick an image or clip",
+            label="Drop, paste or pick an image or clip, or the maps of a material",
             file_types=list(texsyn.ENDINGS),
+            file_count="multiple",
             type="filepath",
             elem_id="upload",
             height=170,
@@ -55,7 +58,7 @@ class StartPage:
 
     def _add_settings(self) -> None:
         kind = gr.Dropdown(
-            ["auto", "still", "clip", "surface"],
+            ["auto", "still", "clip", "surface", "material"],
             value="auto",
             label="Kind",
             info="A surface is a clip that looks the same everywhere, such as water. It also tiles in space.",
@@ -79,27 +82,27 @@ class StartPage:
             self._apply_mask = gr.Button("Apply the mask", size="sm")
 
     def _connect(self) -> None:
-        outputs = [self.draft, self._file, self._summary, self._image, self._clip, self._masking, self._mask]
+        outputs = [self.draft, self._files, self._summary, self._image, self._clip, self._masking, self._mask]
         given = [self.draft, *self._settings]
         self._upload.change(self._read_upload, [self._upload, *given], outputs, **PRIVATE)
         self._gallery.select(self._read_example, given, outputs, **PRIVATE)
-        self._read_again.click(self._read, [self._file, *given], outputs, **PRIVATE)
-        self._apply_mask.click(self._read_masked, [self._mask, self._file, *given], outputs, **PRIVATE)
+        self._read_again.click(self._read, [self._files, *given], outputs, **PRIVATE)
+        self._apply_mask.click(self._read_masked, [self._mask, self._files, *given], outputs, **PRIVATE)
 
     @show_errors
-    def _read_upload(self, file: str | None, draft: str, *settings: Any) -> list[Any]:
-        return self._create_draft(file, draft, _options(settings)) if file else [gr.skip()] * 7
+    def _read_upload(self, files: list[str] | None, draft: str, *settings: Any) -> list[Any]:
+        return self._create_draft(files, draft, _options(settings)) if files else [gr.skip()] * 7
 
     @show_errors
     def _read_example(self, event: gr.SelectData, draft: str, *settings: Any) -> list[Any]:
-        return self._create_draft(str(self._examples[event.index]), draft, _options(settings))
+        return self._create_draft([str(self._examples[event.index])], draft, _options(settings))
 
     @show_errors
-    def _read(self, file: str, draft: str, *settings: Any) -> list[Any]:
-        return self._create_draft(file, draft, _options(settings))
+    def _read(self, files: list[str], draft: str, *settings: Any) -> list[Any]:
+        return self._create_draft(files, draft, _options(settings))
 
     @show_errors
-    def _read_masked(self, painted: dict[str, Any] | None, file: str, draft: str, *settings: Any) -> list[Any]:
+    def _read_masked(self, painted: dict[str, Any] | None, files: list[str], draft: str, *settings: Any) -> list[Any]:
         if not draft:
             raise TexsynError("choose an image first")
         mask = painted_mask(painted)
@@ -107,22 +110,25 @@ class StartPage:
             raise TexsynError("paint a mask first")
         facts = self._studio.open_run(draft).facts[0]
         path = self._studio.files.write_image(mask, size=(facts["width"], facts["height"]))
-        return self._create_draft(file, draft, _options(settings, mask=path))
+        return self._create_draft(files, draft, _options(settings, mask=path))
 
-    def _create_draft(self, file: str, old_draft: str, options: FitOptions) -> list[Any]:
-        """Read a file into a new draft; returns the values of the page's outputs."""
-        if not file:
+    def _create_draft(self, files: list[str], old_draft: str, options: FitOptions) -> list[Any]:
+        """Read one exemplar's files into a new draft; returns the values of the page's outputs."""
+        if not files:
             raise TexsynError("choose an image or a clip first")
-        draft = self._studio.create_draft(Path(file), options)
+        draft = self._studio.create_draft([Path(file) for file in files], options)
         if old_draft:
             self._studio.delete_draft(old_draft)
-        exemplar = draft.exemplars()[0]
+        exemplar, *others = draft.exemplars()
+        if others:
+            self._studio.delete_draft(draft.path.name)
+            raise TexsynError("these are several exemplars: choose one, or the maps of one material")
         moving = exemplar.modality.moving
         path = str(self._studio.files.write_texture(exemplar.pixels, exemplar.fps))
         image = None if moving else path
         return [
             draft.path.name,
-            file,
+            files,
             describe_exemplar(exemplar),
             gr.update(value=image, visible=not moving),
             gr.update(value=path if moving else None, visible=moving),

@@ -54,10 +54,10 @@ class Studio:
                 return Run.open(folder / name)
         raise TexsynError("this run does not exist any more")
 
-    def create_draft(self, file: Path, options: FitOptions) -> Run:
-        """Read an uploaded file in a sandboxed process, and prepare a draft."""
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem)[:30].strip("-") or "texture"
-        return texsyn.prepare([file], self.drafts / f"{stem}-{secrets.token_hex(8)}", options)
+    def create_draft(self, files: list[Path], options: FitOptions) -> Run:
+        """Read uploaded files in a sandboxed process, and prepare a draft."""
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", texsyn.title(files))[:30].strip("-") or "texture"
+        return texsyn.prepare(files, self.drafts / f"{stem}-{secrets.token_hex(8)}", options)
 
     def delete_draft(self, name: str) -> None:
         """Delete a draft, if it is still one."""

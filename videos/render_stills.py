@@ -47,17 +47,24 @@ def shadow(height, steps=120):
     return light
 
 
+def occlusion(height):
+    """How much of the sky each place sees."""
+    seen = np.ones_like(height)
+    for sigma in (6, 14, 30):
+        seen *= np.clip(1 - np.maximum(blur(height, sigma) - height, 0) / (2.2 * sigma), 0.25, 1)
+    return seen
+
+
 def render(height, albedo, gloss=0.0, shine=30.0):
     """`h w 3` in [0, 1]: diffuse light, sky, shadows and highlights."""
     normal = normals(height)
-    occlusion = np.ones_like(height)
-    for sigma in (6, 14, 30):
-        occlusion *= np.clip(1 - np.maximum(blur(height, sigma) - height, 0) / (2.2 * sigma), 0.25, 1)
     lit = shadow(height)
     diffuse = np.clip(normal @ LAMP, 0, 1) * lit
     half = LAMP + np.array([0, 0, 1])
     highlight = gloss * np.clip(normal @ (half / np.linalg.norm(half)), 0, 1) ** shine * lit
-    colour = albedo * (1.05 * diffuse[..., None] * [1.0, 0.96, 0.9] + 0.38 * occlusion[..., None] * [0.85, 0.93, 1.0])
+    colour = albedo * (
+        1.05 * diffuse[..., None] * [1.0, 0.96, 0.9] + 0.38 * occlusion(height)[..., None] * [0.85, 0.93, 1.0]
+    )
     return np.clip(colour + highlight[..., None], 0, 1) ** (1 / 1.5)
 
 

@@ -59,6 +59,56 @@ def test_a_surface_grows_in_space_and_time(tmp_path, run, size_of):
     assert (code, err.strip()) == (2, "texsyn: there are no 'paper' networks for a surface")
 
 
+def test_a_material_is_a_folder_of_maps_and_is_written_as_it_is_named(tmp_path, run, size_of):
+    folder = VIDEOS / "materials" / "rust"
+    code, out, _ = run("fit", folder, "--steps", 2, "--out", tmp_path / "run", *QUIET)
+    assert (code, out) == (0, [str(tmp_path / "run")])
+    maps = ["Color", "NormalGL", "Displacement", "Roughness", "AmbientOcclusion", "Metalness"]
+    planes = texsyn.load(tmp_path / "run").modality.planes
+    assert [plane.ending for plane in planes] == [f"_{name}" for name in maps]
+    _, out, _ = run("sample", tmp_path / "run", "-o", tmp_path / "out.png", "--size", "96x64")
+    assert out == [str(tmp_path / f"out_{name}.png") for name in maps]
+    assert size_of(tmp_path / "out_Displacement.png") == (96, 64)
+    _, out, _ = run("sample", tmp_path / "run", "-o", tmp_path / "packed.png", "--packed", "orm")
+    assert out == [str(tmp_path / f"packed_{name}.png") for name in (*maps[:3], "ORM")]
+    for ending, count in (("glb", 1), ("exr", 6)):
+        code, out, _ = run("sample", tmp_path / "run", "-o", tmp_path / f"out.{ending}")
+        assert (code, len(out)) == (0, count)
+    assert run("reconstruct", tmp_path / "run", folder, "-o", tmp_path / "again.png")[0] == 0
+    assert run("heatmap", tmp_path / "run", folder, "-o", tmp_path / "heat.png")[0] == 0
+    assert run("fit", folder, "--untrusted", "--prepare", "--out", tmp_path / "guarded", *QUIET)[0] == 0
+    code, _, err = run("heatmap", tmp_path / "run", folder / "rust_Color.png", "-o", tmp_path / "no.png")
+    assert (code, "rust_Color.png is one file" in err) == (3, True)
+
+
+def test_maps_are_named_by_hand(tmp_path, run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = VIDEOS / "materials" / "leather"
+    maps = f"colour={folder}/leather_Color.png,height={folder}/leather_Displacement.png"
+    for how in ([], ["--untrusted"]):
+        code, out, _ = run("fit", "--maps", maps, "--prepare", *how, *QUIET)
+        assert (code, len(out)) == (0, 1)
+        assert [plane.name for plane in texsyn.Run.open(out[0]).modality.planes] == ["colour", "height"]
+    still = tmp_path / "still"
+    assert run("fit", folder / "leather_Color.png", "--steps", 1, "--out", still, *QUIET)[0] == 0
+    code, _, err = run("sample", still, "--packed", "orm")
+    assert (code, err.strip()) == (
+        2,
+        "texsyn: --packed needs a map of occlusion, roughness, metal, and this run has none",
+    )
+
+
+def test_a_bad_set_of_maps_leaves_nothing(tmp_path, run):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name in ("r_Color", "r_Normal", "r_nor"):
+        draw(folder / f"{name}.png")
+    code, out, err = run("fit", folder, "--out", tmp_path / "run", *QUIET)
+    assert (code, out, err.count("\n")) == (3, [], 1)
+    assert "r_Normal.png and r_nor.png are both a map of normal" in err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -77,7 +127,9 @@ def test_a_surface_grows_in_space_and_time(tmp_path, run, size_of):
         (["fit", "{picture}", "--device", "toaster"], 2, "--device"),
         (["fit", "{picture}", "--device", "cuda:99"], 2, "CUDA device"),
         (["fit", "{picture}", "--kind", "clip"], 3, "a single image, not a clip"),
-        (["fit", "{picture}", "--kind", "material"], 3, "2 file"),
+        (["fit", "{picture}", "--kind", "material"], 3, "a material has at least two maps"),
+        (["fit", "{picture}", "--maps", "colour={picture}"], 2, "is one too many"),
+        (["fit", "--maps", "colour"], 2, "is not MAP=FILE"),
         (["fit", "{picture}", "--kind", "objects", "--frames", "0:3"], 2, "--frames does not go with --kind objects"),
         (["fit", "{picture}", "--out", "{still}"], 2, "exists already"),
         (["fit", "{picture}", "--resume", "{still}"], 2, "--resume takes"),

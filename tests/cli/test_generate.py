@@ -78,7 +78,7 @@ def test_several_go_into_a_folder_or_beside_each_other(still, tmp_path, run):
         (["sample", "{still}", "-o", "{picture}"], 2, "exists already"),
         (["sample", "{still}", "-o", "out.mp4"], 2, "is written to"),
         (["sample", "{still}", "--format", "webp", "-o", "out.png"], 2, "out.png does not end as webp does"),
-        (["sample", "{still}", "-o", "out.tiff"], 2, "there is no format .tiff, but .gif, .jpeg, .jpg"),
+        (["sample", "{still}", "-o", "out.tiff"], 2, "there is no format .tiff, but .exr, .gif, .glb, .jpeg, .jpg"),
         (["sample", "{still}", "--frames", "0"], 2, "for clips"),
         (["sample", "{still}", "--format", "gif"], 2, "cannot be written as gif"),
         (["sample", "{still}", "--frames", "4"], 2, "for clips"),

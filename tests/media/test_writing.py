@@ -11,8 +11,9 @@ from PIL import Image
 
 from texsyn import TexsynError
 from texsyn.core.errors import Exit
-from texsyn.core.modality import Plane
+from texsyn.core.maps import Plane, packed
 from texsyn.media import writing
+from texsyn.media.decoding import read_map
 from texsyn.media.metadata import read_metadata
 
 MADE_BY = {"recipe": "fast", "seed": 7}
@@ -55,6 +56,33 @@ def test_materials_are_written_one_file_a_map_with_unit_normals(tmp_path):
     assert [f.name for f in files] == ["out-colour.png", "out-normal.png"]
     vectors = reference(files[1]) / 127.5 - 1
     assert np.abs(np.linalg.norm(vectors, axis=-1) - 1).max() < 0.02
+
+
+def test_heights_and_normals_are_written_in_sixteen_bits(tmp_path):
+    planes = (Plane("colour", ending="_Color"), Plane("normal", ending="_NormalGL"), Plane("height", 1))
+    maps = torch.cat([waves(False), 0.5 * waves(False).flip(0), waves(False)[:1]])
+    for bands in ([maps], maps.split(7, 1)):
+        files = writing.write_bands(bands, maps.shape, tmp_path / "out.png", planes=planes, force=True)
+        assert [f.name for f in files] == ["out_Color.png", "out_NormalGL.png", "out-height.png"]
+        height = np.asarray(Image.open(files[2])).astype(float)
+        assert np.abs(height / 32767.5 - 1 - maps[6].numpy()).max() < 2e-5
+        normal = read_map(files[1]).colours[0] * 2 - 1
+        expected = torch.nn.functional.normalize(maps[3:6], dim=0).movedim(0, -1).numpy()
+        assert np.abs(normal - expected).max() < 4e-5
+        assert np.array_equal(np.asarray(Image.open(files[0])), writing.to_uint8(maps[:3])[0])
+
+
+def test_occlusion_roughness_and_metal_are_packed_into_one_file(tmp_path):
+    planes = (Plane("colour", ending="_Color"), Plane("roughness", 1, "_Roughness"), Plane("metal", 1, "_Metalness"))
+    maps = torch.cat([waves(False), waves(False)[:2]])
+    files = writing.write(maps, tmp_path / "out.png", planes=packed(planes))
+    assert [f.name for f in files] == ["out_Color.png", "out_ORM.png"]
+    red, green, blue = np.asarray(Image.open(files[1])).transpose(2, 0, 1)
+    assert (red == 255).all()  # what is not known to be hidden is not
+    expected = writing.to_uint8(maps)[0]
+    assert np.array_equal(green, expected[..., 3])
+    assert np.array_equal(blue, expected[..., 4])
+    assert [plane.ending for plane in packed((Plane("colour"), Plane("occlusion", 1)))] == ["", "-orm"]
 
 
 def test_nothing_is_overwritten_unless_told(tmp_path):

@@ -51,12 +51,19 @@ def test_grey_and_flat_colours_stay_as_they_are():
     assert torch.equal(flat.matrix, torch.eye(3))
 
 
-def test_maps_after_the_colours_stay_as_they_are():
+def test_maps_are_brought_to_the_contrast_of_the_colours():
+    """Fainter ones are raised, stronger ones lowered, each by four times at most, and none is mixed with another."""
     balance = ColourBalance(KINDS["material"])
-    balance.fit([torch.cat((colours(0.4, 0.1, 0.1), torch.rand(3, 64, 64)))], 4.0)
-    x = torch.rand(2, 6, 8, 8)
-    assert torch.equal(balance(x)[:, 3:], x[:, 3:])
-    assert not torch.allclose(balance(x)[:, :3], x[:, :3])
+    for contrast, seen in ((0.2, 0.4), (0.01, 0.04), (0.8, 0.4)):
+        maps = colours(contrast, contrast, contrast)
+        texture = torch.cat((colours(0.4, 0.1, 0.1), maps))
+        balance.fit([texture], 4.0)
+        both = balance(texture[None])[0]
+        assert contrasts_of(both[3:]) == pytest.approx([seen] * 3, rel=1e-3)
+        torch.testing.assert_close(both[3:].flatten(1).mean(1), maps.flatten(1).mean(1))
+        alone = ColourBalance(KINDS["still"])
+        alone.fit([texture[:3]], 4.0)
+        torch.testing.assert_close(both[:3], alone(texture[None, :3])[0])
 
 
 @pytest.fixture

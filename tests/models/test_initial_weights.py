@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from texsyn.core.modality import CLIP, MATERIAL, STILL, SURFACE, Plane
+from texsyn.core.maps import Plane
+from texsyn.core.modality import CLIP, MATERIAL, STILL, SURFACE
 from texsyn.core.recipes import design_for, recipe_for
 from texsyn.models import initial_weights
 from texsyn.models.colour_frame import ColourFrame

@@ -9,7 +9,8 @@ import pytest
 
 from texsyn import TexsynError
 from texsyn.core.architecture import Design, Layer
-from texsyn.core.modality import MODALITIES, Modality, Plane
+from texsyn.core.maps import Plane
+from texsyn.core.modality import MODALITIES, Modality
 from texsyn.runs.fields import from_json, number_in, object_in, to_json
 
 HERE = Path("run")

@@ -1,7 +1,5 @@
 """Where new runs are laid out."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -10,10 +8,10 @@ from texsyn.runs.paths import default_path
 
 
 def test_default_names_count_up(tmp_path):
-    first = default_path(Path("a b?.png"), tmp_path)
+    first = default_path("a b?", tmp_path)
     assert first.name == "a-b--1"
     first.mkdir(parents=True)
-    assert default_path(Path("a b?.png"), tmp_path).name == "a-b--2"
+    assert default_path("a b?", tmp_path).name == "a-b--2"
 
 
 def test_a_run_half_laid_out_is_laid_out_anew(tmp_path, exemplar, recipe):

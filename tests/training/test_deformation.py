@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from texsyn.core import ops
+from texsyn.core.maps import Plane
 from texsyn.core.modality import STILL
 from texsyn.core.recipes import Recipe, recipe_for
 from texsyn.media import lattice
@@ -102,7 +103,7 @@ def test_what_is_in_order_is_not_deformed():
 
 def test_only_stills_without_a_period_are_deformed(modality):
     noise = torch.rand(modality.channels, *modality.window, generator=random_of(1))
-    alone = len(modality.planes) == 1 and all(modality.stationary) and not modality.moving and not modality.period
+    alone = all(modality.stationary) and not modality.moving and not modality.period
     assert bool(deformation.amount(noise, modality, Recipe())) == alone
     assert deformation.amount(noise, modality, replace(Recipe(), deformation=0.0)) == 0
 
@@ -114,3 +115,26 @@ def test_margins_are_reflected():
     far = deformation._reflected(row[..., :2], (slice(None), slice(0, 1), slice(0, 2)), (1, 3))
     assert far[0, 0].tolist() == [1, 0, 1, 0, 1, 0, 1, 0]
     assert far.shape[1] == 3
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_normals_turn_as_their_height_is_deformed(flipped):
+    """Those of a deformed height are the deformed normals, turned."""
+    down, right = torch.meshgrid(torch.arange(160.0), torch.arange(160.0), indexing="ij")
+    height = 6 * torch.sin(0.11 * right + 0.07 * down) + 5 * torch.sin(0.13 * down - 0.04 * right)
+
+    def normals(height):
+        along_y, along_x = torch.gradient(height)
+        vectors = torch.stack((-along_x, -along_y if flipped else along_y, torch.ones_like(height)))
+        return torch.nn.functional.normalize(vectors, dim=0)
+
+    planes = (Plane("height", 1), Plane("normal", flipped=flipped))
+    texture = torch.cat((height[None] / 12, normals(height)))
+    crop = (slice(None), slice(24, 136), slice(24, 136))
+    deformed = Source.of(texture, 3.0, planes).cut(crop, random_of(2))
+    expected = normals(12 * deformed[0])
+    inner = (slice(None), slice(2, -2), slice(2, -2))
+    angles = (deformed[1:] * expected)[inner].sum(0).clamp(-1, 1).acos().rad2deg()
+    assert float(angles.mean()) < 1.0
+    stiff = Source.of(texture, 3.0).cut(crop, random_of(2))  # normals that do not turn
+    assert float((stiff[1:] * expected)[inner].sum(0).clamp(-1, 1).acos().rad2deg().mean()) > 2 * float(angles.mean())

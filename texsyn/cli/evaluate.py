@@ -57,7 +57,7 @@ def _add_heatmap(commands: Any) -> None:
 
 
 def _heatmap(options: argparse.Namespace) -> int:
-    from texsyn.core.modality import Plane
+    from texsyn.core.maps import Plane
     from texsyn.synthesis import anomaly
 
     run, triangle, number, image = textures.open_run_and_image(options, heatmap=True)
@@ -218,12 +218,12 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _print_card(card: Card) -> None:
-    from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS, describe
+    from texsyn.metrics.card import CLIP_METRICS, MATERIAL_METRICS, STILL_METRICS, describe
 
-    descriptions = STILL_METRICS if "ps" in card.metrics else CLIP_METRICS
-    print(f"{'':14}{'samples':>9}{'reference':>11}")
+    descriptions = STILL_METRICS | MATERIAL_METRICS if "ps" in card.metrics else CLIP_METRICS
+    print(f"{'':16}{'samples':>9}{'reference':>11}")
     for name, value in card.metrics.items():
-        print(f"{name:14}{value:9.3f}{card.reference.get(name, float('nan')):11.3f}  {descriptions[name]}")
+        print(f"{name:16}{value:9.3f}{card.reference.get(name, float('nan')):11.3f}  {descriptions[name]}")
     print()
     for line in describe(card):
         print(line)

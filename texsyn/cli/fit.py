@@ -35,8 +35,8 @@ def add(commands: Any) -> None:
         "fit",
         _fit,
         "train on an exemplar",
-        "Train a model on one exemplar: an image, a clip (a file or a folder of frames), or a material's colour and "
-        "normal map. Several exemplars share one model, which can morph between them. The first Ctrl-C stops the "
+        "Train a model on one exemplar: an image, a clip (a file or a folder of frames), or the maps of a material (a "
+        "folder or files). Several exemplars share one model, which can morph between them. The first Ctrl-C stops the "
         "training and stores the model.",
     )
     parser.add_argument(
@@ -44,8 +44,8 @@ def add(commands: Any) -> None:
         nargs="*",
         type=Path,
         metavar="EXEMPLAR",
-        help="image, clip or folder of frames; or a colour and a normal map; or several exemplars; or, with "
-        "--kind objects, a collection of many small images",
+        help="image, clip or folder of frames; or the maps of a material, as files or a folder; or several exemplars; "
+        "or, with --kind objects, a collection of many small images",
     )
     add_arguments(parser)
 
@@ -73,13 +73,14 @@ def _fit(parsed: argparse.Namespace) -> int:
 
 def _create(files: Sequence[Path], options: FitOptions) -> tuple[Run, Recipe]:
     """A new run, and its recipe."""
-    if not files:
+    if not (files or options.maps):
         raise TexsynError("name an exemplar, or a run with --resume", Exit.USAGE)
     from texsyn.jobs.sandbox import prepare
+    from texsyn.media.material import title
     from texsyn.runs.paths import default_path, refuse_used
     from texsyn.runs.run import Run
 
-    path = options.out or default_path(files[0])
+    path = options.out or default_path(title(files) if files else "material")
     refuse_used(path)
     if options.untrusted:
         run = prepare(files, path, options)
@@ -91,11 +92,13 @@ def _create(files: Sequence[Path], options: FitOptions) -> tuple[Run, Recipe]:
 
 def _read_exemplars(files: Sequence[Path], options: FitOptions) -> tuple[Exemplar, ...]:
     from texsyn.media.collection import read_collection
+    from texsyn.media.material import parse_maps
     from texsyn.media.reader import read_all
 
     if options.kind != "objects":
         names = ("kind", "frames", "side", "mask", "crop")
-        return tuple(read_all(files, **{name: getattr(options, name) for name in names}))
+        maps = parse_maps(options.maps)
+        return tuple(read_all(files, maps=maps, **{name: getattr(options, name) for name in names}))
     collection = read_collection(*files, side=options.side, seed=options.seed or 0)
     for line in collection.facts["skipped"]:
         print(f"texsyn: warning: {line}: skipped", file=sys.stderr)
@@ -175,6 +178,8 @@ def _describe(exemplar: Exemplar, named: bool) -> str:
     size += f" x {facts['frames']} frames" if "frames" in facts else ""
     masked = "" if exemplar.mask is None else f", {100 * float(exemplar.mask.mean()):.1f} % masked"
     used = " x ".join(str(n) for n in exemplar.size[::-1])
+    if len(exemplar.modality.planes) > 1:
+        kind = f"{kind} of {', '.join(plane.name for plane in exemplar.modality.planes)}"
     return f"{kind}{f' {exemplar.name}' if named else ''}, {size}{masked}, trained at {used}"
 
 

@@ -53,6 +53,9 @@ def _add_sample(commands: Any) -> None:
         "--langevin", type=int, default=0, metavar="N", help="Langevin steps on the energy after sampling (default 0)"
     )
     _add_size(parser)
+    parser.add_argument(
+        "--packed", choices=("orm",), help="write occlusion, roughness and metal of a material into one file"
+    )
     arguments.add_exemplar(parser)
     textures.add_output(parser, "output file, or folder for several")
 

@@ -19,7 +19,7 @@ from texsyn.core.formats import ALL_FORMATS, WRITTEN_ENDINGS, endings_of, format
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from texsyn.core.modality import Plane
+    from texsyn.core.maps import Plane
     from texsyn.media.exemplar import Exemplar
     from texsyn.models.triangle import Triangle
     from texsyn.runs.run import Run
@@ -29,7 +29,7 @@ _DEFAULT_FPS = 25.0
 
 def add_image(parser: argparse.ArgumentParser, *, optional: bool) -> None:
     """Add an image or clip to work on; several files are the maps of one material."""
-    help = "image or clip of the run's texture" + (" (default: the run's exemplar)" if optional else "")
+    help = "image, clip or maps of the run's texture" + (" (default: the run's exemplar)" if optional else "")
     parser.add_argument("image", nargs="*" if optional else "+", type=Path, metavar="IMAGE", help=help)
     parser.add_argument("--frames", metavar="A:B", help="frames of a clip to use")
     arguments.add_exemplar(parser)
@@ -96,7 +96,7 @@ class TextureWriter:
         self.format = self.options.format or format_for(self.paths[0], self.moving)
         if self.paths[0].suffix.lower() not in endings_of(self.format, self.moving):
             raise TexsynError(f"{self.paths[0].name} does not end as {self.format} does", Exit.USAGE)
-        self.planes = self.planes or self.triangle.modality.planes
+        self.planes = self._planes()
         self.channels = sum(plane.channels for plane in self.planes)
         for path in self.paths:
             for file in writing.written_as(path, self.format):
@@ -132,6 +132,16 @@ class TextureWriter:
             print(json.dumps({"file": str(file), **(printed or {})}) if options.json else file)
         if summary and not options.json:
             print(summary, file=sys.stderr)
+
+    def _planes(self) -> Sequence[Plane]:
+        from texsyn.core.maps import CHANNELS, packed
+
+        planes = self.planes or self.triangle.modality.planes
+        if getattr(self.options, "packed", None) is None:
+            return planes
+        if not any(plane.name in CHANNELS for plane in planes):
+            raise TexsynError(f"--packed needs a map of {', '.join(CHANNELS)}, and this run has none", Exit.USAGE)
+        return packed(planes)
 
     def _paths(self) -> list[Path]:
         """A path for each texture: in a folder by name, or of a single file with the number added."""

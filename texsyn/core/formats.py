@@ -8,12 +8,12 @@ from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.text import short
 
 # Endings that people may choose as an exemplar. What a file is, only its bytes say.
-STILL_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+STILL_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".exr")
 CLIP_ENDINGS = (".mp4", ".mov", ".webm", ".avi", ".gif")  # animated PNG and WebP have a still's ending
 ENDINGS = (*STILL_ENDINGS, *CLIP_ENDINGS)
 
 # Formats that textures are written in, the default first, with the endings of their names.
-STILL_FORMATS = {"png": (".png",), "jpg": (".jpg", ".jpeg"), "webp": (".webp",)}
+STILL_FORMATS = {"png": (".png",), "jpg": (".jpg", ".jpeg"), "webp": (".webp",), "exr": (".exr",), "glb": (".glb",)}
 CLIP_FORMATS = {"mp4": (".mp4",), "gif": (".gif",), "webp": (".webp",), "frames": ("",), "sheet": (".png",)}
 _ON_REQUEST = ("frames", "sheet")  # never chosen by a name's ending: a folder, and a PNG
 
@@ -22,7 +22,7 @@ def formats(moving: bool) -> tuple[str, ...]:
     """Names of the formats in which a clip (moving) or a still can be written, the default first.
 
     >>> formats(moving=False)
-    ('png', 'jpg', 'webp')
+    ('png', 'jpg', 'webp', 'exr', 'glb')
     """
     return tuple(CLIP_FORMATS if moving else STILL_FORMATS)
 

@@ -12,15 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from texsyn.core.architecture import Design, clip_local, clip_paper, objects, still_local, still_paper
+from texsyn.core.maps import COLOUR, NORMAL, Plane, vector_channels
 from texsyn.core.ranges import between, count, one_of
-
-
-@dataclass(frozen=True)
-class Plane:
-    """The channels of one file: a colour image, or a map of normals."""
-
-    name: str
-    channels: int = field(default=3, metadata=between(1, 16))
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ class Modality:
     size: tuple[int, ...] = field(metadata=between(1, 65536, per_axis=True))  # default size of a sample
     side: int = field(metadata=between(0, 65536))  # pixels to which an exemplar's shorter side is reduced
     designs: dict[str, Design] = field(repr=False, metadata={"stored": False})
-    planes: tuple[Plane, ...] = field(default=(Plane("colour"),), metadata=count(1, 8))
+    planes: tuple[Plane, ...] = field(default=(Plane(COLOUR),), metadata=count(1, 8))
     collection: bool = False  # the exemplar is a sheet of many small images, each of the size of a window
     # Of a regular pattern, per axis: pixels of the networks after which it repeats (0: it does not), and how many of
     # these there are for each of the texture's own. () for none.
@@ -77,6 +70,11 @@ class Modality:
     def channels(self) -> int:
         return sum(plane.channels for plane in self.planes)
 
+    @property
+    def vectors(self) -> tuple[slice, ...]:
+        """The channels of planes that hold vectors of length one."""
+        return vector_channels(self.planes)
+
     def halvings(self, scale: int) -> list[int]:
         """Per axis: how often scale number `scale` of the energy halves it; time is never halved."""
         return [0 if axis == "t" else scale for axis in self.axes]
@@ -112,7 +110,7 @@ SURFACE = replace(
     side=128,
     designs={"local": replace(clip_local(), frame_latents=(), constant_channels=0, coordinates=False, deflicker=False)},
 )
-MATERIAL = replace(STILL, name="material", planes=(Plane("colour"), Plane("normal")))
+MATERIAL = replace(STILL, name="material", planes=(Plane(COLOUR), Plane(NORMAL)))  # or others, as its files say
 
 
 def _objects(side: int, channels: int) -> Modality:
@@ -127,7 +125,7 @@ def _objects(side: int, channels: int) -> Modality:
         size=square,
         side=side,
         designs={"paper": design, "local": design},
-        planes=(Plane("colour", channels),),
+        planes=(Plane(COLOUR, channels),),
         collection=True,
     )
 

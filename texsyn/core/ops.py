@@ -174,6 +174,14 @@ def resampling_taps(source: float, size: int, start: int, stop: int) -> tuple[Te
     return base.long()[:, None] + offsets, weights / weights.sum(1, keepdim=True)
 
 
+def unit_vectors(x: Tensor, parts: Sequence[slice], axis: int = 0) -> Tensor:
+    """`x` with vectors, which lie in these `parts` of an axis, brought to length one."""
+    for part in parts:
+        before, vectors, after = x.tensor_split((part.start, part.stop), axis)
+        x = torch.cat((before, F.normalize(vectors, dim=axis, eps=1e-3), after), axis)
+    return x
+
+
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """`channels *axes` resampled to `size`, within the range of its values; what has that size stays as it is.
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from texsyn.core.errors import Exit, TexsynError
-from texsyn.core.formats import ENDINGS, STILL_ENDINGS
+from texsyn.core.formats import ENDINGS
 from texsyn.core.modality import STILL
 from texsyn.core.text import short
 from texsyn.jobs import cluster, summary
 from texsyn.jobs.options import FitOptions, as_options
 from texsyn.jobs.worker import Files, fit_one
+from texsyn.media import material
 
-_NORMALS = ("-normal", "_normal")  # endings of the names of normal maps
 _SUMMARY_INTERVAL = 5.0  # seconds
 
 
@@ -37,9 +37,9 @@ def batch(
 ) -> Iterator[summary.Row]:
     """Fit every exemplar in `folder`, `jobs` at a time, each in the run `out/NAME`; yield a row as each one ends.
 
-    An exemplar is an image, a clip or a folder of frames; an image with a NAME-normal or NAME_normal beside it is a
-    material. Finished runs are skipped unless `force`; unfinished ones are resumed. `out` gets summary.json and
-    summary.html.
+    An exemplar is an image, a clip, a folder of frames or of maps; images whose names tell the maps of one material,
+    such as NAME.png and NAME-normal.png, are one exemplar. Finished runs are skipped unless `force`; unfinished ones
+    are resumed. `out` gets summary.json and summary.html.
 
     options: of `texsyn fit`, as `FitOptions` or words. only: names of files to take; no summary is written then.
     executor: "local", or "ray" for the cluster at `address`, whose nodes must share the folder `out`. say: called with
@@ -64,7 +64,7 @@ def batch(
 
 
 def exemplars(folder: Path) -> dict[str, Files]:
-    """The exemplars of a folder by the names of their runs; a normal map goes with its image.
+    """The exemplars of a folder by the names of their runs; the maps of a material go together.
 
     Raises TexsynError (exit 3) where there are none, or where two would have the same name.
     """
@@ -73,18 +73,16 @@ def exemplars(folder: Path) -> dict[str, Files]:
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and _is_exemplar(path)]
     if not paths:
         raise TexsynError(f"{folder.name} holds no images, clips or folders of frames")
-    stills = {path.stem: path for path in paths if _is_still(path)}
-    normals = {stem: stills[stem + end] for stem in stills for end in _NORMALS if stem + end in stills}
-    paths = [path for path in paths if path not in normals.values()]
-    stems = Counter(path.stem for path in paths)
-    names = [path.stem if stems[path.stem] == 1 else path.name.replace(".", "-") for path in paths]
+    sets = material.sets(paths)
+    groups = list(dict.fromkeys(sets.get(path, (path,)) for path in paths))
+    stems = Counter(material.title(group) for group in groups)
+    names = [
+        title if stems[title := material.title(group)] == 1 else group[0].name.replace(".", "-") for group in groups
+    ]
     if len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]
         raise TexsynError(f"two exemplars in {short(folder.name)} would both be called {twice}: rename one")
-    return {
-        name: (path, normals[path.stem]) if path.stem in normals and _is_still(path) else (path,)
-        for name, path in zip(names, paths, strict=True)
-    }
+    return dict(zip(names, groups, strict=True))
 
 
 def _is_exemplar(path: Path) -> bool:
@@ -92,10 +90,6 @@ def _is_exemplar(path: Path) -> bool:
     if path.is_dir():
         return not ((path / "run.json").exists() or (path / "summary.json").exists())
     return path.suffix.lower() in ENDINGS
-
-
-def _is_still(path: Path) -> bool:
-    return path.suffix.lower() in STILL_ENDINGS
 
 
 def _select(named: dict[str, Files], only: Sequence[str], folder: Path) -> dict[str, Files]:
@@ -110,7 +104,7 @@ def _select(named: dict[str, Files], only: Sequence[str], folder: Path) -> dict[
 
 def _checked(options: FitOptions) -> FitOptions:
     """Options that go with a batch, checked once for all fits. Raises TexsynError (exit 2)."""
-    if refused := options.given(("out", "resume", "prepare")):
+    if refused := options.given(("out", "resume", "prepare", "maps")):
         raise TexsynError(f"--{refused[0]} does not go with a batch", Exit.USAGE)
     options.new_recipe(STILL)
     return options

@@ -60,6 +60,9 @@ class FitOptions:
     """
 
     kind: str | None = _option(None, "exemplar", "kind of texture (default: found from the files)", choices=KINDS)
+    maps: tuple[str, ...] = _option(
+        (), "exemplar", "which file holds which map of a material, instead of EXEMPLAR", metavar="MAP=FILE,..."
+    )
     frames: str | None = _option(
         None, "exemplar", "frames of a clip to train on, as in Python: 0:-32 leaves out the last 32", metavar="A:B"
     )
@@ -96,6 +99,7 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "set", tuple(self.set))
+        object.__setattr__(self, "maps", tuple(self.maps))
         for each in fields(self):
             value, choices = getattr(self, each.name), each.metadata["argument"].get("choices")
             if choices and value is not None and value not in choices:
@@ -104,7 +108,7 @@ class FitOptions:
             raise TexsynError(f"--minutes must be more than 0, but is {self.minutes:g}", Exit.USAGE)
         if self.resume and (fixed := self.given(FIXED)):
             raise TexsynError(RESUME_CONFLICT.format(flag(fixed[0])), Exit.USAGE)
-        if self.kind == "objects" and (refused := self.given(("frames", "mask", "crop"))):
+        if self.kind == "objects" and (refused := self.given(("maps", "frames", "mask", "crop"))):
             raise TexsynError(f"{flag(refused[0])} does not go with --kind objects", Exit.USAGE)
 
     @classmethod
@@ -229,8 +233,8 @@ def _fields(names: Sequence[str] | None = None) -> list[Any]:
 
 
 def _texts(name: str, value: Any) -> list[str]:
-    """The values of an option on a command line: one, but --set can be given several times."""
-    if name == "set":
+    """The values of an option on a command line: one, but --set and --maps can be given several times."""
+    if name in ("set", "maps"):
         return list(value)
     return [format_crop(value) if name == "crop" else str(value)]
 

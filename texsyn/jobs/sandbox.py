@@ -32,7 +32,7 @@ def prepare(files: Sequence[str | Path], out: str | Path, options: FitOptions | 
     from texsyn.runs.run import Run
 
     options = replace(as_options(options).select(*SETTINGS), prepare=True, out=Path(out).resolve())
-    _run_limited("fit", *options.to_args(), "--", *_absolute(files))
+    _run_limited("fit", *options.to_args(), *(("--", *_absolute(files)) if files else ()))
     return Run.open(out)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from texsyn.core.errors import TexsynError
 from texsyn.core.formats import STILL_ENDINGS
 from texsyn.core.text import short
-from texsyn.media import images, video
+from texsyn.media import exr, images, video
 from texsyn.media.detection import MAX_FRAMES, format_of
 from texsyn.media.frames import Frames, concatenate, size_text
 
@@ -31,7 +32,22 @@ def read_still(path: Path) -> Frames:
     format = format_of(path)
     if format in ("gif", "video"):
         raise TexsynError(f"{short(path.name)} is a clip, not a still")
+    if format == "exr":
+        return Frames(exr.to_srgb(exr.read(path))[None])
     return images.read_image(path, format)
+
+
+def read_map(path: Path) -> Frames:
+    """A map that holds no colours, upright: its values `1 h w 3`, float32, in [0, 1] but for EXR; alpha is left out.
+
+    Raises TexsynError (exit 3) as `read_still` does.
+    """
+    format = format_of(path)
+    if format == "exr":
+        return Frames(exr.read(path)[None])
+    if format in ("gif", "video"):
+        raise TexsynError(f"{short(path.name)} is a clip, not a still")
+    return replace(images.read_image(path, format, linear=True), mask=None)
 
 
 def read_clip(path: Path) -> Frames:

@@ -26,6 +26,7 @@ _MAGIC = {
     b"MM\x00*": "tiff",
     b"GIF87a": "gif",
     b"GIF89a": "gif",
+    b"v/1\x01": "exr",
     b"\x1aE\xdf\xa3": "video",  # Matroska, WebM
 }
 _RIFF = {b"WEBP": "webp", b"AVI ": "video"}
@@ -43,7 +44,7 @@ _PARSER_ERRORS = (
 
 
 def format_of(path: Path) -> str:
-    """png, jpeg, tiff, webp, gif or video, by the first bytes. Raises TexsynError (exit 3) for anything else."""
+    """png, jpeg, tiff, webp, exr, gif or video, by the first bytes. Raises TexsynError (exit 3) for anything else."""
     head = _first_bytes(path)
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
@@ -53,7 +54,7 @@ def format_of(path: Path) -> str:
     if head[4:8] in _ATOMS:
         return "video"
     raise TexsynError(
-        f"{short(path.name)} is neither an image (PNG, JPEG, WebP, TIFF) nor a clip (MP4, MOV, WebM, AVI, GIF)"
+        f"{short(path.name)} is neither an image (PNG, JPEG, WebP, TIFF, EXR) nor a clip (MP4, MOV, WebM, AVI, GIF)"
     )
 
 

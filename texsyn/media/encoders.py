@@ -1,4 +1,4 @@
-"""Encoders of every format: context managers that take a texture's `t h w channels`, uint8, band by band."""
+"""Encoders of every format: context managers that take a texture's `t h w channels`, band by band."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from einops import rearrange
 from PIL import Image
 
 from texsyn.core.files import replacing
+from texsyn.media import exr, gltf
 from texsyn.media.png import Layout, Put, png_encoder
 
 _DESCRIPTION = 0x010E  # EXIF tag
@@ -150,4 +151,6 @@ ENCODERS: dict[str, Encoder] = {
     "webp": _gathered(write_webp),
     "gif": _gathered(write_gif),
     "sheet": _gathered(write_sheet),
+    "exr": _gathered(exr.write),
+    "glb": _gathered(gltf.write),
 }

@@ -73,10 +73,11 @@ def is_animated(path: Path, format: str) -> bool:
         return False
 
 
-def read_image(path: Path, format: str) -> Frames:
+def read_image(path: Path, format: str, linear: bool = False) -> Frames:
     """One still in sRGB, upright: colours `1 h w 3`, float32; masked where a pixel is not fully opaque.
 
-    16-bit files keep their precision. Raises TexsynError (exit 3), also for an animation or a TIFF of several pages.
+    linear: its values are no colours, so no profile of colours changes them. 16-bit files keep their precision.
+    Raises TexsynError (exit 3), also for an animation or a TIFF of several pages.
     """
     with decoder_errors(path, f"a {format.upper()} image"), open_image(path, format) as image:
         check_size(path, 1, image.pillow.height, image.pillow.width)
@@ -85,7 +86,7 @@ def read_image(path: Path, format: str) -> Frames:
         if image.is_animated:
             raise TexsynError(f"{short(path.name)} is a clip, not a still")
         deep = _is_deep_colour(path, format, image.pillow)
-        frame = _upright(read_deep_image(path), image) if deep else _read_frame(image, 0, path)
+        frame = _upright(read_deep_image(path), image) if deep else _read_frame(image, 0, path, linear)
     return replace(frame, colours=to_unit_range(frame.colours))
 
 
@@ -114,13 +115,14 @@ def read_comment(path: Path, format: str) -> str | None:
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else found if isinstance(found, str) else None
 
 
-def _read_frame(image: OneFormat, index: int, path: Path) -> Frames:
+def _read_frame(image: OneFormat, index: int, path: Path, linear: bool = False) -> Frames:
     """One frame as it looks: in sRGB, upright; uint8 or float32 in [0, 1]."""
     if image.pillow.mode.startswith(("I", "F")):
         return _upright(Frames(_grey(image.read(index=index), path)[None]), image)
     alpha = _alpha(image, index)
     mask = None if alpha is None or alpha.min() == 255 else alpha[None] < 255
-    return _upright(Frames(_srgb(image, index)[None], mask), image)
+    colours = image.read(index=index, mode="RGB", writeable_output=False) if linear else _srgb(image, index)
+    return _upright(Frames(colours[None], mask), image)
 
 
 def _alpha(image: OneFormat, index: int) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from texsyn.media import images, video
+from texsyn.media import exr, images, video
 from texsyn.media.detection import format_of
 
 _KEY = "texsyn"
@@ -20,7 +20,10 @@ def to_comment(metadata: dict[str, Any] | None) -> str | None:
 def read_metadata(path: Path) -> dict[str, Any] | None:
     """What texsyn wrote into a file, or None if it wrote nothing. Raises TexsynError (exit 3)."""
     format = format_of(path)
-    comment = video.read_comment(path) if format == "video" else images.read_comment(path, format)
+    if format == "exr":
+        comment = exr.read_comment(path)
+    else:
+        comment = video.read_comment(path) if format == "video" else images.read_comment(path, format)
     try:
         content = json.loads(comment or "null")
     except (ValueError, RecursionError):

@@ -13,6 +13,7 @@ from typing import IO
 import numpy as np
 
 from texsyn.core.files import replacing
+from texsyn.core.maps import Plane
 
 _ROWS = 16  # filtered at once; filtering takes many times their bytes
 _COLOUR_TYPES = {1: 0, 3: 2}  # of PNG, by the number of channels
@@ -29,25 +30,30 @@ class Layout:
     channels: int
     fps: float
     comment: str | None
+    bits: int = 8  # for each value: uint8, uint16, or float32 in [0, 1]
+    planes: tuple[Plane, ...] = ()  # in these channels, where it is known
 
 
-Put = Callable[[np.ndarray], None]  # takes the next `t h w channels`, uint8: frames of a clip, or rows of a still
+Put = Callable[[np.ndarray], None]  # takes the next `t h w channels`: frames of a clip, or rows of a still
 
 
 @contextmanager
 def png_encoder(path: Path, layout: Layout) -> Iterator[Put]:
-    """Write a still, `1 h w channels`, as its rows come."""
+    """Write a still, `1 h w channels` of 8 or 16 bits, as its rows come."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
-        header = (layout.width, layout.height, 8, _COLOUR_TYPES[layout.channels], 0, 0, 0)
+        header = (layout.width, layout.height, layout.bits, _COLOUR_TYPES[layout.channels], 0, 0, 0)
         _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", *header))
         if layout.comment:
             _write_chunk(file, b"iTXt", b"Comment\0\0\0\0\0" + layout.comment.encode())
-        compressor, above = zlib.compressobj(6), np.zeros((1, layout.width, layout.channels), np.uint8)
+        compressor, above = (
+            zlib.compressobj(6),
+            np.zeros((1, layout.width, layout.channels * layout.bits // 8), np.uint8),
+        )
 
         def put(block: np.ndarray) -> None:
             nonlocal above
-            (image,) = block
+            (image,) = _as_bytes(block)
             for first in range(0, len(image), _ROWS):
                 rows = image[first : first + _ROWS]
                 data = compressor.compress(_filtered(rows, above))
@@ -58,6 +64,11 @@ def png_encoder(path: Path, layout: Layout) -> Iterator[Put]:
         yield put
         _write_chunk(file, b"IDAT", compressor.flush())
         _write_chunk(file, b"IEND", b"")
+
+
+def _as_bytes(block: np.ndarray) -> np.ndarray:
+    """`1 h w values` -> `1 h w bytes`, the most significant byte first."""
+    return block if block.dtype == np.uint8 else np.ascontiguousarray(block, ">u2").view(np.uint8)
 
 
 def _write_chunk(file: IO[bytes], kind: bytes, data: bytes) -> None:

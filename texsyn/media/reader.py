@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,18 @@ import numpy as np
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import digest, existing
-from texsyn.core.modality import MODALITIES, Modality, Plane
+from texsyn.core.maps import COLOUR, Plane
+from texsyn.core.modality import MATERIAL, MODALITIES, Modality
 from texsyn.core.text import short
-from texsyn.media import decoding, masks
+from texsyn.media import decoding, masks, material
 from texsyn.media.exemplar import Exemplar, together
 from texsyn.media.frames import Box, Frames, centre_square, crop_to, frame_slice, size_text
 from texsyn.media.scaling import fit_window, to_tensors
 
 SMALLEST = 64  # pixels that an exemplar needs on both sides
 _LEAST_SIDE = 32  # pixels to which the shorter side may be reduced
-COLOUR = (Plane("colour"),)
+_PICTURE = (Plane(COLOUR),)
+Maps = Mapping[str, str | Path]  # files of a material, by what they hold
 
 
 def read(
@@ -31,12 +33,16 @@ def read(
     side: int | None = None,
     mask: str | Path | None = None,
     crop: Box | None = None,
+    maps: Maps | None = None,
 ) -> Exemplar:
-    """Read an exemplar: one still, one clip, or the maps of a material in the order of its planes.
+    """Read an exemplar: one still, one clip, or the maps of a material.
 
     A clip is a video, a GIF, an animated PNG or WebP (at their frame rates), or a folder of images (25 frames per
-    second, in natural order). A TIFF of several pages is refused.
+    second, in natural order). A TIFF of several pages is refused. A material is a folder, or several files, whose names
+    tell the maps (see `core.maps`), or, whatever their names, a picture and its normals; all maps are brought to the
+    size of the smallest.
 
+    maps: says by hand which file is which, such as {"colour": "a.png", "height": "b.png"}, in place of paths.
     kind: a row of `MODALITIES`; None finds it from the files. frames: which frames of a clip to train from, "A:B" as in
     Python. side: pixels of the shorter side after reduction; None takes the kind's own, 0 keeps the file's size.
     mask: an image (or, for a clip, a clip) of the exemplar's size, white where pixels are masked; transparent pixels of
@@ -44,12 +50,15 @@ def read(
     crop: the part to train from.
     Raises TexsynError: exit 3 for anything that cannot be read as asked, exit 2 for a side that is too small.
     """
-    files = [existing(Path(path)) for path in paths]
-    modality = _find_kind(files, kind)
+    named = [Path(path) for path in paths]
+    sources = _find_maps(named, kind or (MATERIAL.name if len(named) > 1 else None), maps)
+    files = [source.file for source in sources] or [existing(path) for path in named]
+    modality = MATERIAL if sources else _find_kind(files, kind)
     if side and side < _LEAST_SIDE:
         raise TexsynError(f"--side must be 0 or at least {_LEAST_SIDE}, but is {side}", Exit.USAGE)
     name = files[0].name
-    whole = masks.add_mask(_decode(files, modality, frames), mask, name)
+    whole, modality = _decode(files, modality, frames, sources)
+    whole = masks.add_mask(whole, mask, name)
     if crop is not None:
         whole = whole.apply(partial(crop_to, box=crop))
     _check_smallest(whole, modality, f"{'' if crop is None else 'what --crop leaves of '}{short(name)}")
@@ -57,14 +66,14 @@ def read(
     if used.mask is not None:
         masks.check_mask(used.mask, name)
         used = masks.fill_masked(used)
-    if modality.planes == COLOUR and _is_grey(used):
-        used, modality = _first_channel(used), replace(modality, planes=(Plane("colour", 1),))
+    if modality.planes == _PICTURE and _is_grey(used):
+        used, modality = _first_channel(used), replace(modality, planes=(Plane(COLOUR, 1),))
         held = None if held is None else _first_channel(held)
     pixels, small_mask = to_tensors(used, modality, side)
     held_pixels = None if held is None else to_tensors(held, modality, side)[0]
     facts = {
-        "name": short(files[0].stem),
-        "sha256": digest(files),
+        "name": short(material.title(named or files)),
+        "sha256": digest(named or files),
         "width": whole.size[2],
         "height": whole.size[1],
         **({"frames": whole.size[0], "used_frames": used.size[0]} if modality.moving else {}),
@@ -81,10 +90,12 @@ def read_like(
     frames and mask: as for `read`. Raises TexsynError (exit 3), also for another kind or a colour image where `first`
     is grey.
     """
-    files = [existing(Path(path)) for path in paths]
     modality = first.modality
-    _check_same_kind(files, modality)
-    given = masks.add_mask(_decode(files, modality, frames), mask, files[0].name)
+    sources = _find_maps([Path(path) for path in paths], "material" if len(modality.planes) > 1 else None, None)
+    files = [source.file for source in sources] or [existing(Path(path)) for path in paths]
+    _check_same_kind(files, modality, sources)
+    given, _modality = _decode(files, modality, frames, sources)
+    given = masks.add_mask(given, mask, files[0].name)
     if modality.moving:
         given = given.apply(lambda array: array[frame_slice(frames, len(array))])
     if not all(modality.stationary):
@@ -98,14 +109,19 @@ def read_like(
     return Exemplar(pixels, modality, given.fps, {"name": short(files[0].stem)}, None, small_mask)
 
 
-def read_all(paths: Sequence[str | Path], **options: Any) -> tuple[Exemplar, ...]:
-    """Read several files: the planes of one exemplar, such as the maps of a material, or one exemplar for each file.
+def read_all(paths: Sequence[str | Path], maps: Maps | None = None, **options: Any) -> tuple[Exemplar, ...]:
+    """Read several files or folders: the maps of one material, or one exemplar for each.
 
-    options: of `read`. Raises TexsynError (exit 3) as `read` and `together` do, and for a mask of several exemplars.
+    maps and options: of `read`. Raises TexsynError (exit 3) as `read` and `together` do, and for a mask of several
+    exemplars; exit 2 where both paths and maps are given.
     """
-    files = [Path(path) for path in paths]
-    if len(files) < 2 or _is_one_exemplar(files, options.get("kind")):
-        return (read(*files, **options),)
+    files, kind = [Path(path) for path in paths], options.get("kind")
+    if maps and files:
+        name = short(files[0].name)
+        raise TexsynError(f"--maps names all files of a material, so {name} is one too many", Exit.USAGE)
+    one = kind in MODALITIES and len(MODALITIES[kind].planes) > 1
+    if maps or one or len(files) < 2 or _find_maps(files, kind, None):
+        return (read(*files, maps=maps, **options),)
     if options.get("mask") is not None:
         raise TexsynError("--mask goes with one exemplar; of several, transparent pixels are masked")
     exemplars = together(*(read(file, **options) for file in files))
@@ -118,54 +134,62 @@ def read_all(paths: Sequence[str | Path], **options: Any) -> tuple[Exemplar, ...
 # ------------------------------------------------------------ kinds
 
 
+def _find_maps(files: list[Path], kind: str | None, maps: Maps | None) -> tuple[material.Source, ...]:
+    """The maps of one material in these files; () where they are something else."""
+    if maps:
+        if kind not in (None, MATERIAL.name):
+            raise TexsynError(f"--maps names the files of a material, not of a {kind}", Exit.USAGE)
+        return material.by_hand(maps)
+    if not files or kind not in (None, MATERIAL.name):
+        return ()
+    return material.find(files, must=kind is not None and (len(files) > 1 or files[0].is_dir()))
+
+
 def _find_kind(files: list[Path], kind: str | None) -> Modality:
+    """The kind of one file, or of a folder of frames."""
     if not files:
         raise TexsynError("no exemplar named")
     if kind is not None and kind not in MODALITIES:
         raise TexsynError(f"{kind!r} is not a kind of texture: {', '.join(MODALITIES)}")
-    if kind is None:
-        kind = "material" if len(files) > 1 else decoding.sniff(files[0])
-    modality = MODALITIES[kind]
+    modality = MODALITIES[kind or decoding.sniff(files[0])]
+    if modality.name == MATERIAL.name:
+        raise TexsynError(f"{short(files[0].name)} is one file, but a material has at least two maps")
     if len(files) != len(modality.planes):
         names = " and ".join(plane.name for plane in modality.planes)
-        raise TexsynError(f"a {kind} is {len(modality.planes)} file(s) ({names}), but {len(files)} were named")
+        raise TexsynError(f"a {modality.name} is {len(modality.planes)} file(s) ({names}), but {len(files)} were named")
     return modality
 
 
-def _check_same_kind(files: list[Path], modality: Modality) -> None:
+def _check_same_kind(files: list[Path], modality: Modality, sources: Sequence[material.Source]) -> None:
+    if sources or len(modality.planes) > 1:
+        found, wanted = ([plane.name for plane in planes] for planes in ([s.plane for s in sources], modality.planes))
+        if found != wanted:
+            raise TexsynError(
+                f"this run is of a {modality.name} with {', '.join(wanted)}, but {short(files[0].name)} "
+                + (f"comes with {', '.join(found)}" if found else "is one file")
+            )
+        return
     kind = decoding.sniff(files[0])
-    if (kind == "clip") != modality.moving or len(files) != len(modality.planes):
+    if (kind == "clip") != modality.moving or len(files) != 1:
         raise TexsynError(
-            f"{short(files[0].name)} is a {kind} in {len(files)} file(s), but this run is of a {modality.name}, "
-            f"{len(modality.planes)} file(s)"
+            f"{short(files[0].name)} is a {kind} in {len(files)} file(s), but this run is of a {modality.name}, 1 file"
         )
-
-
-def _is_one_exemplar(files: list[Path], kind: str | None) -> bool:
-    """Whether several files are the planes of one exemplar; without a kind, only a material is recognised."""
-    if kind is None:
-        return _is_material(files)
-    return kind in MODALITIES and len(MODALITIES[kind].planes) > 1
-
-
-def _is_material(files: list[Path]) -> bool:
-    """Whether the second of two files is a map of normals: vectors of length one that point out of the image."""
-    if len(files) != 2 or any(decoding.sniff(existing(file)) == "clip" for file in files):
-        return False
-    vectors = decoding.read_still(files[1]).colours * 2 - 1
-    length = np.linalg.norm(vectors, axis=-1)
-    return bool(np.abs(length - 1).mean() < 0.1 and vectors[..., 2].mean() > 0.5)
 
 
 # ------------------------------------------------------------ steps
 
 
-def _decode(files: list[Path], modality: Modality, frames: str | slice | None) -> Frames:
-    """A clip's frames, or a still's planes as channels of one frame."""
+def _decode(
+    files: list[Path], modality: Modality, frames: str | slice | None, sources: Sequence[material.Source]
+) -> tuple[Frames, Modality]:
+    """A clip's frames, or a still's planes as channels of one frame; and the kind with these planes."""
     if modality.moving:
-        return decoding.read_clip(files[0])
+        return decoding.read_clip(files[0]), modality
     if frames is not None:
         raise TexsynError(f"--frames is for clips, but {short(files[0].name)} is read as a {modality.name}")
+    if sources:
+        decoded, planes = material.decode(sources)
+        return decoded, replace(modality, planes=planes)
     maps = [decoding.read_still(file) for file in files]
     for file, each in zip(files[1:], maps[1:], strict=True):
         if each.size != maps[0].size:
@@ -174,7 +198,7 @@ def _decode(files: list[Path], modality: Modality, frames: str | slice | None) -
                 f"{size_text(maps[0].colours)}: maps must agree"
             )
     known = [each.mask for each in maps if each.mask is not None]
-    return Frames(np.concatenate([each.colours for each in maps], -1), np.any(known, 0) if known else None)
+    return Frames(np.concatenate([each.colours for each in maps], -1), np.any(known, 0) if known else None), modality
 
 
 def _check_smallest(frames: Frames, modality: Modality, what: str) -> None:

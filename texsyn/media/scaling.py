@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.Image import Resampling
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.errors import TexsynError
 from texsyn.core.modality import Modality
 from texsyn.core.text import short
@@ -33,7 +34,13 @@ def to_tensors(frames: Frames, modality: Modality, side: int | None) -> tuple[Te
         pixels = inpaint.fill(pixels, mask)
     if not modality.moving:
         pixels, mask = pixels[:, 0], None if mask is None else mask[:, 0]
-    return pixels * 2 - 1, mask
+    return ops.unit_vectors(pixels * 2 - 1, modality.vectors), mask
+
+
+def resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A still, `1 h w c` in about [0, 1], as float32 of that size."""
+    channels = [_resized(array[0, ..., c], height, width, Resampling.LANCZOS) for c in range(array.shape[-1])]
+    return np.stack(channels, -1)[None]
 
 
 def _method(modality: Modality) -> Resampling:

@@ -9,7 +9,7 @@ import math
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from itertools import accumulate
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import refuse_overwrite
 from texsyn.core.formats import format_for, formats
-from texsyn.core.modality import Plane
+from texsyn.core.maps import CHANNELS, MISSING, Plane, channels_of, vector_channels
 from texsyn.media.encoders import ENCODERS
 from texsyn.media.metadata import to_comment
 from texsyn.media.png import Layout
@@ -50,36 +51,44 @@ def write_bands(
 
     shape: `channels *axes` of the whole. PNG, MP4 and frames are written as the bands come; other formats need all of
     them in memory. format: one of `formats`; None takes it from the ending. Several planes are written one file each,
-    NAME-PLANE.png. metadata: JSON that goes into the file.
+    NAME-PLANE.png or with the plane's own ending; heights and normals in 16 bits (PNG); packed ones together, as red,
+    green and blue; in a glTF file (.glb) all together. metadata: JSON that goes into the file.
     Raises TexsynError: exit 2 for a format that cannot hold the texture or a file that exists (unless `force`), exit 5
     when the disk refuses.
     """
     path = Path(path)
     channels, *sizes = shape
     format = _check_format(path, format, sizes)
-    files = _files_of_planes(path, channels, planes)
-    written = [each for file, _, _ in files for each in written_as(file, format)]
+    files = _files(path, format, channels, planes, moving=len(sizes) == 3)
+    written = [each for file in files for each in written_as(file.path, format)]
     for each in written:
         refuse_overwrite(each, force)
     with ExitStack() as stack:
-        encoders = []
-        for file, plane, chosen in files:
+        puts = []
+        for file in files:
             frames, (height, width) = sizes[0] if len(sizes) == 3 else 1, sizes[-2:]
-            layout = Layout(frames, height, width, chosen.stop - chosen.start, fps, to_comment(metadata))
-            encoders.append((plane, chosen, stack.enter_context(ENCODERS[format](file, layout))))
+            comment = to_comment(metadata)
+            layout = Layout(frames, height, width, file.channels, fps, comment, file.bits, file.planes)
+            puts.append(stack.enter_context(ENCODERS[format](file.path, layout)))
         for band in bands:
-            values = to_uint8(band)
-            for plane, chosen, put in encoders:
-                part = values[..., chosen]
-                put(_unit_normals(part) if plane == "normal" else part)
+            for file, put in zip(files, puts, strict=True):
+                put(_quantised(file.values(band), file.bits))
     return written
 
 
 def to_uint8(texture: Tensor) -> np.ndarray:
     """`channels *axes` in [-1, 1] -> `t h w channels`, uint8 (a still is one frame)."""
+    return _quantised(texture, 8)
+
+
+def _quantised(texture: Tensor, bits: int) -> np.ndarray:
+    """`channels *axes` in [-1, 1] -> `t h w channels`: uint8 or uint16, or with 32 bits float32 in [0, 1]."""
     flat = texture.detach().float().cpu()
     flat = flat[:, None] if flat.dim() == 3 else flat
-    return rearrange(((flat.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8), "c t h w -> t h w c").numpy()
+    shares = rearrange(flat.clamp(-1, 1) + 1, "c t h w -> t h w c")
+    if bits == 32:
+        return np.asarray((shares / 2).numpy())
+    return np.asarray((shares * ((2**bits - 1) / 2)).round().numpy(), f"uint{bits}")
 
 
 def written_as(path: Path, format: str) -> tuple[Path, ...]:
@@ -108,19 +117,51 @@ def _check_format(path: Path, format: str | None, sizes: Sequence[int]) -> str:
     return format
 
 
-def _files_of_planes(path: Path, channels: int, planes: Sequence[Plane] | None) -> list[tuple[Path, str, slice]]:
-    """File, plane and channels of each file."""
-    if planes is None or len(planes) < 2:
-        return [(path, "", slice(0, channels))]
-    ends = list(accumulate(plane.channels for plane in planes))
-    return [
-        (path.with_name(f"{path.stem}-{plane.name}{path.suffix}"), plane.name, slice(end - plane.channels, end))
-        for plane, end in zip(planes, ends, strict=True)
-    ]
+@dataclass(frozen=True)
+class _File:
+    """One file of a texture."""
+
+    path: Path
+    parts: tuple[slice | float, ...]  # channels of the texture, or a constant in [0, 1] for a channel
+    bits: int = 8
+    planes: tuple[Plane, ...] = ()
+    vectors: tuple[slice, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        return sum(part.stop - part.start if isinstance(part, slice) else 1 for part in self.parts)
+
+    def values(self, band: Tensor) -> Tensor:
+        """Its channels, in [-1, 1], of `channels *axes` of the whole texture."""
+        values = [
+            band[part] if isinstance(part, slice) else torch.full_like(band[:1], 2 * part - 1) for part in self.parts
+        ]
+        return ops.unit_vectors(torch.cat(values), self.vectors)
 
 
-def _unit_normals(values: np.ndarray) -> np.ndarray:
-    """Normals as colours, uint8, each brought back to length one."""
-    vectors = values.astype(np.float32) / 127.5 - 1
-    length = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-3)
-    return np.asarray(np.round((vectors / length + 1) * 127.5), np.uint8)
+def _files(path: Path, format: str, channels: int, planes: Sequence[Plane] | None, moving: bool) -> list[_File]:
+    """The files of a texture: one, or one for each map or for several that are packed."""
+    bits = 32 if format == "exr" else 8
+    whole = (slice(0, channels),)
+    if planes is None:
+        return [_File(path, whole, bits)]
+    vectors, parts = vector_channels(planes), dict(zip(planes, channels_of(planes), strict=True))
+    if len(planes) == 1 or format == "glb":
+        return [_File(path, whole, bits, tuple(planes), vectors)]
+    files = []
+    for ending in dict.fromkeys(_ending(plane) for plane in planes):
+        chosen = tuple(plane for plane in planes if _ending(plane) == ending)
+        own = path.with_name(f"{path.stem}{ending}{path.suffix}")
+        if chosen[0].packed:
+            by_name = {plane.name: parts[plane] for plane in chosen}
+            packed = tuple(by_name.get(name, MISSING[name]) for name in CHANNELS)
+            files.append(_File(own, packed, bits))
+            continue
+        (plane,) = chosen
+        deep = format == "png" and not moving
+        files.append(_File(own, (parts[plane],), plane.map.bits if deep else bits, chosen, vector_channels(chosen)))
+    return files
+
+
+def _ending(plane: Plane) -> str:
+    return plane.ending or f"-{plane.name}"

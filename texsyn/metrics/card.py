@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from texsyn.core.maps import COLOUR, MAPS
+
 STILL_METRICS = {
     "ps": "distance of Portilla-Simoncelli statistics; the exemplar itself 0.4 to 1",
     "swd": "sliced Wasserstein distance of patches",
@@ -24,6 +26,13 @@ STILL_METRICS = {
     "critic": "how often a fresh critic tells a crop from the exemplar's; 0.5 is perfect",
     "critic_error": "standard error of the critic",
     "repeated": "share of windows of a large texture that recur in it",
+}
+# Of a material, beside those of its colours.
+MATERIAL_METRICS = {
+    "maps": "difference of the correlations between maps; 0 is right",
+    "normal_angle": "median angle between normals of the height and the map of normals, degrees",
+    **{f"swd_{name}": f"sliced Wasserstein distance of patches of the map {name}" for name in MAPS if name != COLOUR},
+    **{f"sharp_{name}": f"finest detail of the map {name} over the exemplar's" for name in MAPS if name != COLOUR},
 }
 CLIP_METRICS = {
     "lsd": "log-spectral distance over space and time, dB",
@@ -97,6 +106,7 @@ def _describe_still(card: Card) -> list[str]:
         *_describe_regularity(m.get("regular", math.nan)),
         *_describe_critic(m.get("critic", math.nan), m.get("critic_error", math.nan)),
         *_describe_repetition(m.get("repeated", math.nan)),
+        *_describe_maps(card),
     ]
 
 
@@ -119,6 +129,27 @@ def _describe_repetition(repeated: float) -> list[str]:
     if math.isnan(repeated):
         return []
     return [f"repeated  {100 * repeated:.0f} % of the windows of a large texture recur in it (0 % is perfect)"]
+
+
+def _describe_maps(card: Card) -> list[str]:
+    """A line for all maps of a material, and one for each."""
+    m, r = card.metrics, card.reference
+    if "maps" not in m:
+        return []
+    angle, own = m.get("normal_angle", 0.0), r.get("normal_angle", 0.0)
+    grade = _grade(m["maps"] <= 0.1 and angle <= own + 2, m["maps"] <= 0.2 and angle <= own + 6)
+    normals = f", normals are {angle:.1f} degrees off the height's ({own:.1f})" if "normal_angle" in m else ""
+    lines = [f"together  {grade}: correlations of maps differ by {m['maps']:.3f} ({r['maps']:.3f}){normals}"]
+    for name in MAPS:
+        if f"swd_{name}" in m:
+            distance, floor, sharp = m[f"swd_{name}"], r[f"swd_{name}"], m[f"sharp_{name}"]
+            what = (
+                "is the same everywhere"
+                if math.isnan(distance)
+                else f"SWD {distance:.3f} ({floor:.3f}), sharp {sharp:.2f}"
+            )
+            lines.append(f"{name:9} {what}")
+    return lines
 
 
 def _still_faithful(card: Card) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from texsyn.core.maps import channels_of
 from texsyn.core.modality import Modality
 from texsyn.models.colour_frame import principal_colours
 
@@ -19,33 +20,39 @@ _LEAST_CONTRAST = 1e-3  # of a principal colour, in [-1, 1]
 
 
 class ColourBalance(nn.Module):
-    """`b channels *grid` -> the same, with colours in balance. Maps after the colours stay as they are."""
+    """`b channels *grid` -> the same, with colours in balance, and the maps of a material in balance with them."""
 
-    matrix: Tensor  # `colours colours`, symmetric
-    mean: Tensor  # `colours`: of the exemplars, which stays where it is
+    matrix: Tensor  # `channels channels`, symmetric, between channels of one map only
+    mean: Tensor  # `channels`: of the exemplars, which stays where it is
 
     def __init__(self, modality: Modality) -> None:
         super().__init__()
-        colours = modality.planes[0].channels
-        self.register_buffer("matrix", torch.eye(colours))
-        self.register_buffer("mean", torch.zeros(colours))
+        self.parts = channels_of(modality.planes)
+        self.register_buffer("matrix", torch.eye(modality.channels))
+        self.register_buffer("mean", torch.zeros(modality.channels))
 
     def fit(self, pixels: Sequence[Tensor], most: float) -> None:
-        """Raise the contrast of principal colours of exemplars, `channels *axes` each, to that of the first.
+        """Bring principal colours of exemplars, `channels *axes` each, and of their maps, to the contrast of the first.
 
-        At most `most` times: beyond that the faintest ones are noise.
+        By a factor of at most `most`: beyond that the faintest ones are noise. A map of more contrast than the colours
+        is lowered, so that it does not drown them.
         """
-        mean, _centred, variances, axes = principal_colours([each[: len(self.mean)] for each in pixels])
-        contrasts = variances.clamp(min=_LEAST_CONTRAST**2).sqrt()
-        gains = (contrasts[-1] / contrasts).clamp(max=most)
-        self.matrix.copy_(axes * gains @ axes.T)
-        self.mean.copy_(mean)
+        first: Tensor | None = None
+        for part in self.parts:
+            mean, _centred, variances, axes = principal_colours([each[part] for each in pixels])
+            contrasts = variances.clamp(min=_LEAST_CONTRAST**2).sqrt()
+            first = contrasts[-1] if first is None else first
+            gains = (first / contrasts).clamp(1 / most, most)
+            self.matrix[part, part] = (axes * gains @ axes.T).to(self.matrix)
+            self.mean[part] = mean.to(self.mean)
 
     def forward(self, x: Tensor) -> Tensor:
-        colours, others = x.tensor_split([len(self.mean)], 1)
-        shape = (-1, *(1,) * (x.dim() - 2))
-        # One colour after the other, since a product would be rounded by autocast, and differences are small.
-        balanced = (self.mean - self.matrix @ self.mean).view(shape).to(x.dtype)
-        for column, colour in zip(self.matrix.T, colours.chunk(len(self.mean), 1), strict=True):
-            balanced = balanced + column.view(shape) * colour
-        return torch.cat((balanced, others), 1) if others.shape[1] else balanced
+        shape, out = (-1, *(1,) * (x.dim() - 2)), []
+        for part in self.parts:
+            matrix, mean = self.matrix[part, part], self.mean[part]
+            # One channel after the other, since a product would be rounded by autocast, and differences are small.
+            balanced = (mean - matrix @ mean).view(shape).to(x.dtype)
+            for column, channel in zip(matrix.T, torch.split(x[:, part], 1, 1), strict=True):
+                balanced = balanced + column.view(shape) * channel
+            out.append(balanced)
+        return torch.cat(out, 1) if len(out) > 1 else out[0]

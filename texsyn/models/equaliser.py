@@ -69,11 +69,14 @@ class Equaliser(nn.Module):
             return layers.convolve(ops.pad(x, margins, wrapped), kernel, self.offset).clamp(-1, 1)
         padded = [n + 2 * margin for n, margin in zip(x.shape[2:], margins, strict=True)]
         sizes = [_fast_size(n) for n in padded]
-        response = torch.fft.rfftn(kernel.flip(axes), sizes, axes)
-        out, total = [], response.new_zeros(len(x), *response.shape[1:])
+        out: list[Tensor] = []
+        total: Tensor | None = None
         # One channel at a time: for large samples the transforms of all take a tenth of a gigabyte more.
-        for channel, column in zip(torch.split(x, 1, 1), response.unbind(1), strict=True):
-            total.addcmul_(torch.fft.rfftn(ops.pad(channel, margins, wrapped), sizes, axes), column)
+        for channel, column in zip(torch.split(x, 1, 1), kernel.flip(axes).unbind(1), strict=True):
+            response = torch.fft.rfftn(column[None], sizes, axes)
+            transformed = torch.fft.rfftn(ops.pad(channel, margins, wrapped), sizes, axes)
+            total = transformed * response if total is None else total.addcmul_(transformed, response)
+        assert total is not None
         for channel, offset in zip(torch.split(total, 1, 1), self.offset.to(x.dtype), strict=True):
             filtered: Tensor = torch.fft.irfftn(channel, sizes, axes)
             for axis, size, width in zip(axes, padded, kernel.shape[2:], strict=True):

@@ -173,9 +173,12 @@ class Triangle(nn.Module):
     def synthesize(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """Samples: averaged generator, then corrections. `b latent_channels+labels *latent_grid` -> [-1, 1].
 
-        wrapped: the axes on which `z` is a torus; by default all stationary ones.
+        wrapped: the axes on which `z` is a torus; by default all stationary ones. Normals have length one.
         """
-        wrapped = self.modality.stationary if wrapped is None else wrapped
+        corrected = self._corrected(z, self.modality.stationary if wrapped is None else wrapped)
+        return ops.unit_vectors(corrected, self.modality.vectors, axis=1)
+
+    def _corrected(self, z: Tensor, wrapped: Sequence[bool]) -> Tensor:
         with precision.autocast(self.design.precision, z.device):
             generated: Tensor = self.generator_ema(z, wrapped)
         if len(self.corrections) < 2:

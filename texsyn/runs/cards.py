@@ -5,6 +5,7 @@ from __future__ import annotations
 from texsyn.media.collection import images_of
 from texsyn.metrics.card import Card
 from texsyn.metrics.extras import with_critic, with_repetition
+from texsyn.metrics.material import with_maps
 from texsyn.metrics.scoring import score_clips, score_stills, to_numpy
 from texsyn.metrics.sliced_wasserstein import Array
 from texsyn.models.triangle import Triangle
@@ -30,10 +31,13 @@ def score_run(run: Run, triangle: Triangle, exemplar: int = 0, thorough: bool = 
     if triangle.modality.moving:
         card = _score_clip(run, triangle, exemplar)
     else:
-        images = [to_numpy(each) for each in sampling.sample(triangle, count=_STILLS, exemplar=exemplar)]
+        samples = list(sampling.sample(triangle, count=_STILLS, exemplar=exemplar))
+        images = [to_numpy(each) for each in samples]
         height, width = images[0].shape[:2]
-        original = _estimated(run, exemplar)[:height, :width]
+        whole = run.estimated_pixels()[exemplar][:, :height, :width]
+        original = to_numpy(whole)
         card = score_stills(images[:_SCORED], original, images)
+        card = with_maps(card, samples[:_SCORED], whole, triangle.modality.planes)
         if thorough:
             large = to_numpy(sampling.sample(triangle, size=_LARGE, exemplar=exemplar)[0])
             card = with_repetition(with_critic(card, images[:_SCORED], original), large, original)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def _value(value: Any, kind: Any, field: Field[Any], axes: int, folder: Path) ->
         return from_json(kind, value, axes, folder)  # type: ignore[arg-type]
     if kind in (int, float):
         return _number(value, field.name, kind, field.metadata["low"], field.metadata["high"], folder)
-    if not isinstance(value, kind) or (kind is str and not _is_word(value)):
+    if not isinstance(value, kind) or (kind is str and not _is_text(value, field)):
         raise damaged(folder, field.name)
     return value
 
@@ -77,7 +78,10 @@ def _may_have(count: int, field: Field[Any], axes: int) -> bool:
     return least <= count <= most or (count == 0 and field.metadata.get("optional", False))
 
 
-def _is_word(text: str) -> bool:
+def _is_text(text: str, field: Field[Any]) -> bool:
+    """Whether a text is a word, or what its field allows."""
+    if "pattern" in field.metadata:
+        return re.fullmatch(field.metadata["pattern"], text) is not None
     return len(text) <= _MAX_TEXT and text.replace(".", "").isalnum()
 
 

@@ -22,9 +22,9 @@ def _is_leftover(name: str) -> bool:
     return name in folders or name.endswith((".part", ".old")) or name.startswith(PART)
 
 
-def default_path(exemplar: Path, parent: Path = Path("runs")) -> Path:
-    """`runs/NAME-N` with the first free N."""
-    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in exemplar.stem)[:40] or "run"
+def default_path(name: str, parent: Path = Path("runs")) -> Path:
+    """`runs/NAME-N` with the first free N; `name` is the exemplar's."""
+    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:40] or "run"
     number = 1
     while (parent / f"{stem}-{number}").exists():
         number += 1

@@ -56,7 +56,9 @@ class Data:
             for each, own in zip(exemplars, pixels, strict=True)
         ]
         deformed = all(each is None for each in masks)
-        return cls([Source.of(each, amount(each, modality, recipe) if deformed else 0.0) for each in pixels], masks)
+        amounts = [amount(each, modality, recipe) if deformed else 0.0 for each in pixels]
+        sources = [Source.of(each, much, modality.planes) for each, much in zip(pixels, amounts, strict=True)]
+        return cls(sources, masks)
 
     @property
     def pixels(self) -> list[Tensor]:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texsyn.core import ops
+from texsyn.core.maps import Plane, channels_of
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
 from texsyn.media import lattice
@@ -23,33 +24,36 @@ _SPACING = 24  # pixels between the nodes of the displacement, a cubic spline wi
 _SPLINE = 0.48  # standard deviation of such a spline of two axes, of coefficients with 1
 _LINEAR = 64  # pixels from the middle at which the linear part displaces as much
 _FINER = 2  # times as many pixels before cubic interpolation, which would blur fine detail
+_STEEPEST = 0.05  # least z of a normal whose slope is taken
 _LOOSE, _ORDERED = 0.2, 0.45  # correlation far away up to which all is deformed, and from which on nothing is
 
 
 def amount(pixels: Tensor, modality: Modality, recipe: Recipe) -> float:
     """Pixels by which crops of an exemplar, `channels *axes`, are deformed: 0 but for stills.
 
-    Less for what is in order over long ways, such as cells of a honeycomb: deformed, it would be out of order. The
-    normals of a material would have to turn, a regular pattern would lose its phase, and a clip its places.
+    Less for what is in order over long ways, such as cells of a honeycomb: deformed, it would be out of order. A
+    regular pattern would lose its phase, and a clip its places.
     """
-    still = len(modality.axes) == 2 and all(modality.stationary) and len(modality.planes) == 1
+    still = len(modality.axes) == 2 and all(modality.stationary)
     if not recipe.deformation or not still or modality.period:
         return 0.0
-    order = lattice.order(lattice.principal(pixels))
+    order = lattice.order(lattice.principal(pixels[: modality.planes[0].channels]))
     return recipe.deformation * min(1.0, max(0.0, (_ORDERED - order) / (_ORDERED - _LOOSE)))
 
 
 @dataclass(frozen=True)
 class Source:
-    """An exemplar that crops are cut from. pixels: `channels *axes`. amount: see `cut`."""
+    """An exemplar that crops are cut from. pixels: `channels *axes`. amount: see `cut`. planes: of its channels."""
 
     pixels: Tensor
     amount: float
     finer: Tensor | None
+    planes: tuple[Plane, ...]
 
     @classmethod
-    def of(cls, pixels: Tensor, amount: float = 0.0) -> Source:
-        return cls(pixels, amount, ops.resize(pixels, [_FINER * n for n in pixels.shape[1:]]) if amount else None)
+    def of(cls, pixels: Tensor, amount: float = 0.0, planes: Sequence[Plane] = ()) -> Source:
+        finer = ops.resize(pixels, [_FINER * n for n in pixels.shape[1:]]) if amount else None
+        return cls(pixels, amount, finer, tuple(planes))
 
     def cut(self, crop: Sequence[slice], random: torch.Generator, margins: Sequence[int] = ()) -> Tensor:
         """A crop of `channels *axes` with margins, reflected where it lies outside.
@@ -62,12 +66,30 @@ class Source:
             return _reflected(self.pixels, crop, margins) if any(margins) else self.pixels[tuple(crop)]
         starts = [part.start - n for part, n in zip(crop[1:], margins, strict=True)]
         size = [part.stop - part.start + 2 * n for part, n in zip(crop[1:], margins, strict=True)]
-        places = (_places(size, self.amount, random) + torch.tensor(starts).view(-1, 1, 1)).to(self.finer)
+        moved = _places(size, self.amount, random)
+        places = (moved + torch.tensor(starts).view(-1, 1, 1)).to(self.finer)
         # From pixels to what grid_sample wants: -1 to 1 between the outer edges of all pixels, x first.
         ends = torch.tensor(self.finer.shape[1:], device=places.device).view(-1, 1, 1)
         grid = ((2 * _FINER * places + 1) / ends - 1).flip(0).movedim(0, -1)
         out: Tensor = F.grid_sample(self.finer[None], grid[None], "bicubic", "reflection", align_corners=False)[0]
-        return out.clamp(-1, 1)
+        out = out.clamp(-1, 1)
+        for plane, part in zip(self.planes, channels_of(self.planes), strict=True):
+            if plane.map.vectors:
+                out[part] = _turned(out[part], moved.to(out), plane.flipped)
+        return out
+
+
+def _turned(normals: Tensor, places: Tensor, flipped: bool) -> Tensor:
+    """`3 y x`: normals of a height h as those of h(places), whose gradient is J^T times that of h, J of the places.
+
+    places: `2 y x`, downwards and to the right. flipped: y of normals points down instead of up.
+    """
+    up = -1.0 if flipped else 1.0
+    x, y, z = normals
+    slopes = torch.stack((up * y, -x)) / z.clamp(min=_STEEPEST)
+    jacobian = torch.stack([torch.stack(torch.gradient(each)) for each in places])  # of place, along
+    down, right = torch.einsum("ap...,a...->p...", jacobian, slopes)
+    return F.normalize(torch.stack((-right, up * down, torch.ones_like(z))), dim=0)
 
 
 def _places(size: Sequence[int], amount: float, random: torch.Generator) -> Tensor:
