@@ -36,6 +36,7 @@ class SamplePage:
             with gr.Column():
                 self._add_tiled_preview()
             with gr.Column():
+                self._add_lit()
                 self._add_download()
         self._connect()
 
@@ -50,9 +51,11 @@ class SamplePage:
         self._times = gr.Radio(["1 x 1", "2 x 2", "3 x 3"], value="2 x 2", label="Tiled preview: drag it")
         self._speed = gr.Slider(0.25, 2.0, value=1.0, step=0.25, label="Speed of clips", elem_id="speed")
         self._tiled = gr.HTML("<p class='quiet'>Choose one of the samples.</p>", elem_id="tiled")
-        self._lit = gr.Model3D(
-            label="Lit: drag to turn it", interactive=False, visible=False, height=420, elem_id="lit"
-        )
+
+    def _add_lit(self) -> None:
+        # Gradio 6.31 shows no model where one event brings both the component and its file: first this, then the file.
+        with gr.Column(visible=False) as self._lit_area:
+            self._lit = gr.Model3D(label="Lit: drag to turn it", interactive=False, height=420, elem_id="lit")
 
     def _add_download(self) -> None:
         formats = texsyn.formats(False)
@@ -62,11 +65,12 @@ class SamplePage:
 
     def _connect(self) -> None:
         shape, samples = self._shape, [self._samples, self._next_seed, self._like]
-        self._sample.click(self._show_new, [self.run, self._next_seed, *shape], [*samples, self._format], **PRIVATE)
+        shown = [*samples, self._format, self._lit_area]
+        self._sample.click(self._show_new, [self.run, self._next_seed, *shape], shown, **PRIVATE)
         like = [self.run, self._next_seed, self._chosen, *shape]
         self._sample_like.click(self._show_similar, like, samples, **PRIVATE)
-        forget = lambda: [None, 0, None, Choice(0), gr.update(value=None, visible=False)]  # noqa: E731
-        self.run.change(forget, None, [*samples, self._chosen, self._lit], **QUIET)
+        forget = lambda: [None, 0, None, Choice(0), None, gr.update(visible=False)]  # noqa: E731
+        self.run.change(forget, None, [*samples, self._chosen, self._lit, self._lit_area], **QUIET)
         given = [self.run, self._times, *shape]
         chosen = [self._chosen, self._tiled, self._lit]
         self._samples.select(self._choose, [self._like, *given], chosen, **QUIET)
@@ -81,7 +85,8 @@ class SamplePage:
             raise TexsynError("train a model first")
         run = self._studio.open_run(name)
         formats = texsyn.formats(run.modality.moving)
-        return [*self._write_several(run, first, None, shape), gr.update(choices=list(formats), value=formats[0])]
+        choices, lit = gr.update(choices=list(formats), value=formats[0]), gr.update(visible=_is_material(run))
+        return [*self._write_several(run, first, None, shape), choices, lit]
 
     @show_errors
     def _show_similar(self, name: str, first: int, chosen: Choice, *shape: Any) -> list[Any]:
@@ -91,9 +96,9 @@ class SamplePage:
     def _choose(self, event: gr.SelectData, like: int | None, name: str, times: str, *shape: Any) -> list[Any]:
         choice = Choice(int(event.value["caption"].split()[-1]), like)
         run = self._studio.open_run(name)
-        lit = gr.update(visible=False)
-        if run.modality.name == "material":
-            lit = gr.update(value=str(self._studio.samples.write_lit(run, choice, _shape(run, *shape))), visible=True)
+        lit = None
+        if _is_material(run):
+            lit = str(self._studio.samples.write_lit(run, choice, _shape(run, *shape)))
         return [choice, self._write_tiled(choice, name, times, shape), lit]
 
     @show_errors
@@ -116,6 +121,10 @@ class SamplePage:
     def _write_tiled(self, choice: Choice, name: str, times: str, shape: tuple[Any, ...]) -> str:
         run = self._studio.open_run(name)
         return _tiled_html(self._studio.samples.write(run, choice, _shape(run, *shape)), int(times[0]))
+
+
+def _is_material(run: Run) -> bool:
+    return len(run.modality.planes) > 1
 
 
 def _shape(run: Run, width: float, height: float, frames: float, tile: str) -> Shape:
