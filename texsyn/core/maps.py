@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
-from texsyn.core.ranges import between, pattern
+from texsyn.core.ranges import between, one_of, pattern
 
 _ENDING = r"([-_. ]?[A-Za-z0-9][-A-Za-z0-9_. ]{0,40})?"  # of a file's stem
 
@@ -52,7 +52,7 @@ class Plane:
     """The channels of one map."""
 
     name: str
-    channels: int = field(default=3, metadata=between(1, 16))
+    channels: int = field(default=3, metadata=one_of((1, 3), **between(1, 3)))
     ending: str = field(default="", metadata=pattern(_ENDING))  # of names of files; that of the map where empty
     packed: bool = False  # lies with others of `CHANNELS` in the file of their ending
     flipped: bool = False  # y of normals points down

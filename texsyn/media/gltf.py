@@ -45,6 +45,8 @@ def write(path: Path, frames: np.ndarray, layout: Layout) -> None:
     except ImportError as error:
         raise TexsynError("glTF files need pygltflib: pip install 'texsyn[materials]'", Exit.USAGE) from error
     planes = layout.planes or (Plane(COLOUR, layout.channels),)
+    if COLOUR not in _names(planes):
+        raise TexsynError(f"{path.name}: a glTF file needs a map of colour", Exit.USAGE)
     content, blob = gltf.GLTF2(asset=gltf.Asset(generator="texsyn")), bytearray()
     if layout.comment:
         content.asset.extras = json.loads(layout.comment)

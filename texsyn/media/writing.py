@@ -148,18 +148,15 @@ def _files(path: Path, format: str, channels: int, planes: Sequence[Plane] | Non
     vectors, parts = vector_channels(planes), dict(zip(planes, channels_of(planes), strict=True))
     if len(planes) == 1 or format == "glb":
         return [_File(path, whole, bits, tuple(planes), vectors)]
-    files = []
-    for ending in dict.fromkeys(_ending(plane) for plane in planes):
-        chosen = tuple(plane for plane in planes if _ending(plane) == ending)
-        own = path.with_name(f"{path.stem}{ending}{path.suffix}")
-        if chosen[0].packed:
-            by_name = {plane.name: parts[plane] for plane in chosen}
-            packed = tuple(by_name.get(name, MISSING[name]) for name in CHANNELS)
-            files.append(_File(own, packed, bits))
-            continue
-        (plane,) = chosen
-        deep = format == "png" and not moving
-        files.append(_File(own, (parts[plane],), plane.map.bits if deep else bits, chosen, vector_channels(chosen)))
+    files, deep = [], format == "png" and not moving
+    for plane in planes:
+        own = path.with_name(f"{path.stem}{_ending(plane)}{path.suffix}")
+        if not plane.packed:
+            depth = plane.map.bits if deep else bits
+            files.append(_File(own, (parts[plane],), depth, (plane,), vector_channels([plane])))
+        elif own not in [file.path for file in files]:
+            together = {each.name: parts[each] for each in planes if each.packed and _ending(each) == _ending(plane)}
+            files.append(_File(own, tuple(together.get(name, MISSING[name]) for name in CHANNELS), bits))
     return files
 
 
