@@ -7,7 +7,6 @@ import torch
 from media.sample_maps import maps, save, write_set
 
 from texsyn import TexsynError
-from texsyn.core.maps import Plane
 from texsyn.media import decoding, exr, writing
 from texsyn.media.metadata import read_metadata
 from texsyn.media.reader import read
@@ -15,7 +14,7 @@ from texsyn.media.reader import read
 
 def test_colours_are_linear_in_the_file_and_come_back(tmp_path):
     texture = torch.rand(3, 20, 30) * 2 - 1
-    (path,) = writing.write(texture, tmp_path / "a.exr", planes=[Plane("colour")], metadata={"seed": 3})
+    (path,) = writing.write(texture, tmp_path / "a.exr", metadata={"seed": 3})
     stored = OpenEXR.File(str(path)).channels()["RGB"].pixels
     colours = (texture.movedim(0, -1).numpy() + 1) / 2
     assert np.abs(stored - exr.to_linear(colours)).max() < 1e-3

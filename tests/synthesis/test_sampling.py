@@ -136,3 +136,10 @@ def test_memory_does_not_grow_with_what_is_written(tmp_path, exemplar, recipe, e
     # far enough apart that a peak's own noise, 40 MB, is no part of the answer
     floats = 4 * 3 * (math.prod(many) - math.prod(few))
     assert peaks[1] - peaks[0] < floats / 4
+
+
+def test_normals_of_samples_have_length_one_at_any_size():
+    triangle = lively(Triangle(KINDS["material"], KINDS["material"].designs["local"], seed=1))
+    for size in ((32, 32), (45, 37)):
+        vectors = sampling.sample(triangle, size=size)[0, 3:]
+        torch.testing.assert_close(vectors.norm(dim=0), torch.ones(size[::-1]))

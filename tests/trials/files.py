@@ -19,6 +19,7 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 from PIL import Image
 
 import texsyn
@@ -52,6 +53,9 @@ def seeds(folder: Path) -> list[Path]:
     }
     for name, (image, options) in images.items():
         image.save(folder / name, **options)
+    waves = torch.from_numpy(np.sin(np.stack((x, y, x + y)) / 5)).float()
+    for name, channels in (("colour.exr", 3), ("grey.exr", 1)):
+        texsyn.write(waves[:channels], folder / name)
     frames = [np.roll(colour, 3 * n, 1) for n in range(34)]
     palettes = [Image.fromarray(frame).quantize(32) for frame in frames]
     for ending in ("gif", "png", "webp"):

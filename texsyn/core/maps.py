@@ -16,11 +16,12 @@ _ENDING = r"([-_. ]?[A-Za-z0-9][-A-Za-z0-9_. ]{0,40})?"  # of a file's stem
 
 @dataclass(frozen=True)
 class Map:
-    """A kind of map. Values are in [0, 1] in a file; colours are sRGB, all others linear."""
+    """A kind of map. Values are in [0, 1] in a file."""
 
     channels: int
     words: tuple[str, ...]  # in names of files, in lower case and without what separates them
-    bits: int = 8  # for each value of a file
+    bits: int = 8  # for each value of a PNG
+    linear: bool = True  # else sRGB
     vectors: bool = False  # of length one, x to the right, y up, z towards the viewer, from [-1, 1]
 
 
@@ -28,7 +29,7 @@ COLOUR, NORMAL, HEIGHT, ROUGHNESS = "colour", "normal", "height", "roughness"
 OCCLUSION, METAL, OPACITY = "occlusion", "metal", "opacity"
 # As ambientCG, Poly Haven, Substance and Quixel call them.
 MAPS = {
-    COLOUR: Map(3, ("colour", "color", "basecolour", "basecolor", "diffuse", "diff", "albedo", "col")),
+    COLOUR: Map(3, ("colour", "color", "basecolour", "basecolor", "diffuse", "diff", "albedo", "col"), linear=False),
     NORMAL: Map(3, ("normal", "normals", "normalmap", "nor", "nrm", "norm"), bits=16, vectors=True),
     HEIGHT: Map(1, ("height", "heightmap", "displacement", "displace", "disp"), bits=16),
     ROUGHNESS: Map(1, ("roughness", "rough")),

@@ -9,7 +9,6 @@ import numpy as np
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import replacing
-from texsyn.core.maps import COLOUR
 from texsyn.core.text import short
 from texsyn.media.detection import check_size, decoder_errors
 from texsyn.media.png import Layout
@@ -72,9 +71,9 @@ def write(path: Path, frames: np.ndarray, layout: Layout) -> None:
     library = _library()
     (values,) = frames
     plane = layout.planes[0] if len(layout.planes) == 1 else None
-    if plane is None or plane.name == COLOUR:
-        values = to_linear(values) if plane is not None else values
-    else:
+    if plane is not None and not plane.map.linear:
+        values = to_linear(values)
+    elif plane is not None:
         values = values * (plane.high - plane.low) + plane.low
     half = float(np.abs(values).max()) <= _LARGEST and (plane is None or plane.map.bits == 8)
     values = np.ascontiguousarray(values, np.float16 if half else np.float32)

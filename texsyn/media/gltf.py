@@ -44,7 +44,7 @@ def write(path: Path, frames: np.ndarray, layout: Layout) -> None:
         import pygltflib as gltf
     except ImportError as error:
         raise TexsynError("glTF files need pygltflib: pip install 'texsyn[materials]'", Exit.USAGE) from error
-    planes = layout.planes or (Plane(COLOUR, layout.channels),)
+    planes = layout.planes
     if COLOUR not in _names(planes):
         raise TexsynError(f"{path.name}: a glTF file needs a map of colour", Exit.USAGE)
     content, blob = gltf.GLTF2(asset=gltf.Asset(generator="texsyn")), bytearray()

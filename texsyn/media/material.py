@@ -250,11 +250,10 @@ def decode(sources: Sequence[Source]) -> tuple[Frames, tuple[Plane, ...]]:
     parts, planes, mask = [], [], None
     for source in sources:
         if source.file not in files:
-            is_colour = source.plane.name == COLOUR
-            files[source.file] = decoding.read_still(source.file) if is_colour else decoding.read_map(source.file)
+            read = decoding.read_map if source.plane.map.linear else decoding.read_still
+            files[source.file] = read(source.file)
         frames = files[source.file]
-        if source.plane.name == COLOUR:
-            mask = frames.mask
+        mask = frames.mask if mask is None else mask  # of the colours: maps have none
         values, plane = _values(source, frames.colours)
         parts.append(values)
         planes.append(plane)
@@ -277,7 +276,7 @@ def _values(source: Source, colours: np.ndarray) -> tuple[np.ndarray, Plane]:
                 f"{short(source.file.name)} is no map of normals: its values are no vectors of length one"
             )
         return colours, plane
-    if plane.name == COLOUR:
+    if not plane.map.linear:
         return colours, plane
     values = colours[..., [source.channel or 0]]
     low, high = float(values.min()), float(values.max())

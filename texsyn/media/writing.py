@@ -22,7 +22,7 @@ from texsyn.core import ops
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import refuse_overwrite
 from texsyn.core.formats import format_for, formats
-from texsyn.core.maps import CHANNELS, MISSING, Plane, channels_of, vector_channels
+from texsyn.core.maps import CHANNELS, COLOUR, MISSING, Plane, channels_of, vector_channels
 from texsyn.media.encoders import ENCODERS
 from texsyn.media.metadata import to_comment
 from texsyn.media.png import Layout
@@ -143,8 +143,7 @@ def _files(path: Path, format: str, channels: int, planes: Sequence[Plane] | Non
     """The files of a texture: one, or one for each map or for several that are packed."""
     bits = 32 if format == "exr" else 8
     whole = (slice(0, channels),)
-    if planes is None:
-        return [_File(path, whole, bits)]
+    planes = [Plane(COLOUR, channels)] if planes is None else planes
     vectors, parts = vector_channels(planes), dict(zip(planes, channels_of(planes), strict=True))
     if len(planes) == 1 or format == "glb":
         return [_File(path, whole, bits, tuple(planes), vectors)]

@@ -117,7 +117,7 @@ class Triangle(nn.Module):
 
     def scaled(self, x: Tensor) -> Tensor:
         """A texture, `channels *axes`, at the scale of the networks, which for a regular pattern is not its own."""
-        return ops.resize(x, self.modality.network_size(x.shape[1:]))
+        return ops.unit_vectors(ops.resize(x, self.modality.network_size(x.shape[1:])), self.modality.vectors)
 
     def check(self, x: Tensor) -> None:
         """Raise TexsynError (exit 3) unless the networks can take the texture `x`, `channels *axes`."""

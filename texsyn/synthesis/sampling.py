@@ -173,6 +173,7 @@ def _band(field: SampledField, extent: Extent, start: int, stop: int) -> Tensor:
         if ratio is not None:
             texture = resampling.interpolate(texture, axis + 1, *ops.resampling_taps(*ratio, 0, size))
         texture = texture.narrow(axis + 1, 0, size)
+    texture = ops.unit_vectors(texture, field.triangle.modality.vectors)  # resampled ones are shorter
     return texture.clone()  # outside of inference mode: a tensor like any other
 
 
