@@ -1,4 +1,4 @@
-"""The browser app: python ui/app.py [--host H] [--port P] [--auth USER:PASS] [--runs DIR] [--device D]
+"""The browser app: texsyn app [--host H] [--port P] [--auth USER:PASS] [--runs DIR] [--device D] [--open]
 
 It uses only the public names of texsyn. A fit is a process of its own that outlives the server.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import errno
 import ipaddress
 import os
 import shutil
@@ -15,12 +16,14 @@ import signal
 import socket
 import sys
 import tempfile
+import webbrowser
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+_TRIED = 50  # ports after a busy one
 _M_MMAP_THRESHOLD, _THRESHOLD = -3, 262_144  # glibc's option, and bytes
 
 
@@ -79,16 +82,29 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
         head=HEAD,
     )
     print(f"texsyn: {address} until Ctrl-C; training continues after that", flush=True)
+    print(f"texsyn: trains on {_describe_device(options.device)}", flush=True)
+    if options.open:
+        webbrowser.open(address)
     app.block_thread()
 
 
+def _describe_device(device: str) -> str:
+    """What fits use: the name of a GPU, or the CPU."""
+    import torch
+
+    if device == "cpu" or not torch.cuda.is_available():
+        return "the CPU"
+    return f"{torch.cuda.get_device_name(None if device == 'auto' else device)} ({device})"
+
+
 def _parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser("texsyn app", description="Serve the browser app.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback needs --auth")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--auth", metavar="USER:PASS", help="require this login (or set TEXSYN_AUTH)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--open", action="store_true", help="open the browser, too")
     options = parser.parse_args()
     options.auth = options.auth or os.environ.get("TEXSYN_AUTH")
     if options.auth and not all(options.auth.partition(":")[::2]):
@@ -102,13 +118,24 @@ def _check_port(host: str, port: int) -> None:
     """Exit with one line where the address cannot be listened on."""
     if not 0 <= port < 65536:  # the system would take it modulo 65536
         _exit(f"--port must lie in 0 to 65535, but is {port}")
+    error = _refused(host, port)
+    if error is not None:
+        free = next((other for other in range(port + 1, min(port + _TRIED, 65536)) if not _refused(host, other)), None)
+        busy = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        advice = f": --port {free} is free" if busy and free else ""
+        _exit(f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}{advice}")
+
+
+def _refused(host: str, port: int) -> Exception | None:
+    """Why an address cannot be listened on; None where it can."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except (OSError, OverflowError) as error:
-        _exit(f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}")
+        return error
+    return None
 
 
 def _is_loopback(host: str) -> bool:

@@ -24,8 +24,7 @@ class StartPage:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._examples = [path for path in sorted(EXAMPLES.iterdir()) if _is_exemplar(path)]
-        self._examples += sorted(MATERIALS.iterdir()) if MATERIALS.exists() else []
+        self._examples = _find_examples()
         self.draft, self._files = gr.State(""), gr.State([])  # the draft's id; the paths of the exemplar's files
         with gr.Row():
             with gr.Column():
@@ -46,12 +45,13 @@ class StartPage:
             elem_id="upload",
             height=170,
         )
-        gr.Markdown("Or choose an example:")
+        gr.Markdown("Or choose an example:", visible=bool(self._examples))
         self._gallery = image_gallery(
             "Examples",
             value=[(str(self._thumbnail(path)), path.stem) for path in self._examples],
             show_label=False,
             height=240,
+            visible=bool(self._examples),
             elem_id="examples",
         )
         self.time = gr.Radio(list(MINUTES), value="3 minutes", label="Training time")
@@ -161,6 +161,13 @@ def _options(settings: Sequence[Any], mask: Path | None = None) -> FitOptions:
         crop=tuple(crop) if width and height else None,
         mask=mask,
     )
+
+
+def _find_examples() -> list[Path]:
+    """Shipped exemplars; an installed app has none."""
+    if not MATERIALS.is_dir():
+        return []
+    return [*(path for path in sorted(EXAMPLES.iterdir()) if _is_exemplar(path)), *sorted(MATERIALS.iterdir())]
 
 
 def _is_exemplar(path: Path) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from browser import Visit, require_browser
 from server import APP
+
+from texsyn.cli.entry import main
 
 
 def start(*options: str) -> subprocess.CompletedProcess[str]:
@@ -49,12 +53,42 @@ def test_a_folder_or_a_port_that_cannot_be_used_is_one_line(tmp_path):
         port = str(taken.getsockname()[1])
         for options, message in (
             (["--runs", str(tmp_path / "file")], "is not a folder"),
-            (["--runs", str(tmp_path / "runs"), "--port", port], f"port {port}"),
+            (["--runs", str(tmp_path / "runs"), "--port", port], f"port {port}: Address already in use: --port "),
             (["--runs", str(tmp_path / "runs"), "--port", "99999"], "--port must lie in 0 to 65535"),
         ):
             done = start(*options)
             assert (done.returncode, done.stderr.count("\n")) == (2, 1)
             assert message in done.stderr
+
+
+def test_the_command_starts_the_app_and_opens_a_browser(tmp_path):
+    """`texsyn app --open`, with a browser that writes down what it is asked to open."""
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\necho $1 > {tmp_path}/opened\n")
+    browser.chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["app", "--port", str(port), "--runs", str(tmp_path / "runs"), "--open"]
+    environment = {**os.environ, "BROWSER": str(browser), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "texsyn", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            lines = [process.stdout.readline() for _ in range(2)]
+            deadline = time.monotonic() + 30
+            while not (tmp_path / "opened").exists() and time.monotonic() < deadline:
+                time.sleep(0.2)
+        finally:
+            process.terminate()
+    assert lines[0].startswith(f"texsyn: http://127.0.0.1:{port}/")
+    assert lines[1].startswith("texsyn: trains on ")
+    assert (tmp_path / "opened").read_text().strip() == f"http://127.0.0.1:{port}/"
+
+
+def test_a_missing_app_says_how_to_install_it(monkeypatch, capsys):
+    monkeypatch.setattr("texsyn.cli.app._NEEDED", ("no_such_package",))
+    assert main(["app"]) == 2
+    assert capsys.readouterr().err == "texsyn: the app is not installed: pip install 'texsyn[ui]'\n"
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])

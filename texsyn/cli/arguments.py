@@ -19,10 +19,12 @@ EXIT_CODES = "exit codes: " + ", ".join(f"{code.value} {code.name.lower().replac
 
 
 def add_command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, description: str
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, description: str, **more: Any
 ) -> argparse.ArgumentParser:
-    """Add a command; `run` returns its exit code."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description, epilog=EXIT_CODES)
+    """Add a command; `run` returns its exit code. more: options of its parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=description, epilog=EXIT_CODES, **more
+    )
     parser.set_defaults(command=run)
     return parser
 

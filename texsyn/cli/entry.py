@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from texsyn.cli import arguments, batch, edit, evaluate, fit, generate
+from texsyn.cli import app, arguments, batch, edit, evaluate, fit, generate
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.performance import tune
 from texsyn.core.text import short
@@ -28,7 +28,11 @@ _MEMORY_ERRORS = ("out of memory", "can't allocate memory")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options, rest = parser.parse_known_args(argv)
+    if rest and not getattr(options, "passes_on", False):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     tune()
     try:
         with nullcontext() if getattr(options, "dies_at_once", False) else _raise_at_sigterm():
@@ -86,6 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"texsyn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (fit, batch, generate, edit, evaluate):
+    for module in (fit, batch, generate, edit, evaluate, app):
         module.add(commands)
     return parser
