@@ -34,6 +34,7 @@ _WHERE = {
     "recipe_for": "core.recipes",
     "create": "training.loop",
     "fit": "training.loop",
+    "step_seconds": "training.timing",
     "sample": "synthesis.sampling",
     "bands": "synthesis.sampling",
     "morph": "synthesis.sampling",
@@ -88,6 +89,7 @@ __all__ = [  # written out, for type checkers
     "recipe_for",
     "create",
     "fit",
+    "step_seconds",
     "sample",
     "bands",
     "morph",
@@ -149,6 +151,7 @@ if TYPE_CHECKING:
     from texsyn.synthesis.onnx_export import export
     from texsyn.synthesis.sampling import across, bands, between, morph, sample
     from texsyn.training.loop import Report, create, fit
+    from texsyn.training.timing import step_seconds
 
 
 def __getattr__(name: str) -> Any:

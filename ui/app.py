@@ -62,7 +62,8 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
     refuse_downloads()
     local = _is_loopback(options.host)
     hosts = frozenset({"127.0.0.1", "localhost", "::1", options.host.lower()} if local else ())
-    app = build(Studio(options.runs.resolve(), temporary, options.device))
+    studio = Studio(options.runs.resolve(), temporary, options.device)
+    app = build(studio)
     _, address, _ = app.queue(default_concurrency_limit=4, max_size=256).launch(
         server_name=options.host,
         server_port=options.port,
@@ -83,6 +84,7 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
     )
     print(f"texsyn: {address} until Ctrl-C; training continues after that", flush=True)
     print(f"texsyn: trains on {_describe_device(options.device)}", flush=True)
+    studio.time_machine()
     if options.open:
         webbrowser.open(address)
     app.block_thread()

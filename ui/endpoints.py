@@ -23,7 +23,7 @@ def add_endpoints(studio: Studio) -> None:
         if not minutes > 0:
             raise TexsynError(f"minutes must be more than 0, but is {minutes:g}")
         draft = studio.create_draft([studio.files.uploaded(path)], FitOptions(seed=int(seed)))
-        return studio.start_training(draft, float(minutes)).path.name
+        return studio.start_training(draft, FitOptions(minutes=float(minutes))).path.name
 
     @show_errors
     def status(run: str) -> dict[str, Any]:

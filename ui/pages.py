@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import budgets
 import gradio as gr
 from common import PRIVATE, QUIET, SECRET, show_errors
 from endpoints import add_endpoints
 from library_page import LibraryPage
 from sample_page import SamplePage
-from start_page import MINUTES, StartPage
+from start_page import StartPage
 from studio import Studio
 from tools_page import ToolsPage
 from watch_page import WatchPage
@@ -55,7 +56,7 @@ class Pages:
         start, watch = self._start, self._watch
         started = start.start.click(
             self._start_training,
-            [start.draft, start.time],
+            [start.draft, start.budget],
             [self._last_run, self._tabs, start.draft, *self._dropdowns],
             show_progress_on=start.start,  # or an error would put a badge on the dropdowns of every page
             **PRIVATE,
@@ -86,8 +87,9 @@ class Pages:
         return [dict(update) for _ in self._dropdowns]
 
     @show_errors
-    def _start_training(self, draft: str, time: str) -> list[Any]:
+    def _start_training(self, draft: str, budget: str) -> list[Any]:
         if not draft:
             raise TexsynError("choose an image or a clip first")
-        run = self._studio.start_training(self._studio.open_run(draft), MINUTES[time])
+        run = self._studio.open_run(draft)
+        run = self._studio.start_training(run, budgets.options(budget, run.modality.name))
         return [run.path.name, gr.update(selected="watch"), "", *self._update_dropdowns(run.path.name)]

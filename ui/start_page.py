@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import budgets
 import gradio as gr
 from common import PRIVATE, image_gallery, mask_editor, painted_mask, show_errors
 from descriptions import describe_exemplar
@@ -16,7 +17,6 @@ from texsyn import FitOptions, TexsynError
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "videos"
 MATERIALS = EXAMPLES / "materials"  # a folder of maps each
-MINUTES = {"1 minute": 1.0, "3 minutes": 3.0, "10 minutes": 10.0, "30 minutes": 30.0, "Until I stop it": 720.0}
 
 
 class StartPage:
@@ -54,7 +54,7 @@ class StartPage:
             visible=bool(self._examples),
             elem_id="examples",
         )
-        self.time = gr.Radio(list(MINUTES), value="3 minutes", label="Training time")
+        self.budget = gr.Radio(budgets.choices(), value=budgets.DEFAULT, label="How long to train", elem_id="budget")
 
     def _add_settings(self) -> None:
         kind = gr.Dropdown(
@@ -82,7 +82,8 @@ class StartPage:
             self._apply_mask = gr.Button("Apply the mask", size="sm")
 
     def _connect(self) -> None:
-        outputs = [self.draft, self._files, self._summary, self._image, self._clip, self._masking, self._mask]
+        read = [self.draft, self._files, self._summary, self._image, self._clip, self._masking, self._mask]
+        outputs = [*read, self.budget]
         given = [self.draft, *self._settings]
         self._upload.change(self._read_upload, [self._upload, *given], outputs, **PRIVATE)
         self._gallery.select(self._read_example, given, outputs, **PRIVATE)
@@ -91,7 +92,7 @@ class StartPage:
 
     @show_errors
     def _read_upload(self, files: list[str] | None, draft: str, *settings: Any) -> list[Any]:
-        return self._create_draft(files, draft, _options(settings)) if files else [gr.skip()] * 7
+        return self._create_draft(files, draft, _options(settings)) if files else [gr.skip()] * 8
 
     @show_errors
     def _read_example(self, event: gr.SelectData, draft: str, *settings: Any) -> list[Any]:
@@ -134,6 +135,7 @@ class StartPage:
             gr.update(value=path if moving else None, visible=moving),
             gr.update(visible=not moving, open=False),
             gr.skip() if options.mask else gr.update(value=image),
+            gr.update(choices=budgets.choices(exemplar.modality.name, self._studio.step_seconds)),
         ]
 
     def _thumbnail(self, path: Path) -> Path:

@@ -7,8 +7,10 @@ import secrets
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+from budgets import Machine
 from files import Files
 from previews import Previews
 from samples import Samples
@@ -34,6 +36,16 @@ class Studio:
         self.files = Files(temporary)
         self.samples = Samples(self.files, device)
         self.previews = Previews(self.files)
+        self._machine = Machine(device)
+
+    @property
+    def step_seconds(self) -> dict[str, float]:
+        """Seconds of a step of each kind; empty as long as the machine is not timed."""
+        return self._machine.step_seconds
+
+    def time_machine(self) -> None:
+        """Begin to time a step of each kind on this machine."""
+        self._machine.measure()
 
     def list_runs(self) -> list[tuple[str, str]]:
         """Title and id of every run, the newest first. Runs of the same title are told apart by their time."""
@@ -63,16 +75,16 @@ class Studio:
         """Delete a draft, if it is still one."""
         shutil.rmtree(self.drafts / Path(name).name, ignore_errors=True)
 
-    def start_training(self, draft: Run, minutes: float) -> Run:
-        """Make a draft a run, and train it."""
+    def start_training(self, draft: Run, budget: FitOptions) -> Run:
+        """Make a draft a run, and train it for a number of steps or minutes."""
         run = Run.open(draft.path.rename(self.folder / draft.path.name))
-        self.resume_training(run, minutes)
+        self.resume_training(run, budget)
         return run
 
-    def resume_training(self, run: Run, minutes: float | None = None) -> None:
-        """Train a run on, for so many minutes in total; None: its own budget. Raises TexsynError for old formats."""
+    def resume_training(self, run: Run, budget: FitOptions | None = None) -> None:
+        """Train a run on, with this budget in total; None: its own. Raises TexsynError for old formats."""
         run.check_trainable()
-        texsyn.start(run, FitOptions(minutes=minutes, device=self.device))
+        texsyn.start(run, replace(budget or FitOptions(), device=self.device))
 
     def delete_run(self, name: str) -> None:
         """Stop a run, and delete it."""

@@ -12,7 +12,7 @@ from descriptions import describe_status
 from studio import Studio
 
 import texsyn
-from texsyn import Status, TexsynError
+from texsyn import FitOptions, Status, TexsynError
 
 _POLL = 1.5  # seconds
 _EXTRA_MINUTES = 3.0  # for a run that has used its budget and whose recipe counts steps
@@ -91,14 +91,15 @@ class WatchPage:
         run = self._studio.open_run(name)
         status = texsyn.status(run)
         longer = status.seconds / 60 + (run.recipe.minutes or _EXTRA_MINUTES)
-        self._studio.resume_training(run, longer if status.progress >= 1 else None)
+        self._studio.resume_training(run, FitOptions(minutes=longer) if status.progress >= 1 else None)
 
     @show_errors
     def _finish_run(self, name: str) -> None:
         """Set a budget that ends soon: samples are best after a last part at a falling learning rate."""
         run = self._studio.open_run(name)
         texsyn.stop(run)
-        self._studio.resume_training(run, (1 + _EXTRA_SHARE) * texsyn.status(run).seconds / 60)
+        minutes = (1 + _EXTRA_SHARE) * texsyn.status(run).seconds / 60
+        self._studio.resume_training(run, FitOptions(minutes=minutes))
 
     @show_errors
     def _delete_run(self, name: str) -> Any:

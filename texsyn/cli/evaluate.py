@@ -126,9 +126,12 @@ def _add_info(commands: Any) -> None:
         "info",
         _info,
         "show the metadata of a file or a run",
-        "Show how a file was made (the metadata that texsyn wrote into it), or the contents of a run.",
+        "Show how a file was made (the metadata that texsyn wrote into it), what a run contains, or how long a step of "
+        "training takes on this machine.",
     )
-    parser.add_argument("path", type=Path, metavar="FILE|RUN", help="image, clip, folder of frames, or run")
+    parser.add_argument("path", nargs="?", type=Path, metavar="FILE|RUN", help="image, clip, folder of frames, or run")
+    parser.add_argument("--machine", action="store_true", help="time a step of each kind of texture on this machine")
+    parser.add_argument("--device", default="auto", help="that is timed: auto, cpu, cuda or cuda:N (default auto)")
     arguments.add_json(parser, "print JSON")
 
 
@@ -137,6 +140,10 @@ def _info(options: argparse.Namespace) -> int:
     from texsyn.runs.run import Run
 
     path = options.path
+    if options.machine == (path is not None):
+        raise TexsynError("name a FILE or a RUN, or give --machine", Exit.USAGE)
+    if options.machine:
+        return _info_machine(options)
     frames = sorted(path.glob("[0-9]*.png"))  # of a clip that was written as a folder
     if path.is_dir() and not frames:
         run = Run.open(path)
@@ -152,6 +159,27 @@ def _info(options: argparse.Namespace) -> int:
         print(json.dumps(content))
     else:
         _print_content(content)
+    return Exit.OK
+
+
+def _info_machine(options: argparse.Namespace) -> int:
+    """Seconds of a step, and minutes of the default recipe, of each kind that is trained on one exemplar."""
+    from texsyn.core.modality import MODALITIES
+    from texsyn.core.recipes import recipe_for
+    from texsyn.core.text import duration
+    from texsyn.training.timing import step_seconds
+
+    device = arguments.open_device(options.device)
+    seconds = {}
+    for name, modality in MODALITIES.items():
+        if not modality.collection:
+            seconds[name] = round(step_seconds(name, device=device), 4)
+            if not options.json:
+                steps = recipe_for("fast", modality).steps
+                whole = duration(steps * seconds[name])
+                print(f"{name:9}{1000 * seconds[name]:6.0f} ms a step, {steps:,} steps in {whole}")
+    if options.json:
+        print(json.dumps({"device": str(device), "step_seconds": seconds}))
     return Exit.OK
 
 
