@@ -57,7 +57,7 @@ class Visit:
     def reload(self) -> None:
         """Reload the page. This aborts requests in progress, and the page's client reports that as an error."""
         self.page.reload()
-        self.page.wait_for_selector("#examples img")
+        self.page.locator("[role=tabpanel]:visible").first.wait_for()
         self.errors = [error for error in self.errors if "AbortError" not in error]
 
     def open_tab(self, name: str) -> None:

@@ -60,3 +60,17 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   shift(tile, ...step);
 });
+
+// A reload returns to the page that was open.
+const tabs = () => [...document.querySelectorAll("[role=tab]")].filter((tab) => tab.offsetParent);
+addEventListener("pagehide", () => {
+  const open = tabs().find((tab) => tab.getAttribute("aria-selected") === "true");
+  if (open) sessionStorage.setItem("texsyn-page", open.textContent.trim());
+});
+const mounted = new MutationObserver(() => {
+  if (!tabs().length) return;
+  mounted.disconnect();
+  const open = tabs().find((tab) => tab.textContent.trim() === sessionStorage.getItem("texsyn-page"));
+  setTimeout(() => open?.click());
+});
+mounted.observe(document, { childList: true, subtree: true });

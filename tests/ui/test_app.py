@@ -29,6 +29,17 @@ def test_pages_are_accessible(visit, trained_run):
         assert visit.accessibility_violations() == [], name
 
 
+def test_a_reload_returns_to_the_page(visit, trained_run):
+    visit.page.locator("#examples img").first.wait_for()
+    for name, there in (("Sample", "#new-samples"), ("Library", "#covers"), ("Start", "#start")):
+        visit.open_tab(name)
+        visit.page.locator(there).wait_for()
+        visit.page.wait_for_timeout(1000)
+        visit.reload()
+        visit.page.locator(there).wait_for()
+        assert visit.page.get_by_role("tab", name=name, selected=True).count() == 1
+
+
 def test_pages_fit_a_phone(browser, server, trained_run):
     visit = Visit(browser, server, width=375)
     for name in ("Start", "Watch", "Sample"):

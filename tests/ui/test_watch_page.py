@@ -22,8 +22,8 @@ def test_a_fit_is_watched_from_its_start_to_its_pause(browser, server, visit, fi
     page.locator("#start").click()
     visit.wait_for_text("#status", "Training")
 
-    visit.reload()  # a reloaded page, and another person's, show the same fit
-    visit.open_tab("Watch")
+    visit.reload()  # a reloaded page shows the same fit, and so does another person's
+    page.locator("#status").wait_for()
     visit.wait_for_text("#status", "Training")
     second = Visit(browser, server)
     second.open_tab("Watch")
