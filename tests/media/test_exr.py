@@ -12,6 +12,13 @@ from texsyn.media.metadata import read_metadata
 from texsyn.media.reader import read
 
 
+def store(path, channels):
+    """An EXR file as other programs write it."""
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with OpenEXR.File(header, channels) as file:
+        file.write(str(path))
+
+
 def test_colours_are_linear_in_the_file_and_come_back(tmp_path):
     texture = torch.rand(3, 20, 30) * 2 - 1
     (path,) = writing.write(texture, tmp_path / "a.exr", metadata={"seed": 3})
@@ -30,9 +37,7 @@ def test_srgb_is_inverted():
 def test_heights_in_metres_are_learnt_and_written_in_metres(tmp_path):
     folder = write_set(tmp_path / "set", {"colour": "r_Color.png"})
     metres = (0.8 * maps()["height"] - 0.3).astype(np.float32)
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    with OpenEXR.File(header, {"Y": metres}) as file:
-        file.write(str(folder / "r_Displacement.exr"))
+    store(folder / "r_Displacement.exr", {"Y": metres})
     exemplar = read(folder, side=0)
     plane = exemplar.modality.planes[1]
     assert (plane.low, plane.high) == (pytest.approx(metres.min()), pytest.approx(metres.max()))
@@ -45,9 +50,7 @@ def test_heights_in_metres_are_learnt_and_written_in_metres(tmp_path):
 def test_normals_may_be_vectors_themselves(tmp_path):
     folder = write_set(tmp_path / "set", {"colour": "r_Color.png"})
     vectors = (2 * maps()["normal"] - 1).astype(np.float32)
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-    with OpenEXR.File(header, {"RGB": vectors}) as file:
-        file.write(str(folder / "r_nor_gl.exr"))
+    store(folder / "r_nor_gl.exr", {"RGB": vectors})
     assert np.abs(read(folder, side=0).pixels[3:].movedim(0, -1).numpy() - vectors).max() < 1e-5
 
 
@@ -55,13 +58,11 @@ def test_broken_and_strange_files_are_refused(tmp_path, monkeypatch):
     good = writing.write(torch.zeros(3, 64, 64), tmp_path / "a.exr")[0].read_bytes()
     (tmp_path / "cut.exr").write_bytes(good[: len(good) // 2])
     (tmp_path / "noise.exr").write_bytes(good[:8] + bytes(range(256)) * 4)
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     for name, channels in (
         ("nan.exr", {"Y": np.full((64, 64), np.nan, np.float32)}),
         ("depth.exr", {"Z": np.zeros((64, 64), np.float32), "id": np.zeros((64, 64), np.float32)}),
     ):
-        with OpenEXR.File(header, channels) as file:
-            file.write(str(tmp_path / name))
+        store(tmp_path / name, channels)
     for name, why in (
         ("cut.exr", "cannot be read as an EXR image"),
         ("noise.exr", "cannot be read as an EXR image"),
