@@ -1,4 +1,4 @@
-"""What follows the generator and brings its samples closer to one exemplar: spectrum, colour, flicker, detail.
+"""What follows the generator and brings its samples closer to one exemplar: spectrum, colour, flicker, detail, maps.
 
 Corrections have buffers and no weights: `training.calibration` fits them to the trained generator.
 """
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from texsyn.core.architecture import Design
 from texsyn.core.modality import Modality
+from texsyn.models.agreement import Agreement
 from texsyn.models.colour_transfer import ColourTransfer
 from texsyn.models.deflicker import Deflicker
 from texsyn.models.equaliser import Equaliser
@@ -30,6 +31,7 @@ class Correction(nn.Module):
         self.colour_transfer = ColourTransfer(channels) if design.colour_transfer else None
         self.deflicker = Deflicker(channels, frame) if design.deflicker else None
         self.subband_matching = SubbandMatching(channels, levels, axes) if levels else None
+        self.agreement = Agreement(modality) if Agreement.concerns(modality) else None
 
     def fit(self, generated: Tensor, real: Tensor, crops: Tensor, gain: float) -> None:
         """Fit all corrections.
@@ -48,6 +50,8 @@ class Correction(nn.Module):
             generated = self.deflicker(generated, self.stationary)
         if self.subband_matching is not None:
             self.subband_matching.fit(generated, real, gain or 1.0)
+        if self.agreement is not None:
+            self.agreement.fit(real)
 
     def forward(self, generated: Tensor, wrapped: Sequence[bool]) -> Tensor:
         """`b channels *grid` -> the same, in [-1, 1]. wrapped: the axes on which the textures are a torus."""

@@ -7,15 +7,13 @@ channel alone would change the brightness in a band by a mean of what the channe
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from texsyn.core import ops
-from texsyn.models import layers
+from texsyn.models import fourier
 from texsyn.models.colour_transfer import gaussian_transport
 
 _BANDS_TIME, _BANDS_SPACE = 6, 16  # frequency bands along time, and along each axis of space
@@ -59,35 +57,9 @@ class Equaliser(nn.Module):
         self.offset.copy_(mean - kernel.sum(over) @ mean)
 
     def forward(self, x: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        """`b c *grid` -> the same, in [-1, 1]; circular on wrapped axes, with replicated ends on others.
-
-        By Fourier transforms: convolutions with such large kernels take nine to thirty times as long.
-        """
-        axes, kernel = tuple(range(2, x.dim())), self.kernel.to(x.dtype)
-        margins = [n // 2 for n in kernel.shape[2:]]
-        if torch.compiler.is_exporting():  # the sizes of transforms cannot be chosen in a graph for all sizes
-            return layers.convolve(ops.pad(x, margins, wrapped), kernel, self.offset).clamp(-1, 1)
-        padded = [n + 2 * margin for n, margin in zip(x.shape[2:], margins, strict=True)]
-        sizes = [_fast_size(n) for n in padded]
-        out: list[Tensor] = []
-        total: Tensor | None = None
-        # One channel at a time: for large samples the transforms of all take a tenth of a gigabyte more.
-        for channel, column in zip(torch.split(x, 1, 1), kernel.flip(axes).unbind(1), strict=True):
-            response = torch.fft.rfftn(column[None], sizes, axes)
-            transformed = torch.fft.rfftn(ops.pad(channel, margins, wrapped), sizes, axes)
-            total = transformed * response if total is None else total.addcmul_(transformed, response)
-        assert total is not None
-        for channel, offset in zip(torch.split(total, 1, 1), self.offset.to(x.dtype), strict=True):
-            filtered: Tensor = torch.fft.irfftn(channel, sizes, axes)
-            for axis, size, width in zip(axes, padded, kernel.shape[2:], strict=True):
-                filtered = filtered.narrow(axis, width - 1, size - width + 1)
-            out.append(filtered + offset)
-        return torch.cat(out, 1).clamp(-1, 1)
-
-
-def _fast_size(least: int) -> int:
-    """The smallest size from `least` on with no prime factors but 2, 3 and 5, for which transforms are fast."""
-    return next(n for n in itertools.count(least) if 30**64 % n == 0)
+        """`b c *grid` -> the same, in [-1, 1]; circular on wrapped axes, with replicated ends on others."""
+        offset = self.offset.to(x).view(-1, *(1,) * (x.dim() - 2))
+        return (fourier.convolve(x, self.kernel, wrapped) + offset).clamp(-1, 1)
 
 
 def frequency_bands(axes: Sequence[str], grid: Sequence[int], device: torch.device) -> Tensor:
