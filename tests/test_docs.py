@@ -128,7 +128,9 @@ def short_code(code: str) -> str:
 
 def run_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     program, *rest = words
-    if program == "texsyn":
+    if rest[:1] == ["app"]:  # it would serve until it is told to end
+        parse_script("ui/app.py", rest[1:])
+    elif program == "texsyn":
         exit = main(shortened(rest))
         assert exit == 0, f"{shlex.join(words)}: {capsys.readouterr().err}"
     elif program == "make":
@@ -179,7 +181,8 @@ def parse_shell(line: str) -> None:
     found = re.findall(r"\btexsyn ((?:[a-z]+) [^'\n]*)", line)
     assert found, line
     for command in found:
-        parse_texsyn(shlex.split(command, comments=True))
+        words = shlex.split(command, comments=True)
+        parse_script("ui/app.py", words[1:]) if words[0] == "app" else parse_texsyn(words)
 
 
 # ------------------------------------------------------------ what is there

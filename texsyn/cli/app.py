@@ -18,8 +18,7 @@ _PACKAGE, _NEEDED = "texsyn_app", ("gradio", "pygltflib")
 def add(commands: Any) -> None:
     """Add the command to the parser. What follows its name is for the app."""
     description = "Start the browser app."
-    parser = arguments.add_command(commands, "app", _app, "start the browser app", description, add_help=False)
-    parser.set_defaults(passes_on=True)
+    arguments.add_command(commands, "app", _app, "start the browser app", description)
 
 
 def _app(options: argparse.Namespace) -> int:

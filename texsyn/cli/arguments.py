@@ -19,12 +19,10 @@ EXIT_CODES = "exit codes: " + ", ".join(f"{code.value} {code.name.lower().replac
 
 
 def add_command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, description: str, **more: Any
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, description: str
 ) -> argparse.ArgumentParser:
-    """Add a command; `run` returns its exit code. more: options of its parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=description, epilog=EXIT_CODES, **more
-    )
+    """Add a command; `run` returns its exit code."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description, epilog=EXIT_CODES)
     parser.set_defaults(command=run)
     return parser
 

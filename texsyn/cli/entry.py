@@ -28,11 +28,10 @@ _MEMORY_ERRORS = ("out of memory", "can't allocate memory")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(argv)
-    if rest and not getattr(options, "passes_on", False):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    options.rest = rest
+    words = list(sys.argv[1:] if argv is None else argv)
+    own = words[:1] if words[:1] == ["app"] else words  # the app parses its options itself
+    options = _parser().parse_args(own)
+    options.rest = words[len(own) :]
     tune()
     try:
         with nullcontext() if getattr(options, "dies_at_once", False) else _raise_at_sigterm():
