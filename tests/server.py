@@ -24,8 +24,8 @@ _PATIENCE = 90  # seconds until the app must answer
 class Server:
     """The app on a free port of this machine."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder, self.options = folder, options
+    def __init__(self, folder: Path, *options: str, timed: bool = False) -> None:
+        self.folder, self.options, self.timed = folder, options, timed
         self.runs, self.temporary = folder / "runs", folder / "temporary"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -37,7 +37,8 @@ class Server:
         """Start the process; returns when it answers."""
         self.temporary.mkdir(exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(self.temporary)}
-        command = [sys.executable, str(APP), "--port", str(self.port), "--runs", str(self.runs), *self.options]
+        own = ["--port", str(self.port), "--runs", str(self.runs), *([] if self.timed else ["--untimed"])]
+        command = [sys.executable, str(APP), *own, *self.options]
         self.log = (self.folder / "server.log").open("a")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
         deadline = time.monotonic() + _PATIENCE

@@ -84,7 +84,8 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
     )
     print(f"texsyn: {address} until Ctrl-C; training continues after that", flush=True)
     print(f"texsyn: trains on {_describe_device(options.device)}", flush=True)
-    studio.time_machine()
+    if not options.untimed:
+        studio.time_machine()
     if options.open:
         webbrowser.open(address)
     app.block_thread()
@@ -106,6 +107,7 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--auth", metavar="USER:PASS", help="require this login (or set TEXSYN_AUTH)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--untimed", action="store_true", help="do not time this machine, so no minutes are said")
     parser.add_argument("--open", action="store_true", help="open the browser, too")
     options = parser.parse_args()
     options.auth = options.auth or os.environ.get("TEXSYN_AUTH")

@@ -26,9 +26,13 @@ def test_bad_input_is_one_line_and_its_exit_code(check_refused, words, code, mes
 def test_the_machine_is_timed(run, monkeypatch):
     monkeypatch.setattr("texsyn.training.timing.step_seconds", lambda kind, device: {"clip": 0.75}.get(kind, 0.25))
     code, out, _ = run("info", "--machine", "--json", "--device", "cpu")
-    found = json.loads(out[0])
-    assert (code, found["device"]) == (0, "cpu")
-    assert found["step_seconds"] == {"still": 0.25, "clip": 0.75, "surface": 0.25, "material": 0.25}
+    found = [json.loads(line) for line in out]
+    assert (code, found[0]) == (0, {"kind": "still", "step_seconds": 0.25, "device": "cpu"})
+    assert [(row["kind"], row["step_seconds"]) for row in found[1:]] == [
+        ("clip", 0.75),
+        ("surface", 0.25),
+        ("material", 0.25),
+    ]
     _, out, _ = run("info", "--machine", "--device", "cpu")
     assert out[0] == "still       250 ms a step, 4,000 steps in 17 minutes"
     for words in (["info"], ["info", "runs", "--machine"]):

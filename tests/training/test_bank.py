@@ -80,10 +80,13 @@ def test_samples_are_drawn_from_codes_of_the_last_weights(trained, exemplar, lea
 def test_codes_are_what_the_posterior_gives_for_crops(trained, exemplar, learnt):
     """Of an exemplar that is the same everywhere, all crops with their margins are alike."""
     prior = trained.mixture_prior
-    flat = replace(exemplar, pixels=torch.full_like(exemplar.pixels, 0.3))
+    colour = torch.full((len(exemplar.pixels), *(1,) * len(exemplar.size)), 0.3)
+    for part in trained.modality.vectors:  # straight up, so that they stay when a crop is deformed
+        colour[part] = torch.tensor([0.0, 0.0, 1.0]).view_as(colour[part])
+    flat = replace(exemplar, pixels=colour.expand_as(exemplar.pixels).contiguous())
     bank.encode_codes(trained, data_of(flat, trained, learnt), learnt)
     size = [(n + 4 * r) * f for n, r, f in zip(prior.inner, prior.ring, trained.stride, strict=True)]
-    encoded = trained.posterior(torch.full((1, len(flat.pixels), *size), 0.3))
+    encoded = trained.posterior(colour.expand(1, -1, *size).contiguous())
     inner = (..., *(slice(r, -r or None) for r in prior.ring))
     mean, log_variance = (each[inner] for each in encoded)
     assert torch.allclose(prior.means, mean.expand_as(prior.means), atol=1e-6)

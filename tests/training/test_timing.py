@@ -9,7 +9,7 @@ from texsyn.training import loop, timing
 
 
 def test_the_median_of_steps_is_taken_after_those_that_warm_up(monkeypatch):
-    clock = itertools.accumulate([0.0, 9.0, 2.0, 2.0, 5.0, 2.0])
+    clock = itertools.accumulate([9.0, 2.0, 5.0, 2.0])
     monkeypatch.setattr(timing.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(loop, "create", lambda exemplar, recipe, device: (exemplar, recipe))
     monkeypatch.setattr(loop, "fit", lambda triangle, exemplar, recipe: iter(range(recipe.steps)))

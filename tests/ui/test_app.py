@@ -80,7 +80,7 @@ def test_the_command_starts_the_app_and_opens_a_browser(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["app", "--port", str(port), "--runs", str(tmp_path / "runs"), "--open"]
+    words = ["app", "--port", str(port), "--runs", str(tmp_path / "runs"), "--untimed", "--open"]
     environment = {**os.environ, "BROWSER": str(browser), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "texsyn", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import budgets
+from browser import Visit
+from server import Server
 
 from texsyn import FitOptions
 
@@ -27,12 +29,17 @@ def test_a_budget_is_steps_of_the_kind():
     assert budgets.options("open", "still") == FitOptions(minutes=720)
 
 
-def test_the_machine_is_timed_once_the_app_is_up(visit):
+def test_the_machine_is_timed_once_the_app_is_up(browser, tmp_path):
     """The first visitor may see no minutes yet; who reads an exemplar later does."""
-    page = visit.page
-    for _ in range(40):
-        visit.choose_example(1)
-        if "here" in page.locator("#budget").inner_text():
-            break
-        page.wait_for_timeout(3000)
-    assert page.locator("#budget").get_by_text("Good: for use, about").count() == 1
+    server = Server(tmp_path, timed=True)
+    try:
+        visit = Visit(browser, server)
+        for _ in range(40):
+            visit.choose_example(1)
+            if "here" in visit.page.locator("#budget").inner_text():
+                break
+            visit.page.wait_for_timeout(2000)
+        assert visit.page.locator("#budget").get_by_text("Good: for use, about").count() == 1
+        visit.close()
+    finally:
+        server.stop()

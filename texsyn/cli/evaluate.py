@@ -170,16 +170,17 @@ def _info_machine(options: argparse.Namespace) -> int:
     from texsyn.training.timing import step_seconds
 
     device = arguments.open_device(options.device)
-    seconds = {}
     for name, modality in MODALITIES.items():
-        if not modality.collection:
-            seconds[name] = round(step_seconds(name, device=device), 4)
-            if not options.json:
-                steps = recipe_for("fast", modality).steps
-                whole = duration(steps * seconds[name])
-                print(f"{name:9}{1000 * seconds[name]:6.0f} ms a step, {steps:,} steps in {whole}")
-    if options.json:
-        print(json.dumps({"device": str(device), "step_seconds": seconds}))
+        if modality.collection:
+            continue
+        seconds = step_seconds(name, device=device)
+        steps = recipe_for("fast", modality).steps
+        if options.json:
+            print(json.dumps({"kind": name, "step_seconds": round(seconds, 4), "device": str(device)}), flush=True)
+        else:
+            print(
+                f"{name:9}{1000 * seconds:6.0f} ms a step, {steps:,} steps in {duration(steps * seconds)}", flush=True
+            )
     return Exit.OK
 
 

@@ -13,7 +13,7 @@ from texsyn.core.recipes import recipe_for
 from texsyn.media.exemplar import Exemplar
 from texsyn.training import loop
 
-_UNTIMED, _TIMED = 2, 4  # steps
+_UNTIMED, _TIMED = 1, 3  # steps
 
 
 def step_seconds(kind: str, recipe: str = "fast", device: str | torch.device = "cpu") -> float:
