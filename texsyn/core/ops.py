@@ -12,6 +12,7 @@ from torch import Tensor
 
 _AVG_POOL: dict[int, Callable[..., Tensor]] = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _LOBES = 8  # on each side of the sinc with which textures are resampled
+_STEEPEST = 0.05  # least z of a normal whose slope is taken
 _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 _SEED_FACTORS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # as in SplitMix64
 
@@ -180,6 +181,21 @@ def unit_vectors(x: Tensor, parts: Sequence[slice], axis: int = 0) -> Tensor:
         before, vectors, after = x.tensor_split((part.start, part.stop), axis)
         x = torch.cat((before, F.normalize(vectors, dim=axis, eps=1e-3), after), axis)
     return x
+
+
+def slopes_of(normals: Tensor, flipped: bool, axis: int) -> Tensor:
+    """How much the surface of normals rises downwards and to the right: two along `axis`, of which three are given.
+
+    flipped: y of normals points down instead of up.
+    """
+    x, y, z = torch.split(normals, 1, axis)
+    return torch.cat((-y if flipped else y, -x), axis) / z.clamp(min=_STEEPEST)
+
+
+def normals_of(slopes: Tensor, flipped: bool, axis: int) -> Tensor:
+    """The inverse of `slopes_of`: vectors of length one."""
+    down, right = torch.split(slopes, 1, axis)
+    return F.normalize(torch.cat((-right, -down if flipped else down, torch.ones_like(down)), axis), dim=axis)
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:

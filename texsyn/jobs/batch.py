@@ -75,9 +75,11 @@ def exemplars(folder: Path) -> dict[str, Files]:
         raise TexsynError(f"{folder.name} holds no images, clips or folders of frames")
     sets = material.sets(paths)
     groups = list(dict.fromkeys(sets.get(path, (path,)) for path in paths))
-    stems = Counter(material.title(group) for group in groups)
+    titles = [material.title(group) for group in groups]
+    count = Counter(titles)
     names = [
-        title if stems[title := material.title(group)] == 1 else group[0].name.replace(".", "-") for group in groups
+        title if count[title] == 1 else group[0].name.replace(".", "-")
+        for title, group in zip(titles, groups, strict=True)
     ]
     if len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]

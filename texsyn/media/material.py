@@ -43,6 +43,7 @@ class Source:
     plane: Plane
     file: Path
     channel: int | None = None  # of a file that holds several maps
+    directed: bool = True  # where it holds normals, its name says which way their y points
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _sources(files: Sequence[Path], names: Sequence[_Name | None], what: str) ->
                 raise TexsynError(f"{both} are both a map of {name.kind}: leave one out, or name maps with --maps")
             channels = MAPS[name.kind].channels
             plane = Plane(name.kind, channels, name.ending, flipped=bool(name.flipped))
-            chosen[name.kind] = Source(plane, name.file)
+            chosen[name.kind] = Source(plane, name.file, directed=name.flipped is not None)
     for name in known:
         if name.kind == _PACKED:
             for channel, kind in enumerate(CHANNELS):  # maps with files of their own come first
@@ -214,8 +215,7 @@ def _sources(files: Sequence[Path], names: Sequence[_Name | None], what: str) ->
         raise TexsynError(f"{short(what)} has no map of colour: name maps with --maps colour=FILE,...")
     if len(chosen) == 1:
         raise TexsynError(f"{short(what)} has one map, colour: a material has at least two")
-    says = {name.file: name.flipped for name in known}
-    return _turned(tuple(chosen[kind] for kind in MAPS if kind in chosen), says)
+    return tuple(chosen[kind] for kind in MAPS if kind in chosen)
 
 
 def _without_second_normals(names: Sequence[_Name]) -> list[_Name]:
@@ -262,6 +262,7 @@ def decode(sources: Sequence[Source]) -> tuple[Frames, tuple[Plane, ...]]:
     if mask is not None and mask.shape[1:] != (height, width):
         mask = resized(mask.astype(np.float32)[..., None], height, width)[..., 0] > 0
     parts = [part if part.shape[1:3] == (height, width) else resized(part, height, width) for part in parts]
+    planes = _directed(sources, parts, planes)
     return Frames(np.concatenate([part.clip(0, 1) for part in parts], -1), mask), tuple(planes)
 
 
@@ -321,16 +322,14 @@ def _as_colours(values: np.ndarray) -> np.ndarray:
     return (values + 1) / 2 if values.min() < -0.01 else values
 
 
-def _turned(sources: tuple[Source, ...], says: Mapping[Path, bool | None]) -> tuple[Source, ...]:
-    """The sources; where a name does not say which way y of normals points, the map of height does."""
-    by_kind = {source.plane.name: source for source in sources}
-    if NORMAL not in by_kind or HEIGHT not in by_kind or says.get(by_kind[NORMAL].file) is not None:
-        return sources
-    normal = _read_vectors(by_kind[NORMAL].file)[0]
-    height = decoding.read_map(by_kind[HEIGHT].file).colours[0]
-    if normal.shape[:2] != height.shape[:2]:
-        return sources
-    slope = np.gradient(height[..., 0], axis=0)  # rising downwards
-    down = float(((normal[..., 1] * 2 - 1) * slope).mean()) < 0  # normals point away from what rises
-    turned = replace(by_kind[NORMAL], plane=replace(by_kind[NORMAL].plane, flipped=down))
-    return tuple(turned if source is by_kind[NORMAL] else source for source in sources)
+def _directed(sources: Sequence[Source], parts: Sequence[np.ndarray], planes: list[Plane]) -> list[Plane]:
+    """The planes; where a name does not say which way y of normals points, the map of height does."""
+    values = {plane.name: part[0] for plane, part in zip(planes, parts, strict=True)}
+    if NORMAL not in values or HEIGHT not in values:
+        return planes
+    slope = np.gradient(values[HEIGHT][..., 0], axis=0)  # rising downwards
+    down = float(((values[NORMAL][..., 1] * 2 - 1) * slope).mean()) < 0  # normals point away from what rises
+    return [
+        replace(plane, flipped=down) if plane.name == NORMAL and not source.directed else plane
+        for source, plane in zip(sources, planes, strict=True)
+    ]

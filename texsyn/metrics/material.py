@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.maps import COLOUR, HEIGHT, NORMAL, Plane, channels_of
 from texsyn.metrics import image
 from texsyn.metrics.card import Card
 from texsyn.metrics.sliced_wasserstein import Array
 
-_STEEPEST = 0.05  # least z of a normal whose slope is taken
 _FLAT = 1e-6  # variance of a channel below which it correlates with nothing
 
 
@@ -96,7 +97,5 @@ def _rises(maps: dict[str, Array]) -> Array:
 
 def _slopes(maps: dict[str, Array], flipped: bool) -> Array:
     """The same as the map of normals says it; y of normals points up, or, where flipped, down."""
-    vectors = maps[NORMAL][1:-1, 1:-1] * 2 - 1
-    towards = np.maximum(vectors[..., 2], _STEEPEST)
-    slopes: Array = np.stack((vectors[..., 1] * (-1 if flipped else 1), -vectors[..., 0]), -1) / towards[..., None]
-    return slopes
+    vectors = torch.from_numpy(maps[NORMAL][1:-1, 1:-1] * 2 - 1)
+    return ops.slopes_of(vectors, flipped, axis=-1).numpy()

@@ -22,7 +22,6 @@ from texsyn.models import fourier
 
 _PRIOR = 3.0  # weight of the height beside its slopes: with less, it takes over the noise of normals
 _REACH = 8  # pixels of the kernel on each side
-_STEEPEST = 0.05  # least z of a normal whose slope is taken
 _AGREES, _DISAGREES = 5.0, 10.0  # degrees between an exemplar's maps: up to which all is done, from which on nothing
 
 
@@ -36,7 +35,7 @@ class Agreement(nn.Module):
         super().__init__()
         parts = dict(zip((plane.name for plane in modality.planes), channels_of(modality.planes), strict=True))
         self.height, self.normal = parts[HEIGHT], parts[NORMAL]
-        self.up = -1.0 if any(plane.flipped for plane in modality.planes if plane.name == NORMAL) else 1.0
+        self.flipped = any(plane.flipped for plane in modality.planes if plane.name == NORMAL)
         self.register_buffer("steep", torch.ones(()))
         self.register_buffer("weight", torch.zeros(()))
 
@@ -47,7 +46,10 @@ class Agreement(nn.Module):
 
     def fit(self, real: Tensor) -> None:
         """Find how steep a unit of height is in an exemplar, `1 channels y x`, and whether its maps agree."""
-        rises, slopes = self._rises(real[:, self.height], (False, False)), self._slopes(real[:, self.normal])
+        rises, slopes = (
+            self._rises(real[:, self.height], (False, False)),
+            ops.slopes_of(real[:, self.normal], self.flipped, axis=1),
+        )
         inner = (..., slice(1, -1), slice(1, -1))
         rises, slopes = rises[inner].double(), slopes[inner].double()
         steep = float((rises * slopes).sum() / rises.square().sum().clamp(min=1e-12))
@@ -62,23 +64,17 @@ class Agreement(nn.Module):
         if not torch.compiler.is_exporting() and not float(self.weight):
             return x
         height, normal = x[:, self.height], x[:, self.normal]
-        seen = torch.cat((height, self._slopes(normal) / self.steep), 1)
+        seen = torch.cat((height, ops.slopes_of(normal, self.flipped, axis=1) / self.steep), 1)
         joined = fourier.convolve(seen, _kernel(), wrapped).clamp(-1, 1)
-        down, right = torch.split(self.steep * self._rises(joined, wrapped), 1, 1)
-        turned = F.normalize(torch.cat((-right, self.up * down, torch.ones_like(down)), 1), dim=1)
+        turned = ops.normals_of(self.steep * self._rises(joined, wrapped), self.flipped, axis=1)
         for part, old, new in ((self.height, height, joined), (self.normal, normal, turned)):
             before, _, after = x.tensor_split((part.start, part.stop), 1)
             x = torch.cat((before, torch.lerp(old, new, self.weight), after), 1)
         return x
 
-    def _slopes(self, normal: Tensor) -> Tensor:
-        """`b 2 y x`: how much the surface of normals rises, downwards and to the right."""
-        x, y, z = torch.split(normal, 1, 1)
-        return torch.cat((self.up * y, -x), 1) / z.clamp(min=_STEEPEST)
-
     @staticmethod
     def _rises(height: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        """The same of a height, `b 1 y x`, by central differences."""
+        """`b 2 y x`: how much a height, `b 1 y x`, rises downwards and to the right, by central differences."""
         padded = ops.pad(height, (1, 1), wrapped)
         down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
         right = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]

@@ -24,7 +24,6 @@ _SPACING = 24  # pixels between the nodes of the displacement, a cubic spline wi
 _SPLINE = 0.48  # standard deviation of such a spline of two axes, of coefficients with 1
 _LINEAR = 64  # pixels from the middle at which the linear part displaces as much
 _FINER = 2  # times as many pixels before cubic interpolation, which would blur fine detail
-_STEEPEST = 0.05  # least z of a normal whose slope is taken
 _LOOSE, _ORDERED = 0.2, 0.45  # correlation far away up to which all is deformed, and from which on nothing is
 
 
@@ -84,12 +83,9 @@ def _turned(normals: Tensor, places: Tensor, flipped: bool) -> Tensor:
 
     places: `2 y x`, downwards and to the right. flipped: y of normals points down instead of up.
     """
-    up = -1.0 if flipped else 1.0
-    x, y, z = normals
-    slopes = torch.stack((up * y, -x)) / z.clamp(min=_STEEPEST)
+    slopes = ops.slopes_of(normals, flipped, axis=0)
     jacobian = torch.stack([torch.stack(torch.gradient(each)) for each in places])  # of place, along
-    down, right = torch.einsum("ap...,a...->p...", jacobian, slopes)
-    return F.normalize(torch.stack((-right, up * down, torch.ones_like(z))), dim=0)
+    return ops.normals_of(torch.einsum("ap...,a...->p...", jacobian, slopes), flipped, axis=0)
 
 
 def _places(size: Sequence[int], amount: float, random: torch.Generator) -> Tensor:
