@@ -57,14 +57,14 @@ def test_a_part_depends_on_noise_within_reach_alone(modality):
 
 
 @torch.no_grad()
-def test_every_position_of_a_draw_is_one_of_the_codes_and_spread_as_these_are():
+def test_every_value_of_a_draw_is_of_one_of_the_codes_and_as_often_as_in_these():
     prior = prior_of(STILL)
-    drawn = prior(noise_of(prior, 6, 6))[0].flatten(1).T
-    codes = prior.means[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, -2)
-    distance = torch.cdist(drawn, codes).min(1)[0]
-    assert float(distance.median()) < 1.5 * width(prior) * prior.channels**0.5  # of codes from each other about 1.4
-    assert len(set(torch.cdist(drawn, codes).argmin(1).tolist())) > 12  # and not always the same
-    assert float(drawn.std()) == pytest.approx(float(codes.std()), rel=0.2)
+    prior.means.sign_()
+    drawn = prior(noise_of(prior, 6, 6))
+    assert float((drawn.abs() < 0.3).float().mean()) < 0.03  # of standard normal values, 24 %
+    assert float((drawn > 0).float().mean()) == pytest.approx(0.5, abs=0.05)
+    codes = {tuple((drawn[0, :, y, x] > 0).tolist()) for y in range(6) for x in range(6)}
+    assert len(codes) > 30
 
 
 @torch.no_grad()
@@ -85,17 +85,14 @@ def test_neighbours_of_a_draw_belong_together():
 @torch.no_grad()
 def test_labels_stay_and_choose_the_exemplar():
     prior = prior_of(STILL, 2)
+    prior.means[::2] += 2
+    prior.means[1::2] -= 2
     noise = noise_of(prior, 4, 4)
-    codes = prior.means[:, :, 1:-1, 1:-1]
     for exemplar in range(2):
         noise[:, -2:] = torch.eye(2)[exemplar].view(1, 2, 1, 1)
         drawn = prior(noise)
         assert torch.equal(drawn[:, -2:], noise[:, -2:])
-        rows = drawn[0, :-2].flatten(1).T
-        own, other = (
-            torch.cdist(rows, codes[n::2].movedim(1, -1).flatten(0, -2)).min(1)[0] for n in (exemplar, 1 - exemplar)
-        )
-        assert bool((own < other).all())
+        assert torch.equal(drawn[:, :-2].mean(1) > 0, torch.full((1, 4, 4), exemplar == 0))
 
 
 @torch.no_grad()

@@ -1,5 +1,8 @@
 """Morphs between seeds and exemplars, and blends from left to right."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 import torch
 from conftest import KINDS, lively
@@ -28,6 +31,17 @@ def test_a_looping_morph_goes_there_and_back(flat):
     torch.testing.assert_close(frames[4][:, 0], sampling.sample(flat, seed=8)[0], rtol=1e-4, atol=1e-5)
     for n in range(1, 4):
         torch.testing.assert_close(frames[n], frames[8 - n], rtol=1e-4, atol=1e-5)
+
+
+def test_a_still_changes_steadily():
+    """Draws of the mixture prior change abruptly with the noise; what is between two of them is interpolated."""
+    design = replace(KINDS["still"].designs["local"], latent_prior="mixture")
+    still = lively(Triangle(KINDS["still"], design, seed=1))
+    frames = torch.cat(list(morph(still, End(3), End(8), frames=65, loop=False, size=(32, 32))), 1)
+    moved = (frames[:, 1:] - frames[:, :-1]).abs().mean((0, 2, 3))
+    abrupt = [sampling.between(still, End(3), End(8), n / 64, size=(32, 32)) for n in range(65)]
+    jumps = torch.stack([(a - b).abs().mean() for a, b in pairwise(abrupt)])
+    assert float(moved.max()) < 0.4 * float(jumps.max())
 
 
 def test_a_clip_morphs_as_it_plays_and_loops():

@@ -135,4 +135,4 @@ def test_draws_of_a_trained_triangle_lie_where_codes_do(exemplar, learnt):
     over = (0, *range(2, codes.dim()))
     assert torch.allclose(drawn.mean(over), codes.mean(over), atol=float(0.5 * codes.std(over).max()))
     spread = (codes.var() + triangle.mixture_prior.variances.mean()).sqrt()
-    assert float((drawn.std() / spread).log().abs()) < 0.3
+    assert float((drawn.std() / spread).log().abs()) < 0.5  # of N(0, I) 0.5 to 1

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from texsyn.core import ops
 from texsyn.core.architecture import Design
 from texsyn.core.modality import Modality
+from texsyn.models.seams import Pieces, Seams
 
 _STEPS = 8  # from noise to a draw
 _CODES, _MOST_CODES = 16, 256  # in the bank: for each exemplar, and in all
@@ -56,6 +57,7 @@ class MixturePrior(nn.Module):
         self.register_buffer("means", torch.zeros(count, self.channels, *grid))
         self.register_buffer("variances", torch.ones(count, self.channels, *self.folded))
         self.register_buffer("labels", torch.zeros(count, design.labels))  # of the codes' exemplars
+        self.seams = Seams(design.fields, self.stationary, self.folded)
         # Of a regular pattern, a code's positions are drawn only where they are in the same place of a period.
         self.phases, raster = modality.phases(design.stride), modality.raster(design.stride)
         self.raster, self.step = raster, tuple(f // n for f, n in zip(design.stride, raster, strict=True))
@@ -66,7 +68,7 @@ class MixturePrior(nn.Module):
     @property
     def reach(self) -> tuple[int, ...]:
         """Per axis: positions beyond which noise has no influence on a draw. The first step sees only its own."""
-        return tuple((_STEPS - 1) * n for n in self.ring)
+        return tuple((_STEPS - 1) * n + m for n, m in zip(self.ring, self.seams.reach, strict=True))
 
     def store(
         self,
@@ -108,14 +110,17 @@ class MixturePrior(nn.Module):
         x = start = self._fold(noise)
         mixture = self._mixture(self._log_chances(x, labels, origin or (0,) * len(self.phases)))
         held, fixed = (None, None) if given is None or known is None else (self._fold(given), self._fold(known))
+
+        def hold(x: Tensor, time: float) -> Tensor:
+            return x if held is None or fixed is None else torch.where(fixed, torch.lerp(start, held, time), x)
+
         with torch.autocast(x.device.type, enabled=False):
             for step in range(_STEPS):
                 time = step / _STEPS
-                if held is not None and fixed is not None:
-                    x = torch.where(fixed, torch.lerp(start, held, time), x)
-                x = self._step(x, time, time + 1 / _STEPS, mixture, wrapped)
-        if held is not None and fixed is not None:
-            x = torch.where(fixed, held, x)
+                x = self._step(hold(x, time), time, time + 1 / _STEPS, mixture, wrapped)
+            if self.seams.axes:
+                x = self._join(hold(x, 1.0), start, mixture, wrapped, None if fixed is None else fixed.any(1))
+        x = hold(x, 1.0)
         return torch.cat((ops.depth_to_space(x, self.folded), labels), 1)
 
     def _mixture(self, chances: Tensor | None) -> _Mixture:
@@ -131,6 +136,23 @@ class MixturePrior(nn.Module):
             chances=chances,
         )
 
+    def _join(
+        self, x: Tensor, noise: Tensor, mixture: _Mixture, wrapped: Sequence[bool], given: Tensor | None
+    ) -> Tensor:
+        """The draw `x` with each cell replaced by the one of the bank that it is most likely of, joined along seams."""
+        logits = _log_likelihood(_rows(x), mixture.middle, 1.0, mixture.variance)
+        if mixture.chances is not None:
+            logits = logits + mixture.chances
+        nearest = logits.argmax(1).view(x.shape[0], *x.shape[2:])
+        places = []
+        for n, f, ring in reversed(list(zip(self.inner, self.folded, self.ring, strict=True))):
+            places.append(nearest % (n // f) + ring)
+            nearest = nearest // (n // f)
+        variance = mixture.variance.view(1, -1, *(1,) * len(self.ring))
+        scale = ops.depth_to_space(variance.rsqrt(), self.folded)
+        means = self.seams.join(self.means, scale, Pieces(nearest, tuple(reversed(places))), wrapped, given)
+        return self._fold(means) + variance.sqrt() * noise
+
     def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:
         """x at time `after` from x at `time`."""
         # The variances of x around t times a mean. The path within one Gaussian is known in closed form.
@@ -138,8 +160,7 @@ class MixturePrior(nn.Module):
         logits = mixture.around.new_zeros(1, len(mixture.around))
         if time:  # x is pure noise before
             around = _rows(self._neighbourhoods(ops.pad(x, self.ring, wrapped)))
-            scaled = mixture.around * (time / now).repeat(around.shape[1] // len(now))
-            logits = around @ scaled.T - (0.5 * time * mixture.around * scaled).sum(1)
+            logits = _log_likelihood(around, mixture.around, time, now.repeat(around.shape[1] // len(now)))
         if mixture.chances is not None:
             logits = logits + mixture.chances
         mean = logits.softmax(1) @ mixture.middle
@@ -197,6 +218,12 @@ class _Mixture:
     middle: Tensor  # `n values`: those of the position
     variance: Tensor  # `values`
     chances: Tensor | None  # `positions n`: the logarithm of what each counts at the positions of a field
+
+
+def _log_likelihood(x: Tensor, means: Tensor, time: float, variance: Tensor) -> Tensor:
+    """log N(x; time * means, variance) of rows `x` for each of the `means`, but for what is the same for all."""
+    scaled = means * (time / variance)
+    return x @ scaled.T - (0.5 * time * means * scaled).sum(1)
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,11 +27,16 @@ class End:
 
 @dataclass(frozen=True)
 class Blend:
-    """A second end. shares: how far each position along `axis` is on its way to it; one number holds for all."""
+    """A second end. shares: how far each position along `axis` is on its way to it; one number holds for all.
+
+    steps: if not 0, fields are drawn at so many equal steps of the way, and latents interpolated between two of them:
+    a draw changes abruptly where the noise leads to another code. For one share only.
+    """
 
     end: End
     shares: tuple[float, ...]
     axis: int = 0
+    steps: int = 0
 
 
 def torus_grid(triangle: Triangle, extent: Extent) -> tuple[int, ...]:
@@ -73,6 +78,8 @@ class SampledField:
 
     def rows(self, indices: Sequence[int]) -> Tensor:
         """`1 latent_channels+labels n *rest`: consecutive rows of the first axis, counted round the torus."""
+        if self.blend is not None and self.blend.steps:
+            return self._interpolated(self.blend, indices)
         prior, whole = self.triangle.mixture_prior, len(indices) == self.grid[0]
         reach = 0 if prior is None or whole else prior.reach[0]
         wrapped = list(self.triangle.modality.stationary)
@@ -81,6 +88,13 @@ class SampledField:
         noise = self._noise(range(first, first + len(indices) + 2 * reach))
         origin = (first % self.grid[0], *(0 for _ in self.grid[1:]))
         return self.triangle.draw_latents(noise, wrapped, origin).narrow(2, reach, len(indices))
+
+    def _interpolated(self, blend: Blend, indices: Sequence[int]) -> Tensor:
+        place = blend.shares[0] * blend.steps
+        first = min(int(place), blend.steps - 1)
+        blends = (replace(blend, shares=((first + n) / blend.steps,), steps=0) for n in range(2))
+        before, after = (replace(self, blend=each).rows(indices) for each in blends)
+        return torch.lerp(before, after, place - first)
 
     def _noise(self, indices: Sequence[int]) -> Tensor:
         """Rows of the noise from which fields are drawn, with labels.

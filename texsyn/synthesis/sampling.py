@@ -22,6 +22,7 @@ from texsyn.synthesis.latent_field import MARGIN, Blend, End, SampledField, toru
 
 _MAX_VALUES = 300_000_000  # of a texture that is returned whole
 _MAX_FRAMES = 1_000_000
+_MORPH_STEPS = 8  # of a still's morph, at which fields are drawn
 
 
 def sample(
@@ -93,7 +94,9 @@ def morph(
     if modality.moving:
         return _bands(_morphing_field(triangle, start, end, extent, loop), extent)
     shares = _there_and_back(frames) if loop else [n / (frames - 1) for n in range(frames)]
-    return (between(triangle, start, end, share, size=size, tile=tile)[:, None] for share in shares)
+    grid = torus_grid(triangle, extent)
+    blends = (Blend(end, (share,), steps=_MORPH_STEPS) for share in shares)
+    return (_join(_bands(SampledField(triangle, start, grid, blend), extent))[:, None] for blend in blends)
 
 
 def _morphing_field(triangle: Triangle, start: End, end: End, extent: Extent, loop: bool) -> SampledField:

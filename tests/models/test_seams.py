@@ -1,0 +1,116 @@
+"""Seams between the pieces of which a latent field is made."""
+
+from itertools import pairwise, product
+
+import pytest
+import torch
+
+from texsyn.core import ops
+from texsyn.core.modality import CLIP, STILL
+from texsyn.core.recipes import design_for, recipe_for
+from texsyn.models import seams
+from texsyn.models.seams import Pieces, Seams
+
+BANK = 6  # cells of a code along each axis
+
+
+def seams_of(modality):
+    design = design_for(modality, recipe_for("fast", modality, latent_prior="mixture"))
+    folded = [1 if same else 16 for same in modality.stationary]
+    return Seams(design.fields, modality.stationary, tuple(folded)), design.latent_channels
+
+
+def codes_of(joined, channels, count=3):
+    sizes = [BANK if same else n for same, n in zip(joined.stationary, joined.folded, strict=True)]
+    return torch.randn(count, channels, *sizes, generator=torch.Generator().manual_seed(0))
+
+
+def random_pieces(joined, count, *grid):
+    """Anywhere but in the outermost cells of codes."""
+    random, cells = torch.Generator().manual_seed(1), (2, *grid)
+    inner = [
+        torch.randint(1, BANK - 1, cells, generator=random) if same else torch.zeros(cells, dtype=torch.long)
+        for same in joined.stationary
+    ]
+    return Pieces(torch.randint(count, cells, generator=random), tuple(inner))
+
+
+@pytest.mark.parametrize(("modality", "grid"), [(STILL, (4, 4)), (CLIP, (4, 1, 1))])
+def test_pieces_that_continue_each_other_give_the_code_itself(modality, grid):
+    joined, channels = seams_of(modality)
+    codes = codes_of(joined, channels)
+    along = [1 + torch.arange(n) if n > 1 else torch.zeros(1, dtype=torch.long) for n in grid]
+    places = tuple(each[None] for each in torch.meshgrid(*along, indexing="ij"))
+    drawn = joined.join(codes, torch.ones(1), Pieces(torch.full((1, *grid), 2), places), (False,) * len(grid))
+    part = codes[2:3]
+    for axis, same in enumerate(joined.stationary, start=2):
+        part = part.narrow(axis, 1, 4) if same else part
+    assert torch.equal(drawn, part)
+
+
+def test_every_value_is_of_a_piece_that_covers_it():
+    joined, channels = seams_of(STILL)
+    codes = codes_of(joined, channels)
+    pieces = random_pieces(joined, len(codes), 4, 5)
+    drawn = joined.join(codes, torch.ones(1), pieces, (True, True))
+    field = joined.fields[-1]
+    fine, bank = (ops.depth_to_space(each[:, -field.packed :], field.grid) for each in (drawn, codes))
+    from_neighbours = 0
+    for b, y, x in product(range(2), range(16), range(20)):
+        cells = product(*((p // 4, p // 4 + (1 if p % 4 > 1 else -1)) for p in (y, x)))
+        found = []
+        for row, column in cells:
+            at = b, row % 4, column % 5
+            source = (
+                int(place[at]) * 4 + p - 4 * c for place, p, c in zip(pieces.places, (y, x), (row, column), strict=True)
+            )
+            values = bank[(int(pieces.code[at]), slice(None), *source)]
+            found.append(bool((values == fine[b, :, y, x]).all()))
+        assert any(found)
+        from_neighbours += not found[0]
+    assert from_neighbours > 100
+
+
+def test_seams_cost_less_than_the_borders_of_cells():
+    """Codes are smooth, so that pieces agree in some places more than in others."""
+    joined, channels = seams_of(STILL)
+    codes = codes_of(joined, channels)
+    field = joined.fields[-1]
+    smooth = ops.depth_to_space(codes[:, -field.packed :], field.grid)
+    for _ in range(3):
+        smooth = (smooth + smooth.roll(1, 2) + smooth.roll(1, 3) + smooth.roll((1, 1), (2, 3))) / 2
+    codes = torch.cat((0 * codes[:, : -field.packed], ops.space_to_depth(smooth, field.grid)), 1)
+    pieces = random_pieces(joined, len(codes), 8, 8)
+    everywhere = torch.ones(2, 8, 8, dtype=torch.bool)
+
+    def roughness(given):
+        drawn = joined.join(codes, torch.ones(1), pieces, (True, True), given)
+        fine = ops.depth_to_space(drawn[:, -field.packed :], field.grid)
+        return sum(float((fine - fine.roll(1, axis)).square().mean()) for axis in (2, 3))
+
+    assert roughness(None) < 0.8 * roughness(everywhere)
+
+
+def test_a_cell_that_is_given_keeps_its_piece():
+    joined, channels = seams_of(STILL)
+    codes = codes_of(joined, channels)
+    pieces = random_pieces(joined, len(codes), 4, 4)
+    given = torch.zeros(2, 4, 4, dtype=torch.bool)
+    given[:, 1, 2] = True
+    drawn = joined.join(codes, torch.ones(1), pieces, (True, True), given)
+    for b in range(2):
+        place = (int(each[b, 1, 2]) for each in pieces.places)
+        assert torch.equal(drawn[b, :, 1, 2], codes[(int(pieces.code[b, 1, 2]), slice(None), *place)])
+
+
+def test_on_a_chain_propagation_finds_the_least_total_cost():
+    random = torch.Generator().manual_seed(3)
+    own, cost = torch.rand(3, 1, 7, generator=random), torch.rand(3, 3, 1, 7, generator=random)
+    cost[..., -1] = 0  # no ring
+    totals = {
+        choice: sum(float(own[k, 0, p]) for p, k in enumerate(choice))
+        + sum(float(cost[j, k, 0, p]) for p, (j, k) in enumerate(pairwise(choice)))
+        for choice in product(range(3), repeat=7)
+    }
+    best = min(totals, key=totals.__getitem__)
+    assert tuple(seams._propagate(own, {0: cost}).argmin(0)[0].tolist()) == best

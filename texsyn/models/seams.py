@@ -1,0 +1,223 @@
+"""Where the pieces of a drawn latent field meet: along seams on which they agree.
+
+A draw of the mixture prior takes each cell (a position of the coarsest latent field) from a place in a code. Here each
+is the middle of a piece that reaches half a cell further on all sides. Where pieces overlap, each position of the
+finest field takes one of them, so that what neighbours take from different pieces differs least: the seams of
+"Graphcut textures" (Kwatra et al. 2003), in the latent field instead of in pixels, and by rounds of min-sum belief
+propagation, which depend only on what is nearby.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texsyn.core import ops
+from texsyn.core.architecture import LatentField
+
+_ROUNDS = 12  # of belief propagation
+_FORBIDDEN = 1e6  # cost of another piece where a cell's own is given
+_OWN = 0.5  # votes that a cell's own piece has beyond those of its fine positions
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """For each cell of a field, the place in the bank's codes that it is taken from."""
+
+    code: Tensor  # `b *cells`; 1 along fixed axes
+    places: tuple[Tensor, ...]  # per axis `b *cells`: the cell of that code
+
+
+@dataclass(frozen=True)
+class Seams:
+    """How pieces are joined. folded: cells along each fixed axis, which are values here; 1 for stationary axes."""
+
+    fields: tuple[LatentField, ...]
+    stationary: tuple[bool, ...]
+    folded: tuple[int, ...]
+
+    @property
+    def axes(self) -> list[int]:
+        """The axes along which pieces overlap."""
+        return [axis for axis, n in enumerate(self._fine) if n > 1]
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Per axis: cells beyond which a piece has no influence."""
+        return tuple(-(-_ROUNDS // n) + 2 if n > 1 else 0 for n in self._fine)
+
+    def join(
+        self, means: Tensor, scale: Tensor, pieces: Pieces, wrapped: Sequence[bool], given: Tensor | None = None
+    ) -> Tensor:
+        """What the pieces give: `b latent_channels *latent_grid`.
+
+        means: the codes, `n latent_channels *latent_grid`. scale: what their differences are multiplied by, broadcast
+        to them. given: `b *cells`, true where a cell keeps its own piece.
+        """
+        chosen = self._choose(self._table(means * scale), pieces, wrapped, given)
+        parts = zip(self.fields, self._split(means), strict=True)
+        return torch.cat([self._follow(field, part, pieces, chosen, wrapped) for field, part in parts], 1)
+
+    @property
+    def _fine(self) -> tuple[int, ...]:
+        """Positions of the finest field for one cell, per axis."""
+        return tuple(max(each) for each in zip(*map(self._grid, self.fields), strict=True))
+
+    def _grid(self, field: LatentField) -> tuple[int, ...]:
+        """Positions of a field for one cell, per axis; 1 on fixed axes."""
+        return tuple(n if same else 1 for n, same in zip(field.grid, self.stationary, strict=True))
+
+    def _whole(self, field: LatentField) -> list[int]:
+        """Positions of a field on fixed axes; 1 on others."""
+        sizes = zip(field.grid, self.folded, self.stationary, strict=True)
+        return [1 if same else n * cells for n, cells, same in sizes]
+
+    def _split(self, means: Tensor) -> list[Tensor]:
+        """Each field of the codes on its own grid, `n values *positions`; positions on fixed axes are values."""
+        parts = zip(self.fields, torch.split(means, [each.packed for each in self.fields], 1), strict=True)
+        return [ops.space_to_depth(ops.depth_to_space(part, each.grid), self._whole(each)) for each, part in parts]
+
+    def _table(self, means: Tensor) -> Tensor:
+        """`n *positions values`: all fields on the finest grid, where a coarse value counts as much as a fine one."""
+        parts = []
+        for field, part in zip(self.fields, self._split(means), strict=True):
+            repeats = [n // g for n, g in zip(self._fine, self._grid(field), strict=True)]
+            parts.append(ops.repeat(part, repeats) / math.sqrt(math.prod(repeats)))
+        return torch.cat(parts, 1).movedim(1, -1).contiguous()
+
+    def _choose(self, table: Tensor, pieces: Pieces, wrapped: Sequence[bool], given: Tensor | None) -> Tensor:
+        """`b *positions` of the finest field: the number of the piece that each takes, among those of the 3 x 3 cells.
+
+        Cells are counted in the order of a flattened array, so the number in the middle is a position's own cell.
+        """
+        fine, axes, bank = self._fine, self.axes, table.shape[:-1]
+        cells = _cells(pieces, fine)
+        lower = [
+            cell - (2 * (_positions(cell, axis) % fine[axis]) < fine[axis]).long() for axis, cell in enumerate(cells)
+        ]
+        sources, numbers = [], []
+        for more in product((0, 1), repeat=len(axes)):
+            theirs = list(cells)
+            for axis, n in zip(axes, more, strict=True):
+                theirs[axis] = lower[axis] + n
+            sources.append(_source(pieces, theirs, fine, bank, wrapped))
+            numbers.append(_ravel([theirs[axis] - cells[axis] + 1 for axis in axes], [3] * len(axes)))
+        number, rows = torch.stack(numbers), table.flatten(0, -2)
+        own = torch.zeros(number.shape, dtype=table.dtype, device=table.device)
+        if given is not None:
+            own = _FORBIDDEN * (number != 3 ** len(axes) // 2) * _look(given, cells)
+        joins = {axis: _joins(rows, sources, bank, axis, wrapped[axis]) for axis in axes}
+        return number.gather(0, _propagate(own, joins).argmin(0, keepdim=True))[0]
+
+    def _follow(
+        self, field: LatentField, part: Tensor, pieces: Pieces, chosen: Tensor, wrapped: Sequence[bool]
+    ) -> Tensor:
+        """A field's values, `b packed *latent_grid`, from the piece that most of a position's fine positions take."""
+        grid, axes = self._grid(field), self.axes
+        block = [n // g for n, g in zip(self._fine, grid, strict=True)]
+        votes = F.one_hot(chosen, 3 ** len(axes)).to(part.dtype).movedim(-1, 1)
+        own = F.one_hot(torch.tensor(3 ** len(axes) // 2, device=part.device), 3 ** len(axes)).to(part.dtype)
+        shares = ops.block_mean(votes, block) + (_OWN / math.prod(block)) * own.view(-1, *(1,) * len(grid))
+        number = shares.argmax(1)
+        cells = _cells(pieces, grid)
+        for place, axis in enumerate(reversed(axes)):
+            cells[axis] = cells[axis] + number // 3**place % 3 - 1
+        source = _source(pieces, cells, grid, (len(part), *part.shape[2:]), wrapped)
+        values = part.movedim(1, -1).flatten(0, -2)[source].movedim(-1, 1)
+        return ops.space_to_depth(ops.depth_to_space(values, self._whole(field)), field.grid)
+
+
+def _positions(like: Tensor, axis: int) -> Tensor:
+    """0, 1, ... along an axis of `like`, `b *positions`; 1 long along the others."""
+    sizes = [1] * like.dim()
+    sizes[axis + 1] = like.shape[axis + 1]
+    return torch.arange(like.shape[axis + 1], device=like.device).view(sizes)
+
+
+def _cells(pieces: Pieces, grid: Sequence[int]) -> list[Tensor]:
+    """Per axis, `b *positions`: the cell of each position of a field with `grid` positions for a cell."""
+    sizes = [n * g for n, g in zip(pieces.code.shape[1:], grid, strict=True)]
+    like = pieces.code.new_zeros(1).expand(pieces.code.shape[0], *sizes)
+    return [(_positions(like, axis) // g).expand_as(like) for axis, g in enumerate(grid)]
+
+
+def _ravel(indices: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+    flat = indices[0]
+    for index, size in zip(indices[1:], sizes[1:], strict=True):
+        flat = flat * size + index
+    return flat
+
+
+def _look(values: Tensor, cells: Sequence[Tensor]) -> Tensor:
+    """`b *cells` -> the value at `cells`, `b *positions` per axis."""
+    flat = _ravel(cells, values.shape[1:])
+    return values.flatten(1).gather(1, flat.flatten(1)).view(flat.shape)
+
+
+def _source(
+    pieces: Pieces, cells: Sequence[Tensor], grid: Sequence[int], bank: Sequence[int], wrapped: Sequence[bool]
+) -> Tensor:
+    """Where each position finds its values in a bank, flat, if it takes the piece of `cells` (per axis `b *positions`).
+
+    Beyond the end of an axis that is not wrapped, the last cell's.
+    """
+    counts = pieces.code.shape[1:]
+    within, of_piece = [], []
+    for cell, count, circular in zip(cells, counts, wrapped, strict=True):
+        inside = cell.clamp(0, count - 1)
+        if circular:  # pieces are of the next cells at most
+            inside = torch.where(cell < 0, cell + count, torch.where(cell < count, cell, cell - count))
+        within.append(inside)
+        of_piece.append(cell if circular else inside)
+    index = _look(pieces.code, within)
+    for axis, (place, cell, n) in enumerate(zip(pieces.places, of_piece, grid, strict=True)):
+        theirs = _look(place, within)
+        index = index * bank[axis + 1] + (theirs - cell) * n + _positions(cell, axis)
+    return index
+
+
+def _joins(rows: Tensor, sources: Sequence[Tensor], bank: Sequence[int], axis: int, circular: bool) -> Tensor:
+    """`k k b *positions`: what it costs if a position takes one piece and the next along `axis` another.
+
+    It is how much both pieces differ at both positions.
+    """
+    step, dim = math.prod(bank[axis + 2 :]), axis + 1
+    following = [each.roll(-1, dim) for each in sources]
+    here, there = [rows[each] for each in sources], [rows[each] for each in following]
+    onward, back = [rows[each + step] for each in sources], [rows[each - step] for each in following]
+    costs = [
+        torch.stack([(a - d).square().sum(-1) + (c - b).square().sum(-1) for b, d in zip(there, back, strict=True)])
+        for a, c in zip(here, onward, strict=True)
+    ]
+    cost = torch.stack(costs)
+    if not circular:  # the last position has no next one
+        last = _positions(sources[0], axis) == sources[0].shape[dim] - 1
+        cost = torch.where(last, 0.0, cost)
+    return cost
+
+
+def _propagate(own: Tensor, joins: Mapping[int, Tensor]) -> Tensor:
+    """By min-sum belief propagation, `k b *positions`: the least cost of all if a position takes each of k pieces."""
+    from_before = {axis: torch.zeros_like(own) for axis in joins}
+    from_after = {axis: torch.zeros_like(own) for axis in joins}
+    # Look-ups are one node of an exported graph each, rolls many.
+    places = {axis: torch.arange(own.shape[axis + 2], device=own.device) for axis in joins}
+    for _ in range(_ROUNDS):
+        for axis, cost in joins.items():  # one axis after the other, since all at once would oscillate
+            total, dim = own + sum((*from_before.values(), *from_after.values())), axis + 2
+            onward = ((total - from_after[axis])[:, None] + cost).amin(0)
+            back = (total - from_before[axis]).index_select(dim, places[axis].roll(-1))[None] + cost
+            from_before[axis] = _reduced(onward).index_select(dim, places[axis].roll(1))
+            from_after[axis] = _reduced(back.amin(1))
+    return own + sum((*from_before.values(), *from_after.values()))
+
+
+def _reduced(message: Tensor) -> Tensor:
+    """Less what is the same for all pieces: such parts would grow with the rounds."""
+    return message - message.amin(0, keepdim=True)
