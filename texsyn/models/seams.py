@@ -112,7 +112,7 @@ class Seams:
         own = torch.zeros(number.shape, dtype=table.dtype, device=table.device)
         if given is not None:
             own = _FORBIDDEN * (number != 3 ** len(axes) // 2) * _look(given, cells)
-        joins = {axis: _joins(rows, sources, bank, axis, wrapped[axis]) for axis in axes}
+        joins = {axis: _joins(rows, torch.stack(sources), bank, axis, wrapped[axis]) for axis in axes}
         return number.gather(0, _propagate(own, joins).argmin(0, keepdim=True))[0]
 
     def _follow(
@@ -182,22 +182,22 @@ def _source(
     return index
 
 
-def _joins(rows: Tensor, sources: Sequence[Tensor], bank: Sequence[int], axis: int, circular: bool) -> Tensor:
+def _joins(rows: Tensor, sources: Tensor, bank: Sequence[int], axis: int, circular: bool) -> Tensor:
     """`k k b *positions`: what it costs if a position takes one piece and the next along `axis` another.
 
     It is how much both pieces differ at both positions.
     """
     step, dim = math.prod(bank[axis + 2 :]), axis + 1
-    following = [each.roll(-1, dim) for each in sources]
-    here, there = [rows[each] for each in sources], [rows[each] for each in following]
-    onward, back = [rows[each + step] for each in sources], [rows[each - step] for each in following]
-    costs = [
-        torch.stack([(a - d).square().sum(-1) + (c - b).square().sum(-1) for b, d in zip(there, back, strict=True)])
-        for a, c in zip(here, onward, strict=True)
-    ]
-    cost = torch.stack(costs)
+    following = sources.roll(-1, dim + 1)
+    there, back = rows[following], rows[following - step]
+    cost = torch.stack(
+        [
+            (a - back).square().sum(-1) + (b - there).square().sum(-1)
+            for a, b in zip(rows[sources], rows[sources + step], strict=True)
+        ]
+    )
     if not circular:  # the last position has no next one
-        last = _positions(sources[0], axis) == sources[0].shape[dim] - 1
+        last = _positions(sources[0], axis) == sources.shape[dim + 1] - 1
         cost = torch.where(last, 0.0, cost)
     return cost
 
