@@ -26,7 +26,13 @@ torch.set_num_threads(1)
 collect_ignore = ["benchmarks"]  # scripts, some of which need packages that tests do without
 TESTS = Path(__file__).parent
 VIDEOS = TESTS.parent / "videos"
+LONGEST = ("test_docs.py", "test_onnx_export.py")  # files whose tests take minutes
 SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card"]  # words for a quick `texsyn fit`
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: one that begins last would end long after all others."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @contextmanager
