@@ -141,7 +141,7 @@ def test_export_on_the_command_line_is_quiet_and_half_the_size(tmp_path, capfd):
     triangle = texsyn.load(run)
     triangle.design = replace(triangle.design, precision="float32")
     weights = sum(each.numel() for each in triangle.generator_ema.parameters()) + triangle.mixture_prior.means.numel()
-    assert 2 * weights < path.stat().st_size < 2.5 * weights
+    assert 2 * weights < path.stat().st_size < 2 * weights + 400_000  # bytes of the graph itself
     (made,) = onnxruntime.InferenceSession(path).run(None, {"z": noise(triangle, 1, 3).numpy()})
     with torch.no_grad():
         expected = triangle.synthesize(triangle.draw_latents(noise(triangle, 1, 3))).numpy()
