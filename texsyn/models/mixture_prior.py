@@ -144,13 +144,12 @@ class MixturePrior(nn.Module):
         if mixture.chances is not None:
             logits = logits + mixture.chances
         nearest = logits.argmax(1).view(x.shape[0], *x.shape[2:])
-        places = []
-        for n, f, ring in reversed(list(zip(self.inner, self.folded, self.ring, strict=True))):
-            places.append(nearest % (n // f) + ring)
-            nearest = nearest // (n // f)
+        cells = (n // f for n, f in zip(self.inner, self.folded, strict=True))
+        code, *inner = torch.unravel_index(nearest, (len(self.means), *cells))
+        pieces = Pieces(code, tuple(cell + ring for cell, ring in zip(inner, self.ring, strict=True)))
         variance = mixture.variance.view(1, -1, *(1,) * len(self.ring))
         scale = ops.depth_to_space(variance.rsqrt(), self.folded)
-        means = self.seams.join(self.means, scale, Pieces(nearest, tuple(reversed(places))), wrapped, given)
+        means = self.seams.join(self.means, scale, pieces, wrapped, given)
         return self._fold(means) + variance.sqrt() * noise
 
     def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:

@@ -69,6 +69,11 @@ class Seams:
         """Positions of the finest field for one cell, per axis."""
         return tuple(max(each) for each in zip(*map(self._grid, self.fields), strict=True))
 
+    @property
+    def _kinds(self) -> int:
+        """How many cells a cell's values can come from: its neighbours along `axes`, and in the middle itself."""
+        return int(3 ** len(self.axes))
+
     def _grid(self, field: LatentField) -> tuple[int, ...]:
         """Positions of a field for one cell, per axis; 1 on fixed axes."""
         return tuple(n if same else 1 for n, same in zip(field.grid, self.stationary, strict=True))
@@ -111,7 +116,7 @@ class Seams:
         number, rows = torch.stack(numbers), table.flatten(0, -2)
         own = torch.zeros(number.shape, dtype=table.dtype, device=table.device)
         if given is not None:
-            own = _FORBIDDEN * (number != 3 ** len(axes) // 2) * _look(given, cells)
+            own = _FORBIDDEN * (number != self._kinds // 2) * _look(given, cells)
         joins = {axis: _joins(rows, torch.stack(sources), bank, axis, wrapped[axis]) for axis in axes}
         return number.gather(0, _propagate(own, joins).argmin(0, keepdim=True))[0]
 
@@ -121,8 +126,8 @@ class Seams:
         """A field's values, `b packed *latent_grid`, from the piece that most of a position's fine positions take."""
         grid, axes = self._grid(field), self.axes
         block = [n // g for n, g in zip(self._fine, grid, strict=True)]
-        votes = F.one_hot(chosen, 3 ** len(axes)).to(part.dtype).movedim(-1, 1)
-        own = F.one_hot(torch.tensor(3 ** len(axes) // 2, device=part.device), 3 ** len(axes)).to(part.dtype)
+        votes = F.one_hot(chosen, self._kinds).to(part.dtype).movedim(-1, 1)
+        own = F.one_hot(torch.tensor(self._kinds // 2, device=part.device), self._kinds).to(part.dtype)
         shares = ops.block_mean(votes, block) + (_OWN / math.prod(block)) * own.view(-1, *(1,) * len(grid))
         number = shares.argmax(1)
         cells = _cells(pieces, grid)
@@ -190,12 +195,9 @@ def _joins(rows: Tensor, sources: Tensor, bank: Sequence[int], axis: int, circul
     step, dim = math.prod(bank[axis + 2 :]), axis + 1
     following = sources.roll(-1, dim + 1)
     there, back = rows[following], rows[following - step]
-    cost = torch.stack(
-        [
-            (a - back).square().sum(-1) + (b - there).square().sum(-1)
-            for a, b in zip(rows[sources], rows[sources + step], strict=True)
-        ]
-    )
+    # One piece after the other: the values of all of them, twice, would be most of what sampling takes in memory.
+    costs = [(rows[each] - back).square().sum(-1) + (rows[each + step] - there).square().sum(-1) for each in sources]
+    cost = torch.stack(costs)
     if not circular:  # the last position has no next one
         last = _positions(sources[0], axis) == sources.shape[dim + 1] - 1
         cost = torch.where(last, 0.0, cost)
