@@ -18,7 +18,7 @@ from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe, recipe_for
 from texsyn.media.exemplar import Exemplar, crops
 from texsyn.models import im2col, layers
-from texsyn.models.triangle import latent, prior, reconstruction
+from texsyn.models.trio import latent, prior, reconstruction
 from texsyn.training import loop
 from texsyn.training.data import Data
 from texsyn.training.state import init_state

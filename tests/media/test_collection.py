@@ -14,7 +14,7 @@ from texsyn.cli.entry import main
 from texsyn.core.modality import OBJECTS
 from texsyn.media.collection import images_of
 from texsyn.media.exemplar import crops
-from texsyn.models.triangle import TERMS
+from texsyn.models.trio import TERMS
 
 SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=2", "--steps", "2"]
 

@@ -11,7 +11,8 @@ from torch import distributions as D
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.recipes import OBJECTIVES, TRIANGLE, WAKE_SLEEP, Objective
-from texsyn.models.triangle import TERMS, Triangle, divergence, latent, prior, reconstruction
+from texsyn.models.triangle import Triangle
+from texsyn.models.trio import TERMS, divergence, latent, prior, reconstruction
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:

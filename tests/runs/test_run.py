@@ -13,7 +13,7 @@ from texsyn import Run, TexsynError, load
 from texsyn.core.errors import Exit
 from texsyn.core.files import locked
 from texsyn.media.exemplar import Exemplar
-from texsyn.models.triangle import TERMS
+from texsyn.models.trio import TERMS
 from texsyn.runs.fitting import fit_run
 from texsyn.synthesis import sampling
 

@@ -12,7 +12,8 @@ from texsyn.core.errors import Exit
 from texsyn.core.modality import CLIP, STILL
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import crops
-from texsyn.models.triangle import TERMS, Triangle
+from texsyn.models.triangle import Triangle
+from texsyn.models.trio import TERMS
 from texsyn.training import loop
 from texsyn.training.data import Stream
 from texsyn.training.state import NETWORKS, init_state

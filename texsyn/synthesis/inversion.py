@@ -17,7 +17,8 @@ from texsyn.core import ops
 from texsyn.core.recipes import TRIANGLE
 from texsyn.media import inpaint, lattice
 from texsyn.models import layers
-from texsyn.models.triangle import Triangle, reconstruction
+from texsyn.models.triangle import Triangle
+from texsyn.models.trio import reconstruction
 
 _LEARNING_RATE = 0.1  # of Adam over z
 _ROUNDS = 4  # of encoding and estimating masked pixels, before z is refined

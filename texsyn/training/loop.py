@@ -17,7 +17,8 @@ from texsyn.core.recipes import Recipe, design_for
 from texsyn.media import lattice
 from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.models import initial_weights, precision
-from texsyn.models.triangle import TERMS, Triangle
+from texsyn.models.triangle import Triangle
+from texsyn.models.trio import TERMS
 from texsyn.training.bank import renew_codes
 from texsyn.training.calibration import calibrate
 from texsyn.training.data import Batch, Data, draw_batch
