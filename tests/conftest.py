@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from texsyn.core.architecture import Design, Layer
+from texsyn.core.architecture import Design, Layer, LevelDesign
 from texsyn.core.maps import Plane
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
@@ -111,6 +112,15 @@ def lively(triangle: Triangle) -> Triangle:
         if triangle.mixture_prior is not None:
             triangle.mixture_prior.means.normal_(generator=random)
             triangle.mixture_prior.variances.fill_(0.1)
+        for level in triangle.detail:
+            level.deviation.fill_(0.1)
+            level.start_average()
+            for codes in level.codes.means:
+                codes.normal_(generator=random)
+        if triangle.mixture_prior is not None and triangle.mixture_prior.traced:
+            sources = triangle.mixture_prior.sources
+            sources.copy_(torch.rand(sources.shape, generator=random) * 30)
+            sources[:, 0] = 0
     triangle.start_average()
     for correction in triangle.corrections:
         kernel = correction.equaliser.kernel
@@ -119,6 +129,27 @@ def lively(triangle: Triangle) -> Triangle:
             gain = correction.subband_matching.gain
             gain.copy_(torch.rand(gain.shape, generator=random) + 0.5)
     return triangle
+
+
+def levelled(factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture") -> Triangle:
+    """A still of a base of 32 x 48 pixels with levels above it, none of them trained."""
+    size = [n * math.prod(factors) for n in (32, 48)]
+    modality = replace(KINDS["still"], factors=factors, size=tuple(size))
+    networks = Design(
+        latents=(2,),
+        generator=(Layer(6, (3, 3), (1, 1)), Layer(5, (4, 4), (2, 2)), Layer(0, (3, 3), (1, 1))),
+        posterior=(Layer(5, (4, 4), (2, 2)),),
+        heads=Layer(0, (3, 3), (1, 1)),
+        energy=(Layer(6, (3, 3), (2, 2), padded=False), Layer(4, (2, 2), (1, 1), padded=False)),
+        energy_scales=2,
+        energy_signed=True,
+        conditional=True,
+        reflect_edges=True,
+    )
+    below = [math.prod(factors[:n]) for n in range(len(factors))]
+    levels = [LevelDesign(networks, (32 * n, 48 * n)) for n in below]
+    design = replace(modality.designs["local"], latent_prior=latent_prior)
+    return lively(Triangle(modality, design, seed=1, levels=levels))
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ and moves these a part of the way to where that fit ended (Reptile; Nichol, Achi
 share stays, what is of one texture averages out. Colours do not enter: weights are turned into a texture's colours
 before its fit and back after it. Round n takes the texture of seed n. Several processes may work on one STATE, and
 rounds may be added at any time; a new STATE goes on from the weights that the package has, after the rounds that
-start-still.jsonl (start-clip.jsonl) lists. STATE.log gets a line for each round. --ship puts the weights into the
-package, in 8 bits, and the lines into that list.
+start-still.jsonl (start-clip.jsonl) lists. STATE.log gets a line for each round, with its seconds
+of processor time. --ship puts the weights into the package, in 8 bits, and the lines into that list.
 """
 
 import argparse
@@ -120,7 +120,7 @@ def train(path: Path, minutes: float, steps: int, modality: Modality) -> None:
     recipe = recipe_for("fast", modality, steps=steps, start="noise")
     while time.monotonic() < end:
         before, number = claim(path, modality)
-        start = time.monotonic()
+        start = time.process_time()
         try:
             after, terms = fit(before, exemplar(number, modality), replace(recipe, seed=number))
         except RuntimeError as error:
@@ -134,7 +134,7 @@ def train(path: Path, minutes: float, steps: int, modality: Modality) -> None:
                 for name, value in (weights or after).items()
             }
             write(path, moved, rounds + 1)
-            seconds = round(time.monotonic() - start, 1)
+            seconds = round(time.process_time() - start, 1)
             row = {"round": rounds, "seed": number, "steps": steps, "part": round(part, 3), "seconds": seconds}
             with path.with_suffix(".log").open("a") as log:
                 log.write(json.dumps({**row, **{name: round(value) for name, value in terms.items()}}) + "\n")

@@ -35,13 +35,18 @@ def random_pieces(joined, count, *grid):
     return Pieces(torch.randint(count, cells, generator=random), tuple(inner))
 
 
+def join(joined, codes, pieces, wrapped, given=None):
+    chosen = joined.choose(codes, torch.ones(1), pieces, wrapped, given)
+    return joined.join(codes, pieces, chosen, wrapped)
+
+
 @pytest.mark.parametrize(("modality", "grid"), [(STILL, (4, 4)), (CLIP, (4, 1, 1))])
 def test_pieces_that_continue_each_other_give_the_code_itself(modality, grid):
     joined, channels = seams_of(modality)
     codes = codes_of(joined, channels)
     along = [1 + torch.arange(n) if n > 1 else torch.zeros(1, dtype=torch.long) for n in grid]
     places = tuple(each[None] for each in torch.meshgrid(*along, indexing="ij"))
-    drawn = joined.join(codes, torch.ones(1), Pieces(torch.full((1, *grid), 2), places), (False,) * len(grid))
+    drawn = join(joined, codes, Pieces(torch.full((1, *grid), 2), places), (False,) * len(grid))
     part = codes[2:3]
     for axis, same in enumerate(joined.stationary, start=2):
         part = part.narrow(axis, 1, 4) if same else part
@@ -52,7 +57,7 @@ def test_every_value_is_of_a_piece_that_covers_it():
     joined, channels = seams_of(STILL)
     codes = codes_of(joined, channels)
     pieces = random_pieces(joined, len(codes), 4, 5)
-    drawn = joined.join(codes, torch.ones(1), pieces, (True, True))
+    drawn = join(joined, codes, pieces, (True, True))
     field = joined.fields[-1]
     fine, bank = (ops.depth_to_space(each[:, -field.packed :], field.grid) for each in (drawn, codes))
     from_neighbours = 0
@@ -84,7 +89,7 @@ def test_seams_cost_less_than_the_borders_of_cells():
     everywhere = torch.ones(2, 8, 8, dtype=torch.bool)
 
     def roughness(given):
-        drawn = joined.join(codes, torch.ones(1), pieces, (True, True), given)
+        drawn = join(joined, codes, pieces, (True, True), given)
         fine = ops.depth_to_space(drawn[:, -field.packed :], field.grid)
         return sum(float((fine - fine.roll(1, axis)).square().mean()) for axis in (2, 3))
 
@@ -97,7 +102,7 @@ def test_a_cell_that_is_given_keeps_its_piece():
     pieces = random_pieces(joined, len(codes), 4, 4)
     given = torch.zeros(2, 4, 4, dtype=torch.bool)
     given[:, 1, 2] = True
-    drawn = joined.join(codes, torch.ones(1), pieces, (True, True), given)
+    drawn = join(joined, codes, pieces, (True, True), given)
     for b in range(2):
         place = (int(each[b, 1, 2]) for each in pieces.places)
         assert torch.equal(drawn[b, :, 1, 2], codes[(int(pieces.code[b, 1, 2]), slice(None), *place)])

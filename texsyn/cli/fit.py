@@ -96,7 +96,7 @@ def _read_exemplars(files: Sequence[Path], options: FitOptions) -> tuple[Exempla
     from texsyn.media.reader import read_all
 
     if options.kind != "objects":
-        names = ("kind", "frames", "side", "mask", "crop")
+        names = ("kind", "frames", "side", "mask", "crop", "levels")
         maps = parse_maps(options.maps)
         return tuple(read_all(files, maps=maps, **{name: getattr(options, name) for name in names}))
     collection = read_collection(*files, side=options.side, seed=options.seed or 0)
@@ -180,7 +180,9 @@ def _describe(exemplar: Exemplar, named: bool) -> str:
     used = " x ".join(str(n) for n in exemplar.size[::-1])
     if len(exemplar.modality.planes) > 1:
         kind = f"{kind} of {', '.join(plane.name for plane in exemplar.modality.planes)}"
-    return f"{kind}{f' {exemplar.name}' if named else ''}, {size}{masked}, trained at {used}"
+    steps = " x ".join(str(n) for n in (*exemplar.modality.factors[::-1],))
+    levels = f", a base at 1/{exemplar.modality.enlargement} and levels of {steps}" if steps else ""
+    return f"{kind}{f' {exemplar.name}' if named else ''}, {size}{masked}, trained at {used}{levels}"
 
 
 def _describe_pattern(modality: Modality) -> str:

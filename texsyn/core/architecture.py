@@ -55,6 +55,9 @@ class Design:
     energy_scales: int = field(default=1, metadata=between(1, 8))
     # trained maps on the fixed axes, joined to the latent field
     constant_channels: int = field(default=0, metadata=between(0, 4096))
+    # of a level: the networks also see the coarser texture that they add detail to, and the generator's output is what
+    # is added, in deviations of what is to be added
+    conditional: bool = False
     coordinates: bool = False  # the energy's input has the coordinates along the fixed axes as channels
     normalisation: str = field(default="batch", metadata=one_of(NORMALISATIONS))  # of the generator
     # largest output of the generator's rectifiers; 0: no bound. Without one, a code between those that it has seen can
@@ -127,6 +130,15 @@ class Design:
         return counts
 
 
+@dataclass(frozen=True)
+class LevelDesign:
+    """Networks of a level, which adds detail to a coarser texture."""
+
+    networks: Design
+    # of the exemplars below the level, one after the other: pixels per axis
+    sizes: tuple[int, ...] = field(metadata=between(1, 65536, **count(2, 3000)))
+
+
 def _square(size: int) -> tuple[int, int]:
     return size, size
 
@@ -186,6 +198,26 @@ def still_local() -> Design:
         equaliser=(15, 15),
         colour_transfer=True,
         subband_matching=2,
+    )
+
+
+def still_level(factor: int) -> Design:
+    """A level above stills of `local`: adds the detail of textures `factor` (2 or 4) times as large."""
+    doublings = factor.bit_length() - 1
+    return Design(
+        latents=(8,),
+        generator=(
+            *_stack((64,) * 5, _square(3), _square(1)),
+            *_stack((48, 32)[2 - doublings :], _square(4), _square(2)),
+            Layer(0, _square(3), _square(1)),
+        ),
+        posterior=(*_stack((48, 96)[2 - doublings :], _square(4), _square(2)), Layer(96, _square(3), _square(1))),
+        heads=Layer(0, _square(3), _square(1)),
+        energy=_unpadded(2, (96, 7, 2), (128, 5, 2), (64, 5, 1)),
+        energy_scales=2,
+        conditional=True,
+        activation_bound=3.0,
+        reflect_edges=True,
     )
 
 

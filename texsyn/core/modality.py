@@ -30,10 +30,17 @@ class Modality:
     designs: dict[str, Design] = field(repr=False, metadata={"stored": False})
     planes: tuple[Plane, ...] = field(default=(Plane(COLOUR),), metadata=count(1, 8))
     collection: bool = False  # the exemplar is a sheet of many small images, each of the size of a window
+    # Of each level above the base, the lowest first: pixels for each pixel of what lies below it, along every axis.
+    factors: tuple[int, ...] = field(default=(), metadata=between(2, 4, **count(0, 4)))
     # Of a regular pattern, per axis: pixels of the networks after which it repeats (0: it does not), and how many of
     # these there are for each of the texture's own. () for none.
     period: tuple[int, ...] = field(default=(), metadata=between(0, 4096, per_axis=True, optional=True))
     scale: tuple[float, ...] = field(default=(), metadata=between(0.1, 10, per_axis=True, optional=True))
+
+    @property
+    def enlargement(self) -> int:
+        """Pixels of a texture for each pixel of its base."""
+        return math.prod(self.factors)
 
     @property
     def periods(self) -> tuple[int, ...]:
@@ -46,8 +53,8 @@ class Modality:
         return self.scale or (1.0,) * len(self.axes)
 
     def network_size(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Pixels (and frames) per axis that the networks have for a texture of `size`."""
-        return tuple(round(n * scale) for n, scale in zip(size, self.scales, strict=True))
+        """Pixels (and frames) per axis that the base's networks have for a texture of `size`."""
+        return tuple(round(n * scale / self.enlargement) for n, scale in zip(size, self.scales, strict=True))
 
     def phases(self, stride: Sequence[int]) -> tuple[int, ...]:
         """Per axis: latent positions, `stride` pixels each, after which a regular pattern repeats; 1 without one."""

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from texsyn.core.architecture import LATENT_PRIORS, NORMALISATIONS, PRECISIONS, Design, Layer
+from texsyn.core.architecture import (
+    LATENT_PRIORS,
+    NORMALISATIONS,
+    PRECISIONS,
+    Design,
+    Layer,
+    LevelDesign,
+    still_level,
+)
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
 
 STARTS = ("rendered", "noise")
+LEVEL_SHARE = 0.8  # of the base's part of training that each level above it has
 
 
 def _option(
@@ -150,7 +160,11 @@ def recipe_for(name: str, modality: Modality, **changes: Any) -> Recipe:
     if name not in RECIPES:
         raise TexsynError(f"{name!r} is not a recipe: {', '.join(RECIPES)}", Exit.USAGE)
     kind = "clip" if modality.moving else "objects" if modality.collection else "still"
-    recipe = replace(RECIPES[name], **{**_BY_KIND.get((name, kind), {}), **changes})
+    settings = {**_BY_KIND.get((name, kind), {})}
+    if modality.factors:
+        steps = settings.get("steps", RECIPES[name].steps)
+        settings["steps"] = round(steps * (1 + LEVEL_SHARE * len(modality.factors)))
+    recipe = replace(RECIPES[name], **{**settings, **changes})
     check_recipe(recipe)
     return recipe
 
@@ -180,6 +194,30 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
     if recipe.architecture not in modality.designs:
         raise TexsynError(f"there are no {recipe.architecture!r} networks for a {modality.name}", Exit.USAGE)
     design = modality.designs[recipe.architecture]
+    return replace(
+        _common(design, modality, recipe),
+        exemplars=exemplars,
+        equaliser=design.equaliser if recipe.equaliser_gain else (),
+        colour_transfer=design.colour_transfer and recipe.colour_transfer,
+        deflicker=design.deflicker and recipe.deflicker,
+        subband_matching=design.subband_matching * recipe.subband_matching,
+        balanced_colours=recipe.colour_balance > 1,
+        latent_prior=recipe.latent_prior,
+    )
+
+
+def level_designs(modality: Modality, recipe: Recipe, sizes: Sequence[Sequence[int]]) -> tuple[LevelDesign, ...]:
+    """The levels above the modality's base, the lowest first. sizes: of the exemplars, in pixels per axis."""
+    found, remaining = [], modality.enlargement
+    for factor in modality.factors:
+        below = tuple(n // remaining for size in sizes for n in size)
+        found.append(LevelDesign(_common(still_level(factor), modality, recipe), below))
+        remaining //= factor
+    return tuple(found)
+
+
+def _common(design: Design, modality: Modality, recipe: Recipe) -> Design:
+    """A design with the settings that base and levels share."""
     scales = design.energy_scales  # only those that fit into the window
     while scales > 1 and not all(design.positions(modality.window, modality.halvings(scales - 1))):
         scales -= 1
@@ -189,16 +227,9 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
         posterior=_widen(design.posterior, recipe.width_multiplier),
         energy_scales=scales,
         normalisation=recipe.normalisation,
-        exemplars=exemplars,
-        equaliser=design.equaliser if recipe.equaliser_gain else (),
-        colour_transfer=design.colour_transfer and recipe.colour_transfer,
-        deflicker=design.deflicker and recipe.deflicker,
-        subband_matching=design.subband_matching * recipe.subband_matching,
-        balanced_colours=recipe.colour_balance > 1,
         energy_mean=recipe.energy_mean,
         energy_rectified=recipe.energy_rectified,
         energy_signed=recipe.energy_signed,
-        latent_prior=recipe.latent_prior,
         log_variance_bound=recipe.log_variance_bound,
         precision=recipe.precision,
     )

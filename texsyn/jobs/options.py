@@ -75,6 +75,9 @@ class FitOptions:
     side: int | None = _option(
         None, "exemplar", "reduce the shorter side to this; 0 keeps a still's size", type=int, metavar="PIXELS"
     )
+    levels: int = _option(
+        0, "exemplar", "of a still, levels of detail above a base of 160 to 640 pixels", type=int, metavar="N"
+    )
     recipe: str | None = _option(None, "recipe", "named training settings (default fast)", choices=(*RECIPES,))
     objective: str | None = _option(
         None, "recipe", "divergence triangle (default), or a special case of it", choices=(*OBJECTIVES,)

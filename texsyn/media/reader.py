@@ -18,9 +18,10 @@ from texsyn.core.text import short
 from texsyn.media import decoding, masks, material
 from texsyn.media.exemplar import Exemplar, together
 from texsyn.media.frames import Box, Frames, centre_square, crop_to, frame_slice, size_text
-from texsyn.media.scaling import fit_window, to_tensors
+from texsyn.media.scaling import factors, fit_window, reduced_size, to_tensors
 
 SMALLEST = 64  # pixels that an exemplar needs on both sides
+_LARGEST_SIDE = 2048  # likewise, with levels above it
 _LEAST_SIDE = 32  # pixels to which the shorter side may be reduced
 _PICTURE = (Plane(COLOUR),)
 Maps = Mapping[str, str | Path]  # files of a material, by what they hold
@@ -34,6 +35,7 @@ def read(
     mask: str | Path | None = None,
     crop: Box | None = None,
     maps: Maps | None = None,
+    levels: int = 0,
 ) -> Exemplar:
     """Read an exemplar: one still, one clip, or the maps of a material.
 
@@ -48,7 +50,10 @@ def read(
     mask: an image (or, for a clip, a clip) of the exemplar's size, white where pixels are masked; transparent pixels of
     the exemplar are masked, too. Masked pixels do not influence the result: a smooth guess replaces them.
     crop: the part to train from.
-    Raises TexsynError: exit 3 for anything that cannot be read as asked, exit 2 for a side that is too small.
+    levels: of a still or a material, at most so many levels of detail above the base, each for two or four times its
+    size, as many as the exemplar is large enough for; then `side` keeps up to 2048 pixels by default.
+    Raises TexsynError: exit 3 for anything that cannot be read as asked, exit 2 for a side that is too small, or for
+    levels that the kind does not have.
     """
     named = [Path(path) for path in paths]
     sources = _find_maps(named, kind or (MATERIAL.name if len(named) > 1 else None), maps)
@@ -69,6 +74,11 @@ def read(
     if modality.planes == _PICTURE and _is_grey(used):
         used, modality = _first_channel(used), replace(modality, planes=(Plane(COLOUR, 1),))
         held = None if held is None else _first_channel(held)
+    if levels and (modality.moving or not all(modality.stationary)):
+        raise TexsynError(f"--levels is for stills and materials, not for a {modality.name}", Exit.USAGE)
+    if levels:
+        side = _LARGEST_SIDE if side is None else side
+        modality = replace(modality, factors=factors(min(reduced_size(used, modality, side)), levels))
     pixels, small_mask = to_tensors(used, modality, side)
     held_pixels = None if held is None else to_tensors(held, modality, side)[0]
     facts = {

@@ -21,6 +21,8 @@ from texsyn.media import inpaint
 from texsyn.media.exemplar import Exemplar
 from texsyn.media.frames import Frames, to_unit_range
 
+_LEAST_BASE = 160  # pixels of the shorter side of what the base of levels is learnt from
+
 
 def to_tensors(frames: Frames, modality: Modality, side: int | None) -> tuple[Tensor, Tensor | None]:
     """Pixels `channels *axes` in [-1, 1], their shorter side reduced to `side` pixels, and the mask `1 *axes` or None.
@@ -35,6 +37,26 @@ def to_tensors(frames: Frames, modality: Modality, side: int | None) -> tuple[Te
     if not modality.moving:
         pixels, mask = pixels[:, 0], None if mask is None else mask[:, 0]
     return ops.unit_vectors(pixels * 2 - 1, modality.vectors), mask
+
+
+def reduced_size(frames: Frames, modality: Modality, side: int | None) -> tuple[int, int]:
+    """Height and width to which `to_tensors` brings frames."""
+    return _reduced_size(*frames.size[1:], modality, side)
+
+
+def factors(shorter: int, levels: int) -> tuple[int, ...]:
+    """Of at most so many levels, the lowest first: how many pixels each has for one below it.
+
+    shorter: pixels of the exemplar's shorter side. A base has at least 160.
+
+    >>> factors(1024, 1), factors(512, 1), factors(2048, 2), factors(300, 1)
+    ((4,), (2,), (2, 4), ())
+    """
+    found: list[int] = []
+    while len(found) < levels and shorter >= 2 * _LEAST_BASE:
+        found.insert(0, 4 if shorter >= 4 * _LEAST_BASE else 2)
+        shorter //= found[0]
+    return tuple(found)
 
 
 def resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -81,7 +103,13 @@ def fit_window(exemplar: Exemplar, name: str) -> Exemplar:
 
     Raises TexsynError (exit 3) for too few frames, or a fixed size that the networks' stride does not divide.
     """
-    modality, size, strides = exemplar.modality, exemplar.size, exemplar.modality.designs["local"].stride
+    exemplar = _in_whole_blocks(exemplar)
+    modality, strides, enlargement = (
+        exemplar.modality,
+        exemplar.modality.designs["local"].stride,
+        exemplar.modality.enlargement,
+    )
+    size = tuple(n // enlargement for n in exemplar.size)  # of the base
     if modality.moving and size[0] < modality.window[0]:
         raise TexsynError(f"{short(name)} has {size[0]} frame(s) to train from, but a clip needs {modality.window[0]}")
     for have, stride, same in zip(size, strides, modality.stationary, strict=True):
@@ -94,4 +122,13 @@ def fit_window(exemplar: Exemplar, name: str) -> Exemplar:
     ]
     if modality.moving:
         whole[0] = min(modality.size[0], size[0]) // strides[0] * strides[0]
+    whole = [n * enlargement for n in whole]
     return replace(exemplar, modality=replace(modality, window=tuple(window), size=tuple(whole)))
+
+
+def _in_whole_blocks(exemplar: Exemplar) -> Exemplar:
+    """The exemplar without what is left over when levels reduce it."""
+    block = exemplar.modality.enlargement
+    kept = (slice(None), *(slice(n // block * block) for n in exemplar.size))
+    mask = None if exemplar.mask is None else exemplar.mask[kept]
+    return replace(exemplar, pixels=exemplar.pixels[kept].contiguous(), mask=mask) if block > 1 else exemplar

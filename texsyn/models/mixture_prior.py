@@ -39,8 +39,10 @@ class MixturePrior(nn.Module):
     variances: Tensor
     labels: Tensor
     starts: Tensor
+    sources: Tensor
 
-    def __init__(self, modality: Modality, design: Design) -> None:
+    def __init__(self, modality: Modality, design: Design, traced: bool = False) -> None:
+        """traced: codes know the places of the exemplars that they are of, for `trace`."""
         super().__init__()
         self.stationary, self.channels = modality.stationary, design.latent_channels
         # Positions on fixed axes differ by their place, so they are channels.
@@ -58,6 +60,10 @@ class MixturePrior(nn.Module):
         self.register_buffer("variances", torch.ones(count, self.channels, *self.folded))
         self.register_buffer("labels", torch.zeros(count, design.labels))  # of the codes' exemplars
         self.seams = Seams(design.fields, self.stationary, self.folded)
+        self.traced = traced
+        if traced:  # number of the exemplar, and per axis the middle in its pixels, of the finest field's positions
+            fine = (n * f for n, f in zip(grid, self.seams.fine, strict=True))
+            self.register_buffer("sources", torch.zeros(count, 1 + len(grid), *fine))
         # Of a regular pattern, a code's positions are drawn only where they are in the same place of a period.
         self.phases, raster = modality.phases(design.stride), modality.raster(design.stride)
         self.raster, self.step = raster, tuple(f // n for f, n in zip(design.stride, raster, strict=True))
@@ -91,6 +97,11 @@ class MixturePrior(nn.Module):
             rasters = [start // n for start, n in zip(starts, self.raster, strict=True)]
             self.starts[slots] = torch.tensor(rasters, device=mean.device)
 
+    def note_sources(self, slot: int, exemplar: int, middles: Tensor) -> None:
+        """Note where a code is from: the number of its exemplar, and `1 axes *positions` of the finest field."""
+        self.sources[slot, 0] = exemplar
+        self.sources[slot, 1:] = middles[0].to(self.sources)
+
     def forward(
         self,
         noise: Tensor,
@@ -105,6 +116,27 @@ class MixturePrior(nn.Module):
         latent_channels *latent_grid`, for where `known`, of the same shape, is true: what is drawn beside them fits.
         origin: place of the first position in the whole field, per axis (default 0), which regular patterns depend on.
         """
+        return self._draw(noise, wrapped, given, known, origin)[0]
+
+    def trace(
+        self, noise: Tensor, wrapped: Sequence[bool] | None = None, origin: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """A draw as `forward` makes it, and where it is from: `b 1+axes *positions` of the finest field.
+
+        For each position the number of the exemplar, and the place of its middle, per axis in the exemplar's pixels.
+        """
+        drawn, pieces, chosen = self._draw(noise, wrapped, None, None, origin)
+        return drawn, self.seams.follow(self.sources, pieces, chosen, self.stationary if wrapped is None else wrapped)
+
+    def _draw(
+        self,
+        noise: Tensor,
+        wrapped: Sequence[bool] | None,
+        given: Tensor | None,
+        known: Tensor | None,
+        origin: Sequence[int] | None,
+    ) -> tuple[Tensor, Pieces, Tensor]:
+        """A draw, its pieces, and the number of the piece that each position of the finest field is from."""
         wrapped = self.stationary if wrapped is None else wrapped
         noise, labels = noise.tensor_split([self.channels], 1)
         x = start = self._fold(noise)
@@ -118,10 +150,15 @@ class MixturePrior(nn.Module):
             for step in range(_STEPS):
                 time = step / _STEPS
                 x = self._step(hold(x, time), time, time + 1 / _STEPS, mixture, wrapped)
+            pieces = self._pieces(hold(x, 1.0), mixture)
+            variance = mixture.variance.view(1, -1, *(1,) * len(self.ring))
+            scale = ops.depth_to_space(variance.rsqrt(), self.folded)
+            chosen = self.seams.choose(self.means, scale, pieces, wrapped, None if fixed is None else fixed.any(1))
             if self.seams.axes:
-                x = self._join(hold(x, 1.0), start, mixture, wrapped, None if fixed is None else fixed.any(1))
+                joined = self.seams.join(self.means, pieces, chosen, wrapped)
+                x = self._fold(joined) + variance.sqrt() * start
         x = hold(x, 1.0)
-        return torch.cat((ops.depth_to_space(x, self.folded), labels), 1)
+        return torch.cat((ops.depth_to_space(x, self.folded), labels), 1), pieces, chosen
 
     def _mixture(self, chances: Tensor | None) -> _Mixture:
         """The bank's Gaussians."""
@@ -136,21 +173,15 @@ class MixturePrior(nn.Module):
             chances=chances,
         )
 
-    def _join(
-        self, x: Tensor, noise: Tensor, mixture: _Mixture, wrapped: Sequence[bool], given: Tensor | None
-    ) -> Tensor:
-        """The draw `x` with each cell replaced by the one of the bank that it is most likely of, joined along seams."""
+    def _pieces(self, x: Tensor, mixture: _Mixture) -> Pieces:
+        """The places of the bank that the cells of a draw `x` are most likely of."""
         logits = _log_likelihood(_rows(x), mixture.middle, 1.0, mixture.variance)
         if mixture.chances is not None:
             logits = logits + mixture.chances
         nearest = logits.argmax(1).view(x.shape[0], *x.shape[2:])
         cells = (n // f for n, f in zip(self.inner, self.folded, strict=True))
         code, *inner = torch.unravel_index(nearest, (len(self.means), *cells))
-        pieces = Pieces(code, tuple(cell + ring for cell, ring in zip(inner, self.ring, strict=True)))
-        variance = mixture.variance.view(1, -1, *(1,) * len(self.ring))
-        scale = ops.depth_to_space(variance.rsqrt(), self.folded)
-        means = self.seams.join(self.means, scale, pieces, wrapped, given)
-        return self._fold(means) + variance.sqrt() * noise
+        return Pieces(code, tuple(cell + ring for cell, ring in zip(inner, self.ring, strict=True)))
 
     def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:
         """x at time `after` from x at `time`."""

@@ -29,14 +29,14 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 class Generator(nn.Module):
-    """g_theta: `b latent_channels+labels *latent_grid` -> `b channels *grid`, in [-1, 1]."""
+    """g_theta: `b latent_channels+labels *latent_grid` -> `b channels *grid`, in [-1, 1]; of a level, not bounded."""
 
     def __init__(self, modality: Modality, design: Design) -> None:
         super().__init__()
         *hidden, last = design.generator
         self.stationary = modality.stationary
         self.stride = design.stride
-        self.activation_bound = design.activation_bound
+        self.activation_bound, self.conditional = design.activation_bound, design.conditional
         self.latent_grids, self.frame_latent_grids = design.latent_grids, design.frame_latent_grids
         # Where the channels of z are split: after each latent field, the labels last.
         self.splits = list(accumulate(each.packed for each in design.fields))
@@ -49,7 +49,7 @@ class Generator(nn.Module):
         self.joins = _pointwise(design.latents[1:], hidden)
         self.frames = _pointwise(design.frame_latents, hidden)
         biased = design.normalisation == "none"
-        inputs = design.latents[0] + design.labels + design.constant_channels
+        inputs = design.latents[0] + design.labels + design.constant_channels + _told(modality, design)
         for index, layer in enumerate(hidden):
             blur = ("before", "after")[index % 2] if design.blur_upsampling else ""  # alternating, so nothing shifts
             self.ups.append(_up(inputs, layer.channels, layer, design, biased, blur))
@@ -57,12 +57,15 @@ class Generator(nn.Module):
             inputs = layer.channels
         self.last = _up(inputs, modality.channels, last, design, biased=True)
 
-    def forward(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
-        """wrapped: the axes on which `z` is a torus; by default all stationary ones."""
+    def forward(self, z: Tensor, wrapped: Sequence[bool] | None = None, coarse: Tensor | None = None) -> Tensor:
+        """wrapped: the axes on which `z` is a torus; by default all stationary ones.
+
+        coarse: `b channels *latent_grid`, the coarser texture, for a level.
+        """
         wrapped = self.stationary if wrapped is None else wrapped
         z, *others, labels = z.tensor_split(self.splits, 1)
         finer, frames = others[: len(self.joins)], others[len(self.joins) :]
-        z = torch.cat((z, labels), 1)
+        z = torch.cat((z, labels) if coarse is None else (z, labels, coarse), 1)
         if self.constants is not None:
             grid = [size if same else -1 for size, same in zip(z.shape[2:], self.stationary, strict=True)]
             z = torch.cat((z, self.constants.expand(z.shape[0], -1, *grid)), 1)
@@ -75,7 +78,13 @@ class Generator(nn.Module):
                 z = z + self.frames[index](ops.depth_to_space(shared, self.frame_latent_grids[index]))
             z = norm(z)
             z = F.hardtanh_(z, 0.0, self.activation_bound) if self.activation_bound else torch.relu_(z)
-        return torch.tanh(ops.to_float32(self.last(z, wrapped)))
+        out = ops.to_float32(self.last(z, wrapped))
+        return out if self.conditional else torch.tanh(out)
+
+
+def _told(modality: Modality, design: Design) -> int:
+    """Channels of the coarser texture that a network of a level also sees."""
+    return modality.channels * design.conditional
 
 
 def _up(inputs: int, outputs: int, layer: Layer, design: Design, biased: bool, blur: str = "") -> layers.ConvTranspose:
@@ -115,7 +124,7 @@ class Posterior(nn.Module):
         self.stationary = modality.stationary
         self.bound = design.log_variance_bound
         self.colours = _colours(modality, design)
-        self.body = _descending(modality.channels, design.posterior, rectify_last=True)
+        self.body = _descending(modality.channels + _told(modality, design), design.posterior, rectify_last=True)
         self.heads = layers.conv(width, 2 * design.latents[0], heads.kernel, heads.stride, heads.padded)
         self.frames = None
         if design.frame_latents:
@@ -129,9 +138,10 @@ class Posterior(nn.Module):
             for channels, grid, depth in zip(design.latents[1:], self.finer_grids, self.depths, strict=True)
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, enlarged: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """enlarged: `b channels *grid`, the coarser texture brought to the grid of `x`, for a level."""
         outputs = []
-        x = self.colours(x)
+        x = self.colours(x) if enlarged is None else torch.cat((self.colours(x), enlarged), 1)
         for step in self.body:
             x = step(x)
             if isinstance(step, nn.LeakyReLU):
@@ -175,19 +185,35 @@ class Energy(nn.Module):
         self.colours = _colours(modality, design)
         self.reach = _reach(design.energy)
         inputs = modality.channels + (sum(self.fixed) if self.coordinates else 0) + design.labels
+        inputs += _told(modality, design)
         self.scales = nn.ModuleList(
             _descending(inputs, design.energy, design.energy_rectified) for _ in range(design.energy_scales)
         )
         filters = design.energy[-1].channels
         self.positive = filters - (filters // 2 if design.energy_signed else 0)  # filters with a positive sign
 
-    def forward(self, x: Tensor, labels: Tensor | None = None, wrapped: Sequence[bool] = ()) -> Tensor:
-        """labels: `b labels`, where the model has several exemplars. wrapped: the axes on which `x` is a torus."""
-        return self._total(x, self.local(x, labels, wrapped))
+    def forward(
+        self,
+        x: Tensor,
+        labels: Tensor | None = None,
+        wrapped: Sequence[bool] = (),
+        enlarged: Tensor | None = None,
+    ) -> Tensor:
+        """labels: `b labels`, where the model has several exemplars. wrapped: the axes on which `x` is a torus.
 
-    def local(self, x: Tensor, labels: Tensor | None = None, wrapped: Sequence[bool] = ()) -> list[Tensor]:
+        enlarged: `b channels *grid`, the coarser texture brought to the grid of `x`, for a level.
+        """
+        return self._total(x, self.local(x, labels, wrapped, enlarged))
+
+    def local(
+        self,
+        x: Tensor,
+        labels: Tensor | None = None,
+        wrapped: Sequence[bool] = (),
+        enlarged: Tensor | None = None,
+    ) -> list[Tensor]:
         """One map per scale, `b filters *positions`: the share of each position in the energy before it is summed."""
-        views = self._views(x, labels, wrapped)
+        views = self._views(x, labels, wrapped, enlarged)
         return [self._signed(scale(view)) for scale, view in zip(self.scales, views, strict=True)]
 
     def first(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -196,14 +222,16 @@ class Energy(nn.Module):
         out: Tensor = rectifier(convolution(self._views(x, labels)[0]))
         return out
 
-    def with_gradient(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def with_gradient(
+        self, x: Tensor, labels: Tensor | None = None, enlarged: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """f, `b`, and its gradient with respect to `x` with its colours in balance, `b channels *grid`.
 
         The gradient is written out as transposed convolutions, so that a penalty on it is an ordinary loss: PyTorch's
         double backward computes the weights' part as convolutions with kernels as large as the feature maps.
         """
         maps, gradient = [], torch.zeros_like(x)
-        for index, (scale, view) in enumerate(zip(self.scales, self._views(x, labels), strict=True)):
+        for index, (scale, view) in enumerate(zip(self.scales, self._views(x, labels, (), enlarged), strict=True)):
             trace = _trace(scale, view)
             maps.append(self._signed(trace[-1][2]))
             weight = x[0].numel() / maps[-1][0].numel() if self.mean else 1.0
@@ -213,15 +241,17 @@ class Energy(nn.Module):
                     back = layers.leaky_relu_backward(back, out, _SLOPE)
                 else:
                     back = layers.conv_backward(module, back, sizes)
-            back = back[:, : x.shape[1]]  # without coordinates and labels
+            back = back[:, : x.shape[1]]  # without the coarser texture, coordinates and labels
             for _ in range(index):
                 back = ops.downsample_backward(back, self.space)
             gradient = gradient + back
         return self._total(x, maps), gradient
 
-    def _views(self, x: Tensor, labels: Tensor | None, wrapped: Sequence[bool] = ()) -> list[Tensor]:
-        """The input of each scale: the texture, halved 0, 1, ... times, with coordinates and labels."""
-        views = [self.colours(x)]
+    def _views(
+        self, x: Tensor, labels: Tensor | None, wrapped: Sequence[bool] = (), enlarged: Tensor | None = None
+    ) -> list[Tensor]:
+        """The input of each scale: the texture and a coarser one, halved 0, 1, ... times, coordinates and labels."""
+        views = [self.colours(x) if enlarged is None else torch.cat((self.colours(x), enlarged), 1)]
         while len(views) < len(self.scales):
             views.append(ops.downsample(views[-1], self.space))
         if wrapped:

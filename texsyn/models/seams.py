@@ -45,27 +45,57 @@ class Seams:
     @property
     def axes(self) -> list[int]:
         """The axes along which pieces overlap."""
-        return [axis for axis, n in enumerate(self._fine) if n > 1]
+        return [axis for axis, n in enumerate(self.fine) if n > 1]
 
     @property
     def reach(self) -> tuple[int, ...]:
         """Per axis: cells beyond which a piece has no influence."""
-        return tuple(-(-_ROUNDS // n) + 2 if n > 1 else 0 for n in self._fine)
+        return tuple(-(-_ROUNDS // n) + 2 if n > 1 else 0 for n in self.fine)
 
-    def join(
+    def choose(
         self, means: Tensor, scale: Tensor, pieces: Pieces, wrapped: Sequence[bool], given: Tensor | None = None
     ) -> Tensor:
-        """What the pieces give: `b latent_channels *latent_grid`.
+        """`b *positions` of the finest field: the number of the piece that each takes, among those of the 3 x 3 cells.
 
+        Cells are counted in the order of a flattened array, so the number in the middle is a position's own cell.
         means: the codes, `n latent_channels *latent_grid`. scale: what their differences are multiplied by, broadcast
         to them. given: `b *cells`, true where a cell keeps its own piece.
         """
-        chosen = self._choose(self._table(means * scale), pieces, wrapped, given)
-        parts = zip(self.fields, self._split(means), strict=True)
-        return torch.cat([self._follow(field, part, pieces, chosen, wrapped) for field, part in parts], 1)
+        if not self.axes:  # pieces do not overlap
+            return torch.zeros_like(pieces.code)
+        fine, axes, table = self.fine, self.axes, self._table(means * scale)
+        bank, cells = table.shape[:-1], _cells(pieces, self.fine)
+        lower = [
+            cell - (2 * (_positions(cell, axis) % fine[axis]) < fine[axis]).long() for axis, cell in enumerate(cells)
+        ]
+        sources, numbers = [], []
+        for more in product((0, 1), repeat=len(axes)):
+            theirs = list(cells)
+            for axis, n in zip(axes, more, strict=True):
+                theirs[axis] = lower[axis] + n
+            sources.append(_source(pieces, theirs, fine, bank, wrapped))
+            numbers.append(_ravel([theirs[axis] - cells[axis] + 1 for axis in axes], [3] * len(axes)))
+        number, rows = torch.stack(numbers), table.flatten(0, -2)
+        own = torch.zeros(number.shape, dtype=table.dtype, device=table.device)
+        if given is not None:
+            own = _FORBIDDEN * (number != self._kinds // 2) * _look(given, cells)
+        joins = {axis: _joins(rows, torch.stack(sources), bank, axis, wrapped[axis]) for axis in axes}
+        return number.gather(0, _propagate(own, joins).argmin(0, keepdim=True))[0]
+
+    def join(self, means: Tensor, pieces: Pieces, chosen: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        """What the chosen pieces give of the codes: `b latent_channels *latent_grid`."""
+        found = []
+        for field, part in zip(self.fields, self._split(means), strict=True):
+            values = self._follow(self._grid(field), part, pieces, chosen, wrapped)
+            found.append(ops.space_to_depth(ops.depth_to_space(values, self._whole(field)), field.grid))
+        return torch.cat(found, 1)
+
+    def follow(self, values: Tensor, pieces: Pieces, chosen: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        """What they give of other values of codes, `n c *positions` of the finest field: `b c *positions`."""
+        return self._follow(self.fine, values, pieces, chosen, wrapped)
 
     @property
-    def _fine(self) -> tuple[int, ...]:
+    def fine(self) -> tuple[int, ...]:
         """Positions of the finest field for one cell, per axis."""
         return tuple(max(each) for each in zip(*map(self._grid, self.fields), strict=True))
 
@@ -92,40 +122,19 @@ class Seams:
         """`n *positions values`: all fields on the finest grid, where a coarse value counts as much as a fine one."""
         parts = []
         for field, part in zip(self.fields, self._split(means), strict=True):
-            repeats = [n // g for n, g in zip(self._fine, self._grid(field), strict=True)]
+            repeats = [n // g for n, g in zip(self.fine, self._grid(field), strict=True)]
             parts.append(ops.repeat(part, repeats) / math.sqrt(math.prod(repeats)))
         return torch.cat(parts, 1).movedim(1, -1).contiguous()
 
-    def _choose(self, table: Tensor, pieces: Pieces, wrapped: Sequence[bool], given: Tensor | None) -> Tensor:
-        """`b *positions` of the finest field: the number of the piece that each takes, among those of the 3 x 3 cells.
-
-        Cells are counted in the order of a flattened array, so the number in the middle is a position's own cell.
-        """
-        fine, axes, bank = self._fine, self.axes, table.shape[:-1]
-        cells = _cells(pieces, fine)
-        lower = [
-            cell - (2 * (_positions(cell, axis) % fine[axis]) < fine[axis]).long() for axis, cell in enumerate(cells)
-        ]
-        sources, numbers = [], []
-        for more in product((0, 1), repeat=len(axes)):
-            theirs = list(cells)
-            for axis, n in zip(axes, more, strict=True):
-                theirs[axis] = lower[axis] + n
-            sources.append(_source(pieces, theirs, fine, bank, wrapped))
-            numbers.append(_ravel([theirs[axis] - cells[axis] + 1 for axis in axes], [3] * len(axes)))
-        number, rows = torch.stack(numbers), table.flatten(0, -2)
-        own = torch.zeros(number.shape, dtype=table.dtype, device=table.device)
-        if given is not None:
-            own = _FORBIDDEN * (number != self._kinds // 2) * _look(given, cells)
-        joins = {axis: _joins(rows, torch.stack(sources), bank, axis, wrapped[axis]) for axis in axes}
-        return number.gather(0, _propagate(own, joins).argmin(0, keepdim=True))[0]
-
     def _follow(
-        self, field: LatentField, part: Tensor, pieces: Pieces, chosen: Tensor, wrapped: Sequence[bool]
+        self, grid: Sequence[int], part: Tensor, pieces: Pieces, chosen: Tensor, wrapped: Sequence[bool]
     ) -> Tensor:
-        """A field's values, `b packed *latent_grid`, from the piece that most of a position's fine positions take."""
-        grid, axes = self._grid(field), self.axes
-        block = [n // g for n, g in zip(self._fine, grid, strict=True)]
+        """Values of codes, `n c *positions` with a `grid` for each cell -> `b c *positions`.
+
+        Each is from the piece that most of its fine positions take.
+        """
+        axes = self.axes
+        block = [n // g for n, g in zip(self.fine, grid, strict=True)]
         votes = F.one_hot(chosen, self._kinds).to(part.dtype).movedim(-1, 1)
         own = F.one_hot(torch.tensor(self._kinds // 2, device=part.device), self._kinds).to(part.dtype)
         shares = ops.block_mean(votes, block) + (_OWN / math.prod(block)) * own.view(-1, *(1,) * len(grid))
@@ -134,8 +143,7 @@ class Seams:
         for place, axis in enumerate(reversed(axes)):
             cells[axis] = cells[axis] + number // 3**place % 3 - 1
         source = _source(pieces, cells, grid, (len(part), *part.shape[2:]), wrapped)
-        values = part.movedim(1, -1).flatten(0, -2)[source].movedim(-1, 1)
-        return ops.space_to_depth(ops.depth_to_space(values, self._whole(field)), field.grid)
+        return part.movedim(1, -1).flatten(0, -2)[source].movedim(-1, 1)
 
 
 def _positions(like: Tensor, axis: int) -> Tensor:

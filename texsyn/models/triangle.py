@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from texsyn.core import ops
-from texsyn.core.architecture import Design
+from texsyn.core.architecture import Design, LevelDesign
 from texsyn.core.errors import TexsynError
 from texsyn.core.modality import Modality
 from texsyn.models import precision
 from texsyn.models.colour_balance import ColourBalance
 from texsyn.models.corrections import Correction
+from texsyn.models.level import Level
 from texsyn.models.mixture_prior import MixturePrior
 from texsyn.models.trio import Trio
 
@@ -25,17 +28,49 @@ class Triangle(Trio):
 
     motif: Tensor
 
-    def __init__(self, modality: Modality, design: Design, seed: int = 0) -> None:
+    def __init__(self, modality: Modality, design: Design, seed: int = 0, levels: Sequence[LevelDesign] = ()) -> None:
+        """levels: what adds detail to textures, the lowest first, as many as the modality has factors."""
         super().__init__(modality, design)
         if modality.period:  # the mean over all periods of the exemplar, `channels *period`; 1 pixel along other axes
             self.register_buffer("motif", torch.zeros(modality.channels, *(max(1, n) for n in modality.period)))
         # Draws latent fields; None where these are drawn from N(0, I).
-        self.mixture_prior = MixturePrior(modality, design) if design.latent_prior == "mixture" else None
+        traced, mixture = bool(levels), design.latent_prior == "mixture"
+        self.mixture_prior = MixturePrior(modality, design, traced) if mixture else None
         corrected = bool(design.equaliser or design.colour_transfer or design.deflicker or design.subband_matching)
         # One for each exemplar, or none.
         self.corrections = nn.ModuleList(Correction(modality, design) for _ in range(design.exemplars * corrected))
+        self.levels = nn.ModuleList()
+        for n, level in enumerate(levels):
+            below, axes = math.prod(modality.factors[:n]), len(modality.axes)
+            sizes = [level.sizes[first : first + axes] for first in range(0, len(level.sizes), axes)]
+            self.levels.append(Level(replace(modality, factors=()), level.networks, sizes, below))
         if self.device.type != "meta":
             self.initialise(torch.Generator().manual_seed(seed))
+
+    def initialise(self, random: torch.Generator) -> None:
+        super().initialise(random)
+        for level in self.detail:
+            level.initialise(random)
+
+    @property
+    def detail(self) -> list[Level]:
+        """The levels above the base, the lowest first."""
+        return [level for level in self.levels if isinstance(level, Level)]
+
+    @property
+    def trios(self) -> list[Trio]:
+        """The base and the levels above it, in the order in which they are trained."""
+        return [self, *self.detail]
+
+    @property
+    def texture_stride(self) -> tuple[int, ...]:
+        """Pixels (frames) of a texture, with all levels, for each latent position of the base, per axis."""
+        return tuple(n * self.modality.enlargement for n in self.stride)
+
+    def refuse_levels(self, what: str) -> None:
+        """Raise TexsynError (exit 3) where the model has levels, with which `what` does not work."""
+        if self.levels:
+            raise TexsynError(f"this model has levels of detail, and {what} does not work with them: see --levels 0")
 
     @property
     def phases(self) -> tuple[int, ...]:
@@ -54,11 +89,17 @@ class Triangle(Trio):
                 network.colours.fit(pixels, most)
 
     def scaled(self, x: Tensor) -> Tensor:
-        """A texture, `channels *axes`, at the scale of the networks, which for a regular pattern is not its own."""
-        return ops.unit_vectors(ops.resize(x, self.modality.network_size(x.shape[1:])), self.modality.vectors)
+        """A texture, `channels *axes`, at the scale of the base's networks.
+
+        That is not its own where there are levels, or for a regular pattern.
+        """
+        size = self.modality.network_size(x.shape[1:])
+        reduced = ops.block_mean(x[None], (self.modality.enlargement,) * len(size))[0]
+        return ops.unit_vectors(ops.resize(reduced, size), self.modality.vectors)
 
     def check(self, x: Tensor) -> None:
         """Raise TexsynError (exit 3) unless the networks can take the texture `x`, `channels *axes`."""
+        self.refuse_levels("giving it a texture")
         modality = self.modality
         if x.dim() != 1 + len(modality.axes) or x.shape[0] != modality.channels:
             raise TexsynError(
@@ -88,6 +129,26 @@ class Triangle(Trio):
         """
         drawn: Tensor = noise if self.mixture_prior is None else self.mixture_prior(noise, wrapped, origin=origin)
         return drawn
+
+    def trace_latents(
+        self, noise: Tensor, wrapped: Sequence[bool] | None = None, origin: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """`draw_latents`, and where in the exemplars positions are from: see `MixturePrior.trace`; None for N(0, I)."""
+        if self.mixture_prior is None:
+            return noise, None
+        return self.mixture_prior.trace(noise, wrapped, origin)
+
+    def cascade(self, z: Tensor, sources: Tensor | None, noises: Sequence[Tensor]) -> Tensor:
+        """Samples on a torus, with as many levels as there are `noises`, `b latent_channels *latent_grid` of each.
+
+        z: of the base, as for `synthesize`. sources: of `trace_latents`.
+        """
+        for trio in self.trios[: 1 + len(noises)]:
+            trio.generator_ema.eval()
+        x = self.synthesize(z)
+        for level, noise in zip(self.detail, noises, strict=False):
+            x = level.synthesize(level.latents(sources, noise), x, self.modality.stationary)
+        return x
 
     def complete_latents(self, noise: Tensor, z: Tensor, known: Tensor) -> Tensor:
         """Latent fields that equal `z` where `known`, drawn elsewhere, as a function of `noise`; no axis wraps.

@@ -40,6 +40,19 @@ TERMS = ("reconstruction", "prior", "energy_data", "energy_generated", "latent")
 
 
 @dataclass(frozen=True)
+class Below:
+    """A coarser texture to which a level adds detail."""
+
+    coarse: Tensor  # `b channels *latent_grid` of the level
+    enlarged: Tensor  # `b channels *grid`
+
+    def part(self, chunk: slice, size: int) -> Below:
+        """Of a batch of `size` data and as many draws, that of a `chunk` of both."""
+        draws = slice(chunk.start + size, chunk.stop + size)
+        return Below(*(torch.cat((each[chunk], each[draws])) for each in (self.coarse, self.enlarged)))
+
+
+@dataclass(frozen=True)
 class Losses:
     """The losses of one batch."""
 
@@ -47,6 +60,16 @@ class Losses:
     terms: dict[str, Tensor]  # those that the objective uses, unweighted
     decoded: Tensor | None  # `b channels *grid`: the reconstructed data, where the objective uses that term
     gradient_norm: Tensor  # mean squared gradient of f over pixel values, for alpha alone; 0 where not asked for
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What generator and posterior make of a batch."""
+
+    generated: Tensor  # `m channels *grid`
+    decoded: Tensor | None  # `b channels *grid`: g(z), z ~ q_phi(z|x), where the objective reconstructs
+    of_data: Gaussian | None  # q_phi of data, where the objective encodes them
+    of_generated: Gaussian | None  # and of what is generated, where it uses the latent term
 
 
 class Trio(nn.Module):
@@ -99,6 +122,7 @@ class Trio(nn.Module):
         penalised: bool = False,
         labels: Tensor | None = None,
         mask: Tensor | None = None,
+        below: Below | None = None,
     ) -> Losses:
         """The terms that `objective` uses; others are not computed.
 
@@ -106,53 +130,68 @@ class Trio(nn.Module):
         noise: `b latent_channels *latent_grid`, standard normal, for z ~ q_phi(z|x). penalised: with gradient_norm.
         labels: `b labels`, of data and of generated textures (then m = b), where the model has several exemplars.
         mask: `b 1 *grid`, 1 where x is masked (an estimate), else 0: masked pixels do not enter the reconstruction.
+        below: of a level, what it adds to: `b + m`, that of the data first.
         """
-        generated = self.generator(self.labelled(z, labels))
-        of_data, of_generated = self._posteriors(x, generated, objective)
+        passes = self._passes(x, z, noise, objective, labels, below)
         terms: dict[str, Tensor] = {}
-        decoded, gradient_norm = None, x.new_zeros(())
-        if of_data and objective.reconstruction:
-            decoded = self._decode(*of_data, noise, objective, labels)
+        gradient_norm = x.new_zeros(())
+        if passes.decoded is not None:
             seen = self.posterior.colours
-            terms["reconstruction"] = reconstruction(seen(x), seen(decoded), objective.sigma, mask)
-        if of_data and objective.prior:
-            terms["prior"] = prior(*of_data)
-        if of_generated:
-            terms["latent"] = latent(z, *of_generated)
+            terms["reconstruction"] = reconstruction(seen(x), seen(passes.decoded), objective.sigma, mask)
+        if passes.of_data and objective.prior:
+            terms["prior"] = prior(*passes.of_data)
+        if passes.of_generated:
+            terms["latent"] = latent(z, *passes.of_generated)
         if objective.energy:
-            energies, gradient_norm = self._energies(x, generated, objective, penalised, labels)
+            enlarged = None if below is None else below.enlarged
+            energies, gradient_norm = self._energies(x, passes.generated, objective, penalised, labels, enlarged)
             terms["energy_data"] = energies[: len(x)].mean()
             terms["energy_generated"] = -energies[len(x) :].mean()
         loss = _weighted_sum(x.new_zeros(()), terms, objective)
-        return Losses(loss, terms, None if decoded is None else decoded.detach(), gradient_norm)
+        decoded = None if passes.decoded is None else passes.decoded.detach()
+        return Losses(loss, terms, decoded, gradient_norm)
+
+    def _passes(
+        self,
+        x: Tensor,
+        z: Tensor,
+        noise: Tensor,
+        objective: Objective,
+        labels: Tensor | None,
+        below: Below | None,
+    ) -> Passes:
+        """What generator and posterior make of data and draws."""
+        generated = self.generator(self.labelled(z, labels))
+        of_data, of_generated = self._posteriors(x, generated, objective)
+        decoded = None
+        if of_data and objective.reconstruction:
+            encoded = draw_code(*of_data, noise, objective)
+            # No axis wraps, because a crop of the data is no torus.
+            decoded = self.generator(self.labelled(encoded, labels), (False,) * len(self.modality.axes))
+        return Passes(generated, decoded, of_data, of_generated)
 
     def _posteriors(
         self, x: Tensor, generated: Tensor, objective: Objective
     ) -> tuple[Gaussian | None, Gaussian | None]:
         """q_phi of data and of generated textures, None where not used. One pass over both costs less than two."""
-        encodes = bool(objective.reconstruction or objective.prior)
-        inputs = [x] if encodes else []
+        inputs = [x] if encodes(objective) else []
         if objective.latent:
             inputs.append(generated if objective.latent_trains_generator else generated.detach())
         if not inputs:
             return None, None
         mean, log_variance = self.posterior(torch.cat(inputs))
-        split = len(x) if encodes else 0
-        of_data = (mean[:split], log_variance[:split]) if encodes else None
+        split = len(x) if encodes(objective) else 0
+        of_data = (mean[:split], log_variance[:split]) if encodes(objective) else None
         return of_data, (mean[split:], log_variance[split:]) if objective.latent else None
 
-    def _decode(
-        self, mean: Tensor, log_variance: Tensor, noise: Tensor, objective: Objective, labels: Tensor | None
-    ) -> Tensor:
-        """g(z), z ~ q_phi(z|x). No axis wraps, because a crop of the data is no torus."""
-        encoded = mean + noise * (0.5 * log_variance).exp()
-        if not objective.reconstruction_trains_posterior:
-            encoded = encoded.detach()
-        decoded: Tensor = self.generator(self.labelled(encoded, labels), (False,) * len(self.modality.axes))
-        return decoded
-
     def _energies(
-        self, x: Tensor, generated: Tensor, objective: Objective, penalised: bool, labels: Tensor | None
+        self,
+        x: Tensor,
+        generated: Tensor,
+        objective: Objective,
+        penalised: bool,
+        labels: Tensor | None,
+        enlarged: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """f of data and of generated textures, `b + m`, and its mean squared gradient, 0 where not penalised.
 
@@ -161,9 +200,20 @@ class Trio(nn.Module):
         both = torch.cat((x, _reverse_gradient(generated, objective.energy)))
         labels = None if labels is None else torch.cat((labels, labels))
         if not penalised:
-            return self.energy(both, labels), x.new_zeros(())
-        energies, gradient = self.energy.with_gradient(both, labels)
+            return self.energy(both, labels, enlarged=enlarged), x.new_zeros(())
+        energies, gradient = self.energy.with_gradient(both, labels, enlarged)
         return energies, ops.to_float32(gradient).square().mean()
+
+
+def encodes(objective: Objective) -> bool:
+    """Whether data are encoded."""
+    return bool(objective.reconstruction or objective.prior)
+
+
+def draw_code(mean: Tensor, log_variance: Tensor, noise: Tensor, objective: Objective) -> Tensor:
+    """z ~ q_phi(z|x), to be decoded."""
+    encoded = mean + noise * (0.5 * log_variance).exp()
+    return encoded if objective.reconstruction_trains_posterior else encoded.detach()
 
 
 def _weighted_sum(loss: Tensor, terms: dict[str, Tensor], objective: Objective) -> Tensor:

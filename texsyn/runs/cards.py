@@ -6,7 +6,7 @@ from texsyn.media.collection import images_of
 from texsyn.metrics.card import Card
 from texsyn.metrics.extras import with_critic, with_repetition
 from texsyn.metrics.material import with_maps
-from texsyn.metrics.scoring import score_clips, score_stills, to_numpy
+from texsyn.metrics.scoring import score_clips, score_native, score_stills, to_numpy
 from texsyn.metrics.sliced_wasserstein import Array
 from texsyn.models.triangle import Triangle
 from texsyn.runs import events, storage
@@ -31,12 +31,13 @@ def score_run(run: Run, triangle: Triangle, exemplar: int = 0, thorough: bool = 
     if triangle.modality.moving:
         card = _score_clip(run, triangle, exemplar)
     else:
-        samples = list(sampling.sample(triangle, count=_STILLS, exemplar=exemplar))
+        native = bool(triangle.modality.factors)
+        samples = list(sampling.sample(triangle, count=_SCORED if native else _STILLS, exemplar=exemplar))
         images = [to_numpy(each) for each in samples]
         height, width = images[0].shape[:2]
         whole = run.estimated_pixels()[exemplar][:, :height, :width]
         original = to_numpy(whole)
-        card = score_stills(images[:_SCORED], original, images)
+        card = score_native(images, original) if native else score_stills(images[:_SCORED], original, images)
         card = with_maps(card, samples[:_SCORED], whole, triangle.modality.planes)
         if thorough:
             large = to_numpy(sampling.sample(triangle, size=_LARGE, exemplar=exemplar)[0])

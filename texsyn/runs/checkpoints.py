@@ -25,6 +25,8 @@ _RANGES: dict[str, tuple[type, float, float]] = {
     "lr_scale": (float, 0, 1),
     "rollbacks": (int, 0, 1e6),
     "nonfinite_steps": (int, 0, 1e6),
+    "level": (int, 0, 4),
+    "level_step": (int, 0, 2**53),
 }
 
 
@@ -61,22 +63,25 @@ def restore(folder: Path, state: TrainState, warn: Warn) -> bool:
     return found is not None
 
 
-def load_triangle(folder: Path, triangle: Triangle, exemplars: Sequence[Exemplar], format: int) -> list[Tensor] | None:
+def load_triangle(
+    folder: Path, triangle: Triangle, exemplars: Sequence[Exemplar], format: int
+) -> tuple[list[Tensor], int] | None:
     """Give `triangle`, of the meta device, the weights of the newest checkpoint that can be read.
 
-    Optimisers are not read. Returns the exemplars' pixels as the networks learn from them; None when there is no
-    checkpoint.
+    Optimisers are not read. Returns the exemplars' pixels as the base's networks learn from them, and the level that
+    was in training; None when there is no checkpoint.
     """
     weights = {f"triangle.{name}": value for name, value in triangle.state_dict().items()}
     found = _read_newest(folder, weights | _estimates(exemplars), _ignore, format, partial=True)
     if found is None:
         return None
-    tensors, _ = found
+    tensors, numbers = found
     triangle.load_state_dict({name.removeprefix("triangle."): tensors[name] for name in weights}, assign=True)
-    return [
+    pixels = [
         tensors[_estimate(n)] if _estimate(n) in tensors else triangle.scaled(each.pixels)
         for n, each in enumerate(exemplars)
     ]
+    return pixels, min(numbers["level"], len(triangle.levels))
 
 
 def load_pixels(folder: Path, exemplars: Sequence[Exemplar], format: int) -> list[Tensor]:

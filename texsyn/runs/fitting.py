@@ -17,8 +17,6 @@ from texsyn.runs import checkpoints, events, previews, serialization, storage
 from texsyn.runs.run import Run
 from texsyn.synthesis import sampling
 from texsyn.training import loop
-from texsyn.training.calibration import calibrate
-from texsyn.training.data import Data
 from texsyn.training.state import TrainState, init_state
 
 _EVENT_SHARE, _EVENT_LEAST, _EVENT_MOST = 1 / 500, 0.5, 10.0  # of the time so far; seconds between two events of steps
@@ -93,8 +91,7 @@ class _Session:
             self._log(ending, step=state.step, seconds=round(state.seconds, 2))
 
     def _calibrate(self) -> None:
-        triangle, pixels = self.state.triangle, self.state.pixels(self.exemplars)
-        calibrate(triangle, self.recipe, Data.of(self.exemplars, pixels, triangle.modality, self.recipe))
+        loop.prepare(self.state, self.exemplars, self.recipe)
 
     def _delete_cards(self) -> None:
         """The stored cards are of the model before."""

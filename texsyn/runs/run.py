@@ -27,7 +27,7 @@ from torch import Tensor
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import locked
 from texsyn.core.modality import Modality
-from texsyn.core.recipes import Recipe, design_for
+from texsyn.core.recipes import Recipe, design_for, level_designs
 from texsyn.core.text import short
 from texsyn.core.version import __version__
 from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
@@ -40,6 +40,7 @@ from texsyn.synthesis.latent_field import End
 from texsyn.training import loop
 from texsyn.training.calibration import calibrate
 from texsyn.training.data import Data
+from texsyn.training.detail import Detail
 
 _MAX_TITLE = 80  # characters
 
@@ -233,7 +234,8 @@ class Run:
         """The run's networks as they were before the first step."""
         design = serialization.design_from(self.content, self.path)
         exemplars = self.exemplars()
-        return loop.begin(exemplars[0].modality, design, exemplars, self.recipe).to(device)
+        levels = serialization.levels_from(self.content, self.path)
+        return loop.begin(exemplars[0].modality, design, levels, exemplars, self.recipe).to(device)
 
     def checkpoints(self) -> list[Path]:
         """Stored checkpoints, the newest first."""
@@ -247,12 +249,14 @@ class Run:
             return serialization.load(self.model_folder, device)
         triangle = serialization.empty(self.content, self.path)
         exemplars = self.exemplars()
-        pixels = checkpoints.load_triangle(self.checkpoint_folder, triangle, exemplars, self.format)
-        if pixels is None:
+        found = checkpoints.load_triangle(self.checkpoint_folder, triangle, exemplars, self.format)
+        if found is None:
             raise TexsynError(f"{self.path.name} has no model yet: it has no checkpoint")
         triangle = serialization.prepare_for_sampling(triangle, device)  # in another layout sums differ in the last bit
+        pixels, level = found
         data = Data.of(exemplars, [each.to(device) for each in pixels], triangle.modality, self.recipe)
-        calibrate(triangle, self.recipe, data)
+        detail = Detail(triangle, level, [each.pixels.to(device) for each in exemplars]) if level else None
+        calibrate(triangle, self.recipe, data, detail)
         return triangle
 
     def estimated_pixels(self) -> list[Tensor]:
@@ -317,6 +321,7 @@ def _describe_run(exemplars: Sequence[Exemplar], recipe: Recipe, recipe_name: st
         "recipe": asdict(recipe),
         "modality": to_json(modality),
         "design": to_json(design_for(modality, recipe, len(exemplars))),
+        "levels": [to_json(each) for each in level_designs(modality, recipe, [each.size for each in exemplars])],
         "exemplars": [{**each.facts, "fps": each.fps} for each in exemplars],
         "made_with": {"texsyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from texsyn.core.architecture import Design
+from texsyn.core.architecture import Design, LevelDesign
 from texsyn.core.errors import TexsynError
 from texsyn.core.files import refuse_overwrite
 from texsyn.core.modality import Modality
@@ -62,6 +62,7 @@ _ADDED = {
     "colour_balance": 1.0,
     "deformation": 0.0,
 }
+_ADDED_NUMBERS = {"level": 0, "level_step": 0}  # of checkpoints, likewise
 _TENSORS = {  # parts of their names
     "average": "generator_ema",
     "tone": "colour_transfer",
@@ -107,7 +108,7 @@ def upgrade(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def upgrade_numbers(numbers: Mapping[str, Any], format: int) -> dict[str, Any]:
     """The content of a checkpoint in today's names."""
     names = _NUMBERS if format == 1 else {}
-    return {names.get(name, name): value for name, value in numbers.items()}
+    return {**_ADDED_NUMBERS, **{names.get(name, name): value for name, value in numbers.items()}}
 
 
 def upgrade_card(card: Mapping[str, Any], format: int) -> dict[str, Any]:
@@ -183,6 +184,7 @@ def save(triangle: Triangle, folder: str | Path, made_by: dict[str, Any] | None 
     folder = Path(folder)
     refuse_overwrite(folder, force)
     content = {"format": FORMAT, "modality": to_json(triangle.modality), "design": to_json(triangle.design)}
+    content["levels"] = [to_json(level.stored_design) for level in triangle.detail]
     storage.store(folder, triangle.state_dict(), {**content, "made_by": made_by or {}})
 
 
@@ -218,9 +220,10 @@ def empty(content: Mapping[str, Any], folder: Path) -> Triangle:
     content: in today's names. Raises TexsynError (exit 3) for a modality or a design out of range.
     """
     modality, design = modality_from(content, folder), design_from(content, folder)
+    levels = levels_from(content, folder)
     try:
         with torch.device("meta"):
-            return Triangle(modality, design)
+            return Triangle(modality, design, levels=levels)
     except ValueError as error:
         raise damaged(folder, "design") from error
 
@@ -235,7 +238,26 @@ def modality_from(content: Mapping[str, Any], folder: Path) -> Modality:
 def design_from(content: Mapping[str, Any], folder: Path) -> Design:
     """The networks that a stored JSON describes. Raises TexsynError (exit 3)."""
     axes = len(modality_from(content, folder).axes)
-    design = from_json(Design, object_in(content, "design", folder), axes, folder)
+    return _checked(from_json(Design, object_in(content, "design", folder), axes, folder), folder)
+
+
+def levels_from(content: Mapping[str, Any], folder: Path) -> tuple[LevelDesign, ...]:
+    """The levels above the base that a stored JSON describes. Raises TexsynError (exit 3)."""
+    modality, rows = modality_from(content, folder), content.get("levels", [])
+    if not isinstance(rows, list) or len(rows) != len(modality.factors):
+        raise damaged(folder, "levels")
+    axes, levels = len(modality.axes), list[LevelDesign]()
+    for row, factor in zip(rows, modality.factors, strict=True):
+        level = from_json(LevelDesign, row, axes, folder)
+        design = _checked(level.networks, folder)
+        if not design.conditional or design.stride != (factor,) * axes or len(level.sizes) % axes:
+            raise damaged(folder, "levels")
+        levels.append(level)
+    return tuple(levels)
+
+
+def _checked(design: Design, folder: Path) -> Design:
+    """A design whose layers fit together. Raises TexsynError (exit 3)."""
     hidden = (*design.generator[:-1], *design.posterior, *design.energy)
     if not all(layer.channels for layer in hidden):  # the generator's last layer has as many as the modality
         raise damaged(folder, "channels")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -46,7 +46,7 @@ def torus_grid(triangle: Triangle, extent: Extent) -> tuple[int, ...]:
     by a margin: what is cut out of it has the same statistics up to its borders. Of a regular pattern, whole periods.
     """
     modality, grid = triangle.modality, []
-    axes = zip(extent.size, triangle.stride, triangle.phases, modality.scales, extent.wrapped, strict=True)
+    axes = zip(extent.size, triangle.texture_stride, triangle.phases, modality.scales, extent.wrapped, strict=True)
     for (size, stride, phases, scale, wrapped), same in zip(axes, modality.stationary, strict=True):
         unit, wanted = phases * stride, round(size * scale) if wrapped else math.ceil(size * scale)
         if wrapped:
@@ -74,12 +74,56 @@ class SampledField:
     @property
     def size(self) -> tuple[int, ...]:
         """Pixels (frames) round the torus, per axis."""
-        return tuple(n * f for n, f in zip(self.grid, self.triangle.stride, strict=True))
+        return self.size_at(len(self.triangle.levels))
+
+    def size_at(self, level: int) -> tuple[int, ...]:
+        """Likewise, of the texture with so many levels; 0 for the base."""
+        factor = math.prod(self.triangle.modality.factors[:level])
+        return tuple(n * f * factor for n, f in zip(self.grid, self.triangle.stride, strict=True))
 
     def rows(self, indices: Sequence[int]) -> Tensor:
         """`1 latent_channels+labels n *rest`: consecutive rows of the first axis, counted round the torus."""
         if self.blend is not None and self.blend.steps:
-            return self._interpolated(self.blend, indices)
+            return self._interpolated(self.blend, lambda field: field.rows(indices))
+        return self._drawn(indices, self.triangle.draw_latents)
+
+    def level_rows(self, level: int, indices: Sequence[int]) -> Tensor:
+        """`1 latent_channels n *rest`: consecutive rows of the latent field of level number `level`, from 1."""
+        if self.blend is not None and self.blend.steps:
+            return self._interpolated(self.blend, lambda field: field.level_rows(level, indices))
+        detail, below = self.triangle.detail[level - 1], self.size_at(level - 1)
+        noise = self._level_noise(level, indices, below)
+        if self.triangle.mixture_prior is None:
+            return detail.latents(None, noise)
+        cell = below[0] // self.grid[0]
+        first, last = indices[0] // cell, -(-(indices[0] + len(indices)) // cell)
+        sources = self._sources(first, min(last - first, self.grid[0]))
+        # What is repeated in blocks begins with a block.
+        block = below[0] // (self.grid[0] * self._fine(0))
+        start = indices[0] - first * cell
+        before, after = start % block, -(start + len(indices)) % block
+        chosen = torch.arange(start - before, start + len(indices) + after, block) // block
+        padded = torch.nn.functional.pad(noise, (*(0,) * (2 * len(below) - 2), before, after))
+        drawn = detail.latents(sources.index_select(2, chosen % sources.shape[2]), padded)
+        return drawn.narrow(2, before, len(indices))
+
+    def _sources(self, first: int, count: int) -> Tensor:
+        """`1 1+axes *n` of rows of the base's field: see `Triangle.trace_latents`."""
+        fine = self._fine(0)
+
+        def trace(noise: Tensor, wrapped: Sequence[bool], origin: Sequence[int]) -> Tensor:
+            sources = self.triangle.trace_latents(noise, wrapped, origin)[1]
+            assert sources is not None
+            return sources
+
+        return self._drawn(range(first, first + count), trace, fine)
+
+    def _fine(self, axis: int) -> int:
+        prior = self.triangle.mixture_prior
+        return 1 if prior is None else prior.seams.fine[axis]
+
+    def _drawn(self, indices: Sequence[int], draw: Callable[..., Tensor], fine: int = 1) -> Tensor:
+        """Rows, `fine` of them for each index, of what is drawn from noise."""
         prior, whole = self.triangle.mixture_prior, len(indices) == self.grid[0]
         reach = 0 if prior is None or whole else prior.reach[0]
         wrapped = list(self.triangle.modality.stationary)
@@ -87,13 +131,13 @@ class SampledField:
         first = indices[0] - reach
         noise = self._noise(range(first, first + len(indices) + 2 * reach))
         origin = (first % self.grid[0], *(0 for _ in self.grid[1:]))
-        return self.triangle.draw_latents(noise, wrapped, origin).narrow(2, reach, len(indices))
+        return draw(noise, wrapped, origin).narrow(2, fine * reach, fine * len(indices))
 
-    def _interpolated(self, blend: Blend, indices: Sequence[int]) -> Tensor:
+    def _interpolated(self, blend: Blend, part: Callable[[SampledField], Tensor]) -> Tensor:
         place = blend.shares[0] * blend.steps
         first = min(int(place), blend.steps - 1)
         blends = (replace(blend, shares=((first + n) / blend.steps,), steps=0) for n in range(2))
-        before, after = (replace(self, blend=each).rows(indices) for each in blends)
+        before, after = (part(replace(self, blend=each)) for each in blends)
         return torch.lerp(before, after, place - first)
 
     def _noise(self, indices: Sequence[int]) -> Tensor:
@@ -113,11 +157,30 @@ class SampledField:
             latents = angle.cos() * latents + angle.sin() * end[:, :split]
         return torch.cat((latents, torch.lerp(labels, end[:, split:], share.expand_as(labels))), 1)
 
+    def _level_noise(self, level: int, indices: Sequence[int], size: Sequence[int]) -> Tensor:
+        """Rows of the noise of a level's latents, on its torus of `size`; blended noise lies on the sphere."""
+        channels = self.triangle.detail[level - 1].design.latent_channels
+
+        def draw(seed: int) -> Tensor:
+            generators = (ops.seeded_generator(seed, level, index % size[0]) for index in indices)
+            rows = [torch.randn((channels, *size[1:]), generator=each) for each in generators]
+            return torch.stack(rows, 1)[None].to(self.triangle.generator_ema.last.weight)
+
+        start = draw(self.start.seed)
+        if self.blend is None or self.start.seed == self.blend.end.seed:
+            return start
+        shares = self.blend.shares
+        if len(shares) > 1:  # given for positions of the base's field
+            repeats = size[self.blend.axis] // len(shares)
+            shares = tuple(share for share in shares for _ in range(repeats))
+        angle = self._shares(replace(self.blend, shares=shares), indices).to(start) * (math.pi / 2)
+        return angle.cos() * start + angle.sin() * draw(self.blend.end.seed)
+
     def _shares(self, blend: Blend, indices: Sequence[int]) -> Tensor:
         """A blend's shares for rows, shaped to broadcast over `1 channels n *rest`."""
         share = torch.tensor(blend.shares)
         if blend.axis == 0 and len(share) > 1:
-            share = share[[index % self.grid[0] for index in indices]]
+            share = share[[index % len(share) for index in indices]]
         return share.view(-1, *(1,) * (len(self.grid) - 1 - blend.axis))
 
     def _draw(self, end: End, indices: Sequence[int]) -> Tensor:

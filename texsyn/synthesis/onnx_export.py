@@ -50,6 +50,7 @@ def export(
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise TexsynError(f"{path.name}: an exported generator is written to .onnx", Exit.USAGE)
+    triangle.refuse_levels("exporting it")
     refuse_overwrite(path, force)
     if not (_is_installed("onnx") and _is_installed("onnxscript")):
         raise TexsynError("export needs the extra texsyn[export]: pip install 'texsyn[export]'")

@@ -15,6 +15,7 @@ from torch import Tensor
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis.latent_field import MARGIN, SampledField
 
+_LEVEL_MARGIN = 8  # positions of what lies below a level that its networks see beside a piece
 PIECE = {2: (512, 2048), 3: (128, 192, 192)}  # by the number of axes: pixels (frames) of a piece, without margins
 
 
@@ -24,6 +25,31 @@ def render(field: SampledField, first: int, last: int) -> Tensor:
 
     They are counted round the torus; the other axes are rendered whole.
     """
+    return _render_level(field, len(field.triangle.levels), first, last)
+
+
+def _render_level(field: SampledField, level: int, first: int, last: int) -> Tensor:
+    """Likewise, of the texture with so many levels; 0 for the base."""
+    if not level:
+        return _render_base(field, first, last)
+    detail, below = field.triangle.detail[level - 1], field.size_at(level - 1)
+    detail.generator_ema.eval()
+    window = _latent_window(first, last, detail.stride[0], below[0], _LEVEL_MARGIN)
+    start = window.positions[0]
+    coarse = _render_level(field, level - 1, start, start + len(window.positions))[None].to(detail.device)
+    z = field.level_rows(level, range(start, start + len(window.positions)))
+    parts, step = [], PIECE[len(field.grid)][1]
+    for left in range(0, below[1] * detail.stride[1], step):
+        right = min(below[1] * detail.stride[1], left + step)
+        beside = _latent_window(left, right, detail.stride[1], below[1], _LEVEL_MARGIN)
+        index = torch.tensor(beside.positions, device=z.device)
+        piece = z.index_select(3, index), coarse.index_select(3, index)
+        texture = detail.synthesize(*piece, (window.whole, beside.whole))[0].cpu()
+        parts.append(texture.index_select(1, window.pixels).index_select(2, beside.pixels))
+    return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+
+
+def _render_base(field: SampledField, first: int, last: int) -> Tensor:
     window = _latent_window(first, last, field.triangle.stride[0], field.grid[0], _margin(field.triangle))
     return _render_windows(field, field.rows(window.positions), [window])
 

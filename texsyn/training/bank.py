@@ -57,12 +57,14 @@ def _encode(
     places = _places(sizes, window, numbers[0], len(numbers), random, triangle.raster)
     margins = [(1 + _CUT) * r * f for r, f in zip(prior.ring, triangle.stride, strict=True)]
     for number, (exemplar, crop) in zip(numbers, places, strict=True):
-        beside = sources[exemplar].cut(crop, random, margins)[None]
+        beside, origins = sources[exemplar].trace(crop, random, margins)
         with precision.autocast(recipe.precision, triangle.device):
-            mean, log_variance = triangle.posterior(beside)
+            mean, log_variance = triangle.posterior(beside[None])
         mean, log_variance = (_inner(each, prior.means.shape[2:]) for each in (mean, log_variance))
         starts = [part.start for part in crop[1:]]
         prior.store([number], mean, log_variance, triangle.labels([exemplar]), starts)
+        if prior.traced:
+            prior.note_sources(number, exemplar, _inner(_middles(origins, triangle, prior), prior.sources.shape[2:]))
 
 
 def _places(
@@ -90,6 +92,12 @@ def _places(
         ]
         places.append((number, (channels, *(slice(s, s + w) for s, w in zip(starts, window, strict=True)))))
     return places
+
+
+def _middles(origins: Tensor, triangle: Triangle, prior: MixturePrior) -> Tensor:
+    """`axes *pixels` -> `1 axes *positions` of the prior's finest field: the middles of their pixels."""
+    block = [f // n for f, n in zip(triangle.stride, prior.seams.fine, strict=True)]
+    return ops.block_mean(origins[None].float(), block)
 
 
 def _inner(z: Tensor, sizes: Sequence[int]) -> Tensor:

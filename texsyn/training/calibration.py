@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from texsyn.core import ops
 from texsyn.core.recipes import Recipe
@@ -15,19 +16,28 @@ from texsyn.models.corrections import Correction
 from texsyn.models.triangle import Triangle
 from texsyn.training.bank import encode_codes
 from texsyn.training.data import Data, Stream, latent_noise
+from texsyn.training.detail import Detail
 
 _BATCH = 4  # textures generated at once
 _STATISTICS, _SAMPLES = range(4), range(4, 7)  # batches for the statistics, and for each exemplar's corrections
 _CROPS = 12  # of an exemplar, to which the equaliser is fitted
 
 
-def calibrate(triangle: Triangle, recipe: Recipe, data: Data) -> None:
+def calibrate(triangle: Triangle, recipe: Recipe, data: Data, detail: Detail | None = None) -> None:
     """Prepare for sampling: the codes that samples are drawn from, batch-norm statistics over draws, then corrections.
 
-    Training goes on as if nothing had been prepared.
+    detail: of the level in training, which alone is prepared then; what lies below it was when it began. Training goes
+    on as if nothing had been prepared.
     """
+    if detail is not None:
+        _calibrate_level(detail, recipe)
+        return
     encode_codes(triangle, data, recipe)
-    _fit_batch_norm(triangle, recipe, len(data.pixels))
+    exemplars = len(data.pixels)
+    with _fitted_norms(triangle.generator_ema), torch.no_grad(), precision.autocast(recipe.precision, triangle.device):
+        for batch in _STATISTICS:
+            in_turn = [(batch + n) % exemplars for n in range(_BATCH)]
+            triangle.generator_ema(_latents(triangle, recipe, batch, in_turn))
     triangle.generator_ema.eval()
     modality = triangle.modality
     with torch.no_grad():
@@ -40,19 +50,27 @@ def calibrate(triangle: Triangle, recipe: Recipe, data: Data) -> None:
             correction.fit(generated, data.pixels[number][None], real, recipe.equaliser_gain)
 
 
-def _fit_batch_norm(triangle: Triangle, recipe: Recipe, exemplars: int) -> None:
-    """Set running statistics to the mean over batches from the prior, of all exemplars in turn."""
-    norms = [module for module in triangle.generator_ema.modules() if isinstance(module, layers.BatchNorm)]
-    if not norms:
-        return
+def _calibrate_level(detail: Detail, recipe: Recipe) -> None:
+    """Codes and batch-norm statistics of a level."""
+    level = detail.level
+    detail.encode(level.codes, recipe)
+    no_torus = (False,) * len(level.modality.axes)
+    with _fitted_norms(level.generator_ema), torch.no_grad(), precision.autocast(recipe.precision, level.device):
+        for batch in _STATISTICS:
+            z, below = detail.draws(level.codes, recipe, _BATCH, -1 - batch, Stream.CALIBRATION)
+            level.generator_ema(z, no_torus, below.coarse)
+    level.generator_ema.eval()
+
+
+@contextmanager
+def _fitted_norms(network: nn.Module) -> Iterator[None]:
+    """Batch norms collect statistics within the block, as plain means over what they see."""
+    norms = [module for module in network.modules() if isinstance(module, layers.BatchNorm)]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches that follow
-    triangle.generator_ema.train()
-    with torch.no_grad(), precision.autocast(recipe.precision, triangle.device):
-        for batch in _STATISTICS:
-            in_turn = [(batch + n) % exemplars for n in range(_BATCH)]
-            triangle.generator_ema(_latents(triangle, recipe, batch, in_turn))
+        norm.momentum = None
+    network.train(bool(norms))
+    yield
 
 
 def _latents(triangle: Triangle, recipe: Recipe, batch: int, exemplars: Sequence[int]) -> Tensor:

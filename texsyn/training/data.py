@@ -15,6 +15,7 @@ from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar, Place, random_places
 from texsyn.models.triangle import Triangle
+from texsyn.models.trio import Below
 from texsyn.training.deformation import Source, amount
 from texsyn.training.state import TrainState
 
@@ -29,6 +30,7 @@ class Stream(IntEnum):
     POSTERIOR = 3
     CALIBRATION = 4
     CODES = 5
+    BELOW = 6
 
 
 def latent_noise(triangle: Triangle, count: int, seed: int, stream: Stream, step: int) -> Tensor:
@@ -98,6 +100,7 @@ class Batch:
     noise: Tensor
     labels: Tensor | None
     mask: Tensor | None
+    below: Below | None = None  # of a level, what it adds to: that of the data, then that of `z`
 
     def split(self, parts: int) -> Iterator[tuple[float, dict[str, Any]]]:
         """The batch in `parts` smaller ones: the share of each, and its inputs for `Triangle.losses`."""
@@ -105,7 +108,8 @@ class Batch:
         inputs = {"x": self.x, "z": self.z, "noise": self.noise, "labels": self.labels, "mask": self.mask}
         for part in range(parts):
             chunk = slice(part * size // parts, (part + 1) * size // parts)
-            chunked = {name: None if each is None else each[chunk] for name, each in inputs.items()}
+            chunked: dict[str, Any] = {name: None if each is None else each[chunk] for name, each in inputs.items()}
+            chunked["below"] = None if self.below is None else self.below.part(chunk, size)
             yield (chunk.stop - chunk.start) / size, chunked
 
 

@@ -60,9 +60,16 @@ class Source:
         `amount` is the standard deviation, in pixels and along each axis, of the smooth displacement that deforms it,
         and of a linear one at 64 pixels from the middle. With 0 it is as it is, and nothing is drawn from `random`.
         """
+        return self._undeformed(crop, margins) if self.finer is None else self.trace(crop, random, margins)[0]
+
+    def trace(
+        self, crop: Sequence[slice], random: torch.Generator, margins: Sequence[int] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """A crop as `cut` makes it, and where each of its pixels is from: `axes *size`, in pixels."""
         margins = margins or [0] * (len(crop) - 1)
         if self.finer is None:
-            return _reflected(self.pixels, crop, margins) if any(margins) else self.pixels[tuple(crop)]
+            ranges = (torch.arange(p.start - n, p.stop + n) for p, n in zip(crop[1:], margins, strict=True))
+            return self._undeformed(crop, margins), torch.stack(torch.meshgrid(*ranges, indexing="ij"))
         starts = [part.start - n for part, n in zip(crop[1:], margins, strict=True)]
         size = [part.stop - part.start + 2 * n for part, n in zip(crop[1:], margins, strict=True)]
         moved = _places(size, self.amount, random)
@@ -75,7 +82,10 @@ class Source:
         for plane, part in zip(self.planes, channels_of(self.planes), strict=True):
             if plane.map.vectors:
                 out[part] = _turned(out[part], moved.to(out), plane.flipped)
-        return out
+        return out, places
+
+    def _undeformed(self, crop: Sequence[slice], margins: Sequence[int]) -> Tensor:
+        return reflected_crop(self.pixels, crop, margins) if any(margins) else self.pixels[tuple(crop)]
 
 
 def _turned(normals: Tensor, places: Tensor, flipped: bool) -> Tensor:
@@ -111,7 +121,7 @@ def _spline(size: int, random: torch.Generator) -> Tensor:
     return torch.zeros(size, nodes).scatter_(1, first.long()[:, None] + torch.arange(4), taps)
 
 
-def _reflected(pixels: Tensor, crop: Sequence[slice], margins: Sequence[int]) -> Tensor:
+def reflected_crop(pixels: Tensor, crop: Sequence[slice], margins: Sequence[int]) -> Tensor:
     """A crop of `channels *axes` with margins, reflected where these lie outside."""
     for axis, (part, margin) in enumerate(zip(crop[1:], margins, strict=True), start=1):
         index = torch.arange(part.start - margin, part.stop + margin, device=pixels.device)

@@ -5,29 +5,31 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from texsyn.core.architecture import Design
+from texsyn.core.architecture import Design, LevelDesign
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.modality import Modality
-from texsyn.core.recipes import Recipe, design_for
+from texsyn.core.recipes import LEVEL_SHARE, Recipe, design_for, level_designs
 from texsyn.media import lattice
 from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.models import initial_weights, precision
 from texsyn.models.triangle import Triangle
-from texsyn.models.trio import TERMS
+from texsyn.models.trio import TERMS, Trio
 from texsyn.training.bank import renew_codes
 from texsyn.training.calibration import calibrate
 from texsyn.training.data import Batch, Data, draw_batch
+from texsyn.training.detail import Detail
 from texsyn.training.state import NETWORKS, Snapshot, TrainState, init_state
 
 _PENALTY_RATE, _MAX_EXCESS = 0.02, 3.0  # at which the penalty adapts, and the largest ratio that counts
 _PENALTY_SCALES = (0.02, 4.0)  # range of the factor on the recipe's penalty
 _MAX_SKIPPED = 3  # steps in a row before a roll-back
 _MAX_ROLLBACKS = 6  # before a fit counts as diverged
+_SIGMA = 0.2  # of p(r|z, y), in deviations of what a level adds
 
 
 def create(exemplar: OneOrMore, recipe: Recipe, device: str | torch.device = "cpu") -> Triangle:
@@ -35,25 +37,33 @@ def create(exemplar: OneOrMore, recipe: Recipe, device: str | torch.device = "cp
     check(exemplar, recipe)
     exemplars = as_tuple(exemplar)
     modality = modality_for(exemplars, recipe)
-    return begin(modality, design_for(modality, recipe, len(exemplars)), exemplars, recipe).to(device)
+    levels = level_designs(modality, recipe, [each.size for each in exemplars])
+    return begin(modality, design_for(modality, recipe, len(exemplars)), levels, exemplars, recipe).to(device)
 
 
 def modality_for(exemplars: Sequence[Exemplar], recipe: Recipe) -> Modality:
     """The kind of the exemplars; of one with a regular pattern, with its period, where the recipe looks for that."""
     first = exemplars[0]
-    if len(exemplars) > 1 or not recipe.whole_periods:
+    if len(exemplars) > 1 or not recipe.whole_periods or first.modality.factors:
         return first.modality
     return lattice.fitted(first.modality, first.pixels, design_for(first.modality, recipe).stride)
 
 
-def begin(modality: Modality, design: Design, exemplars: Sequence[Exemplar], recipe: Recipe) -> Triangle:
-    """A triangle of this design, on the CPU, as the recipe has it before the first step."""
-    triangle = Triangle(modality, design, recipe.seed)
+def begin(
+    modality: Modality,
+    design: Design,
+    levels: Sequence[LevelDesign],
+    exemplars: Sequence[Exemplar],
+    recipe: Recipe,
+) -> Triangle:
+    """A triangle of this design with these levels, on the CPU, as the recipe has it before the first step."""
+    triangle = Triangle(modality, design, recipe.seed, levels)
     if modality.period:
         triangle.motif.copy_(lattice.motif(triangle.scaled(exemplars[0].pixels), modality.period))
-    triangle.balance_colours([each.pixels for each in exemplars], recipe.colour_balance)
+    pixels = [triangle.scaled(each.pixels) for each in exemplars] if levels else [each.pixels for each in exemplars]
+    triangle.balance_colours(pixels, recipe.colour_balance)
     if recipe.start == "rendered":
-        initial_weights.put_into(triangle, [each.pixels for each in exemplars])
+        initial_weights.put_into(triangle, pixels)
     return triangle
 
 
@@ -61,7 +71,10 @@ def check(exemplar: OneOrMore, recipe: Recipe) -> None:
     """Raise TexsynError (exit 2 or 3) where exemplars and recipe do not match."""
     exemplars = as_tuple(exemplar)
     check_fit(exemplars[0].modality, recipe, len(exemplars))
-    if any(each.mask is not None for each in exemplars) and not recipe.reconstruction:
+    masked = any(each.mask is not None for each in exemplars)
+    if masked and exemplars[0].modality.factors:
+        raise TexsynError("masked exemplars are learnt without levels of detail: use --levels 0", Exit.USAGE)
+    if masked and not recipe.reconstruction:
         raise TexsynError("masked pixels are estimated by reconstruction, which this objective leaves out", Exit.USAGE)
 
 
@@ -113,13 +126,21 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
     exemplars = as_tuple(exemplar)
     state = state or init_state(triangle, recipe, exemplars)
     data = Data.of(exemplars, state.pixels(exemplars), triangle.modality, recipe)
+    detail = _detail(state, exemplars)
     good = state.snapshot()
     throughput = _Throughput(state)
     parts = 1  # into which a batch is split
     try:
         while progress(state, recipe) < 1:
+            if state.level < len(triangle.levels) and _progress_of_level(state, recipe) >= 1:
+                calibrate(triangle, recipe, data, detail)
+                state.begin_level()
+                detail = _detail(state, exemplars)
+                assert detail is not None
+                detail.begin(state, recipe)
+                good = state.snapshot()
             try:
-                terms, skipped = train_step(state, data, recipe, parts)
+                terms, skipped = train_step(state, detail or data, recipe, parts)
             except torch.OutOfMemoryError as error:
                 parts = _split_batch(parts, recipe, state, good, error)
                 continue
@@ -141,7 +162,19 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
                 state=state,
             )
     finally:
-        calibrate(triangle, recipe, data)
+        calibrate(triangle, recipe, data, detail)
+
+
+def prepare(state: TrainState, exemplars: Sequence[Exemplar], recipe: Recipe) -> None:
+    """Prepare the triangle for sampling as it is now; training goes on as if nothing had been prepared."""
+    data = Data.of(exemplars, state.pixels(exemplars), state.triangle.modality, recipe)
+    calibrate(state.triangle, recipe, data, _detail(state, exemplars))
+
+
+def _detail(state: TrainState, exemplars: Sequence[Exemplar]) -> Detail | None:
+    """What the level in training learns from; None while it is the base."""
+    pixels = [each.pixels.to(state.triangle.device) for each in exemplars]
+    return Detail(state.triangle, state.level, pixels) if state.level else None
 
 
 def progress(state: TrainState, recipe: Recipe) -> float:
@@ -150,40 +183,58 @@ def progress(state: TrainState, recipe: Recipe) -> float:
     return min(1.0, done)
 
 
-def train_step(state: TrainState, data: Data, recipe: Recipe, parts: int = 1) -> tuple[dict[str, float], str]:
-    """One step of all three networks, its batch split into `parts`.
+def _starts(state: TrainState) -> list[float]:
+    """Shares of the whole training after which the base and each level begin, and 1."""
+    levels = len(state.triangle.levels)
+    whole = 1 + levels * LEVEL_SHARE
+    return [0.0, *((1 + n * LEVEL_SHARE) / whole for n in range(levels)), 1.0]
+
+
+def _progress_of_level(state: TrainState, recipe: Recipe) -> float:
+    """Share of the training of the base, or of the level in training, that is done."""
+    start, end = _starts(state)[state.level : state.level + 2]
+    return min(1.0, (progress(state, recipe) - start) / (end - start))
+
+
+def train_step(state: TrainState, data: Data | Detail, recipe: Recipe, parts: int = 1) -> tuple[dict[str, float], str]:
+    """One step of all three networks of the base, or of the level in training, its batch split into `parts`.
 
     Returns the terms, and why the step was skipped, or an empty string.
     """
-    renew_codes(state, data, recipe)
-    batch = draw_batch(state, data, recipe)
+    if isinstance(data, Detail):
+        recipe = replace(recipe, sigma=_SIGMA)
+        data.renew(state, recipe)
+        batch = data.batch(state, recipe)
+    else:
+        renew_codes(state, data, recipe)
+        batch = draw_batch(state, data, recipe)
     penalised = state.step % recipe.penalty_interval == 0
     penalty = recipe.gradient_penalty * state.penalty_scale if penalised else 0.0
-    terms, gradient_norm, decoded = _backward(state.triangle, batch, recipe, penalty, parts)
+    terms, gradient_norm, decoded = _backward(state.trio, batch, recipe, penalty, parts)
     state.step += 1
     nonfinite = _find_nonfinite(state, terms)
     if not nonfinite:
         _update(state, recipe)
         if penalty > 0 and recipe.gradient_norm_target:
             _adapt_penalty(state, recipe, gradient_norm)
-        if batch.mask is not None:
+        if batch.mask is not None and isinstance(data, Data):
             data.estimate(batch.places, torch.cat(decoded))
     return terms, nonfinite
 
 
 def _backward(
-    triangle: Triangle, batch: Batch, recipe: Recipe, penalty: float, parts: int
+    trio: Trio, batch: Batch, recipe: Recipe, penalty: float, parts: int
 ) -> tuple[dict[str, float], float, list[Tensor]]:
     """Give every weight its gradient, the sum of those of the batch's parts.
 
     Returns the terms and the gradient norm that is penalised, means over the batch, and the parts' reconstructions.
     """
-    size = triangle.modality.channels * math.prod(triangle.modality.window)  # nats per value: gradients of order one
-    triangle.zero_grad(set_to_none=True)
+    size = trio.modality.channels * math.prod(trio.modality.window)  # nats per value: gradients of order one
+    trio.zero_grad(set_to_none=True)
     measured, decoded = [], []
     for share, inputs in batch.split(parts):
-        with precision.autocast(recipe.precision, triangle.device):
-            losses = triangle.losses(**inputs, objective=recipe, penalised=penalty > 0)
+        with precision.autocast(recipe.precision, trio.device):
+            losses = trio.losses(**inputs, objective=recipe, penalised=penalty > 0)
         loss = losses.loss / size + penalty * recipe.penalty_interval * losses.gradient_norm
         torch.autograd.backward(loss * share)
         if losses.decoded is not None:
@@ -203,7 +254,7 @@ def _find_nonfinite(state: TrainState, terms: dict[str, float]) -> str:
             return f"{name} is not finite"
     norms = {}
     for name in NETWORKS:
-        gradients = [p.grad for p in getattr(state.triangle, name).parameters() if p.grad is not None]
+        gradients = [p.grad for p in getattr(state.trio, name).parameters() if p.grad is not None]
         if gradients:
             norms[name] = torch.stack(torch._foreach_norm(gradients)).sum()
     for name, norm in zip(norms, torch.stack([*norms.values()]).tolist(), strict=True):
@@ -216,13 +267,13 @@ def _update(state: TrainState, recipe: Recipe) -> None:
     """Change the weights along their gradients, and move the averaged generator towards the generator."""
     for network in NETWORKS:
         state.descend(network, recipe.learning_rate * state.lr_scale * _decay(state, recipe))
-    triangle = state.triangle
-    _average(triangle.generator_ema, triangle.generator, min(recipe.ema_decay, state.step / (state.step + 10)))
+    trio, steps = state.trio, state.step - state.level_step
+    _average(trio.generator_ema, trio.generator, min(recipe.ema_decay, steps / (steps + 10)))
 
 
 def _decay(state: TrainState, recipe: Recipe) -> float:
     """Factor on learning rates, which fall to zero in the last part of training."""
-    remaining = 1 - progress(state, recipe)
+    remaining = 1 - _progress_of_level(state, recipe)
     return min(1.0, remaining / recipe.lr_decay_fraction) if recipe.lr_decay_fraction else 1.0
 
 

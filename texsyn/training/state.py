@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from texsyn.core import ops
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
+from texsyn.models.level import Codes
 from texsyn.models.mixture_prior import MixturePrior
 from texsyn.models.triangle import Triangle
+from texsyn.models.trio import Trio
 
 NETWORKS = ("generator", "posterior", "energy")
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]  # tensors and numbers
-_NUMBERS = ("step", "seconds", "lr_scale", "penalty_scale", "rollbacks", "nonfinite_steps")
+_NUMBERS = ("step", "seconds", "lr_scale", "penalty_scale", "rollbacks", "nonfinite_steps", "level", "level_step")
 
 
 @dataclass
@@ -26,15 +28,29 @@ class TrainState:
     """Networks, optimisers, counters and estimates of masked pixels."""
 
     triangle: Triangle
-    optimisers: dict[str, torch.optim.Adam]  # of each network
+    optimisers: dict[str, torch.optim.Adam]  # of each network, by its name within the triangle
     prior: MixturePrior | None = None  # what training draws from, with codes of its own; None: N(0, I)
+    codes: list[Codes] = field(default_factory=list)  # likewise, of each level
     step: int = 0
     seconds: float = 0.0
     lr_scale: float = 1.0  # factor on the learning rate, halved at each roll-back
     penalty_scale: float = 1.0  # factor on the recipe's gradient penalty
     rollbacks: int = 0
     nonfinite_steps: int = 0  # steps skipped in a row because a number was not finite
+    level: int = 0  # in training; 0: the base
+    level_step: int = 0  # after which it began
     estimates: dict[int, Tensor] = field(default_factory=dict)  # pixels of the exemplars that have a mask
+
+    @property
+    def trio(self) -> Trio:
+        """The networks in training."""
+        return self.triangle.trios[self.level]
+
+    def begin_level(self) -> None:
+        """Go on to the next level."""
+        self.level, self.level_step = self.level + 1, self.step
+        self.lr_scale = self.penalty_scale = 1.0
+        self.nonfinite_steps = 0
 
     def pixels(self, exemplars: Sequence[Exemplar]) -> list[Tensor]:
         """What the networks learn from: the exemplars, `channels *axes` each, at their scale, on the device.
@@ -62,6 +78,9 @@ class TrainState:
                     named[f"optimiser.{network}.{index}.{key}"] = value.permute(inverse)
         if self.prior is not None:
             named |= {f"prior.{name}": value for name, value in self.prior.state_dict().items()}
+        for number, codes in enumerate(self.codes):
+            named[f"codes.{number}.variance"] = codes.variance
+            named |= {f"codes.{number}.{exemplar}": value for exemplar, value in enumerate(codes.means)}
         return named | {f"estimate.{n}": value for n, value in self.estimates.items()}
 
     def numbers(self) -> dict[str, float | int]:
@@ -81,10 +100,11 @@ class TrainState:
         return {name: value.detach().clone() for name, value in self.tensors().items()}, self.numbers()
 
     def descend(self, network: str, rate: float) -> None:
-        """One step of Adam along the gradients of the network's weights, which are then freed."""
-        optimiser = self.optimisers[network]
+        """One step of Adam along the gradients of a network in training, which are then freed."""
+        name = f"levels.{self.level - 1}.{network}" if self.level else network
+        optimiser = self.optimisers[name]
         optimiser.param_groups[0]["lr"] = rate
-        for view, parameter in self._views(network):
+        for view, parameter in self._views(name):
             gradient = parameter.grad
             view.grad = None if gradient is None else gradient.permute(ops.memory_order(parameter)).contiguous()
         optimiser.step()
@@ -93,15 +113,18 @@ class TrainState:
     def _views(self, network: str) -> list[tuple[Tensor, nn.Parameter]]:
         """The optimiser's view of each weight, and the weight: they share memory."""
         views = self.optimisers[network].param_groups[0]["params"]
-        return list(zip(views, getattr(self.triangle, network).parameters(), strict=True))
+        return list(zip(views, self.triangle.get_submodule(network).parameters(), strict=True))
 
 
 def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> TrainState:
     """The state before the first step."""
-    optimisers = {name: _adam(getattr(triangle, name), recipe) for name in NETWORKS}
+    above = (f"levels.{number}." for number in range(len(triangle.levels)))
+    names = [prefix + name for prefix in ("", *above) for name in NETWORKS]
+    optimisers = {name: _adam(triangle.get_submodule(name), recipe) for name in names}
     masked = {n: each for n, each in enumerate(exemplars) if each.mask is not None}
     estimates = {n: triangle.scaled(each.pixels.to(triangle.device)).clone() for n, each in masked.items()}
-    return TrainState(triangle, optimisers, copy.deepcopy(triangle.mixture_prior), estimates=estimates)
+    codes = [copy.deepcopy(level.codes) for level in triangle.detail]
+    return TrainState(triangle, optimisers, copy.deepcopy(triangle.mixture_prior), codes, estimates=estimates)
 
 
 def _adam(network: nn.Module, recipe: Recipe) -> torch.optim.Adam:

@@ -1,0 +1,81 @@
+"""Samples of models with levels of detail: bands, tiles, seeds and blends as without them."""
+
+import pytest
+import torch
+from conftest import levelled
+
+from texsyn.synthesis import rendering, sampling
+from texsyn.synthesis.extent import Extent
+from texsyn.synthesis.latent_field import End, SampledField, torus_grid
+
+SIZE = (192, 256)  # width and height
+
+
+@pytest.fixture(params=["mixture", "normal"])
+def triangle(request):
+    triangle = levelled(latent_prior=request.param)
+    for trio in triangle.trios:
+        trio.generator_ema.eval()
+    return triangle
+
+
+def field_of(triangle, **asked):
+    extent = Extent.of(triangle.modality, SIZE, None, None, True)
+    return SampledField(triangle, End(**asked), torus_grid(triangle, extent))
+
+
+def test_the_default_size_is_the_exemplars(triangle):
+    assert sampling.sample(triangle).shape == (1, 3, 128, 192)
+
+
+def test_pieces_give_what_the_whole_gives(triangle, monkeypatch):
+    whole = sampling.sample(triangle, size=SIZE)[0]
+    monkeypatch.setattr(rendering, "PIECE", {2: (40, 56)})
+    assert torch.allclose(sampling.sample(triangle, size=SIZE)[0], whole, atol=1e-4)
+    assert torch.equal(torch.cat(list(sampling.bands(triangle, size=SIZE)), 1), sampling.sample(triangle, size=SIZE)[0])
+
+
+def test_rows_across_the_border_are_those_of_both_sides(triangle):
+    field = field_of(triangle)
+    height = field.size[0]
+    whole = rendering.render(field, 0, height)
+    across = rendering.render(field, height - 9, height + 13)
+    assert torch.allclose(across, torch.cat((whole[:, -9:], whole[:, :13]), 1), atol=1e-4)
+
+
+def test_columns_wrap(triangle, monkeypatch):
+    """A piece that begins elsewhere sees round the border."""
+    whole = sampling.sample(triangle, size=SIZE)[0]
+    steps = (whole - whole.roll(1, 2)).abs().mean((0, 1))  # from the column before, round the torus
+    assert steps[0] < 3 * steps.median()
+
+
+def test_levels_add_detail_that_follows_the_seed(triangle):
+    with_levels = sampling.sample(triangle, size=SIZE, seed=3)[0]
+    assert torch.equal(with_levels, sampling.sample(triangle, size=SIZE, seed=3)[0])
+    for level in triangle.detail:
+        level.deviation.zero_()
+    assert not torch.allclose(with_levels, sampling.sample(triangle, size=SIZE, seed=3)[0], atol=1e-2)
+
+
+def test_rows_of_a_levels_latents_are_those_of_its_whole_field(triangle):
+    field = field_of(triangle, seed=2)
+    for level in (1, 2):
+        height = field.size_at(level - 1)[0]
+        whole = field.level_rows(level, range(height))
+        part = field.level_rows(level, range(height - 5, height + 6))
+        assert torch.allclose(part, torch.cat((whole[:, :, -5:], whole[:, :, :6]), 2), atol=1e-5)
+
+
+def test_morphs_begin_and_end_with_their_ends(triangle):
+    first, *_, last = sampling.morph(triangle, End(1), End(2), frames=5, size=SIZE, loop=False)
+    assert torch.allclose(first[:, 0], sampling.sample(triangle, seed=1, size=SIZE)[0], atol=1e-4)
+    assert torch.allclose(last[:, 0], sampling.sample(triangle, seed=2, size=SIZE)[0], atol=1e-4)
+
+
+def test_a_texture_between_two_and_one_across(triangle):
+    half = sampling.between(triangle, End(1), End(2), 0.5, size=SIZE)
+    assert half.shape == (3, SIZE[1], SIZE[0])
+    across = torch.cat(list(sampling.across(triangle, End(1), End(2), size=(512, 128))), 1)
+    assert across.shape == (3, 128, 512)
+    assert across.isfinite().all()
