@@ -7,6 +7,7 @@ from conftest import SMALL, VIDEOS, draw
 
 import texsyn
 from texsyn.cli.entry import main
+from texsyn.runs.cards import score_run
 
 QUIET = [*SMALL, "--quiet"]
 
@@ -46,6 +47,36 @@ def test_fields_can_be_listed_and_set(tmp_path, picture, run):
     assert any(line.startswith("gradient_penalty=0.02") for line in out)
     run("fit", picture, "--out", tmp_path / "run", "--steps", 1, *QUIET, "--set", "energy-mean=no")
     assert texsyn.Run.open(tmp_path / "run").recipe.energy_mean is False
+
+
+def test_a_still_is_learnt_at_its_own_size(tmp_path, run, size_of, monkeypatch):
+    """A base and one level; resumed while the level is trained, sampled and scored."""
+    draw(tmp_path / "large.png", (400, 330))
+    words = ["fit", tmp_path / "large.png", "--levels", 1, "--steps", 4, *SMALL, "--out", tmp_path / "run"]
+    _, _, err = run(*words)
+    assert "trained at 400 x 330, a base at 1/2 and levels of 2" in err
+    made = texsyn.Run.open(tmp_path / "run")
+    assert (len(made.triangle().levels), made.exemplars()[0].size) == (1, (330, 400))
+    assert run("fit", "--resume", tmp_path / "run", "--steps", 6, "--quiet", "--no-card")[0] == 0
+    assert run("sample", tmp_path / "run", "-o", tmp_path / "own.png")[0] == 0
+    assert size_of(tmp_path / "own.png") == (384, 320)
+    assert run("sample", tmp_path / "run", "--size", "200x100", "-o", tmp_path / "small.png")[0] == 0
+    assert size_of(tmp_path / "small.png") == (200, 100)
+    monkeypatch.setattr("texsyn.metrics.scoring._NATIVE_CROPS", 1)
+    assert score_run(made, made.triangle()).metrics["ps"] > 0  # at native size
+    code, _, err = run("export", tmp_path / "run", "-o", tmp_path / "a.onnx")
+    assert (code, err.count("\n")) == (3, 1)
+    assert "levels of detail" in err
+
+
+def test_masked_stills_have_no_levels(tmp_path, run):
+    draw(tmp_path / "large.png", (400, 330))
+    draw(tmp_path / "mask.png", (400, 330))
+    words = ["fit", tmp_path / "large.png", "--levels", 1, "--mask", tmp_path / "mask.png", "--steps", 1]
+    code, _, err = run(*words, *SMALL, "--out", tmp_path / "run")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "without levels of detail" in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_surface_grows_in_space_and_time(tmp_path, run, size_of):

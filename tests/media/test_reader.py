@@ -23,6 +23,22 @@ def test_large_stills_are_reduced_unless_told_otherwise(tmp_path):
     assert read(path, side=64).size == (64, 85)
 
 
+def test_levels_keep_a_stills_size_as_far_as_it_is_large_enough(tmp_path):
+    draw(tmp_path / "large.png", (803, 700))
+    found = read(tmp_path / "large.png", levels=1)
+    assert (found.size, found.modality.factors) == ((700, 800), (4,))  # in whole blocks
+    assert found.modality.size == (640, 768)  # in whole cells of the base
+    assert found.modality.window == (128, 128)
+    two = read(tmp_path / "large.png", levels=2)
+    assert (two.modality.factors, two.modality.enlargement) == ((4,), 4)
+    assert read(tmp_path / "large.png", levels=1, side=400).modality.factors == (2,)
+    small = read(tmp_path / "large.png", levels=1, side=224)
+    assert (small.modality.factors, small.size) == ((), (224, 257))
+    with pytest.raises(TexsynError, match="--levels is for stills and materials, not for a clip") as refused:
+        read(VIDEOS / "fire.mp4", levels=1)
+    assert refused.value.exit is Exit.USAGE
+
+
 def test_frames_are_chosen_as_in_python(tmp_path):
     path = tmp_path / "clip.mp4"
     film(path, 80)
