@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import levelled
 
+import texsyn
 from texsyn import TexsynError
 from texsyn.core import ops
 from texsyn.core.recipes import ACD, TRIANGLE, VAE, WAKE_SLEEP
@@ -128,13 +129,18 @@ def test_a_part_of_a_batch_has_what_lies_below_its_own():
     assert part.enlarged.flatten().tolist() == [11, 12, 15, 16]
 
 
-def test_what_does_not_work_with_levels_says_so(tmp_path):
-    import texsyn
-
+def test_the_energy_of_all_levels_is_their_sum():
     triangle = levelled()
+    x = torch.rand(1, 3, 64, 96) * 2 - 1
+    parts = [triangle.energy(ops.block_mean(x, (4, 4)), None, (True, True))]
+    for number, level in enumerate(triangle.detail, start=1):
+        added, below = level.split(ops.block_mean(x, (2, 2)) if number == 1 else x, (True, True))
+        own = ops.block_mean(x, (2, 2)) if number == 1 else x
+        assert torch.allclose(level.deviation * added + below.enlarged, own, atol=1e-5)
+        parts.append(level.energy(added, None, (True, True), below.enlarged))
+    assert torch.allclose(triangle.total_energy(x, None, (True, True)), sum(parts))
+
+
+def test_exporting_says_that_it_cannot(tmp_path):
     with pytest.raises(TexsynError, match=r"levels of detail.*--levels 0"):
-        texsyn.reconstruct(triangle, torch.zeros(3, 64, 64))
-    with pytest.raises(TexsynError, match="levels of detail"):
-        texsyn.energy(triangle, torch.zeros(3, 64, 64))
-    with pytest.raises(TexsynError, match="levels of detail"):
-        texsyn.export(triangle, tmp_path / "a.onnx")
+        texsyn.export(levelled(), tmp_path / "a.onnx")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import levelled
 
+import texsyn
 from texsyn.synthesis import rendering, sampling
 from texsyn.synthesis.extent import Extent
 from texsyn.synthesis.latent_field import End, SampledField, torus_grid
@@ -79,3 +80,54 @@ def test_a_texture_between_two_and_one_across(triangle):
     across = torch.cat(list(sampling.across(triangle, End(1), End(2), size=(512, 128))), 1)
     assert across.shape == (3, 128, 512)
     assert across.isfinite().all()
+
+
+def test_a_reconstruction_is_of_the_same_size(triangle):
+    x = torch.rand(3, 90, 130) * 2 - 1
+    found = texsyn.reconstruct(triangle, x, refine=2)
+    assert found.shape == x.shape
+    for level in triangle.detail:
+        level.deviation.zero_()
+    assert not torch.allclose(found, texsyn.reconstruct(triangle, x, refine=2), atol=1e-3)
+
+
+@pytest.mark.parametrize("hole", [6, 70])
+def test_holes_are_filled_and_the_rest_stays(triangle, hole):
+    """Small ones, where all latents of the base are known, and large ones."""
+    x, mask = torch.rand(3, 128, 160) * 2 - 1, torch.zeros(1, 128, 160)
+    mask[:, 20 : 20 + hole, 30 : 30 + hole] = 1
+    filled = texsyn.complete(triangle, x, mask, refine=2)
+    assert torch.equal(filled[:, mask[0] == 0], x[:, mask[0] == 0])
+    other = torch.where(mask > 0, -x, x)
+    assert torch.equal(filled, texsyn.complete(triangle, other, mask, refine=2))
+    again = texsyn.complete(triangle, x, mask, refine=2, seed=1)
+    assert not torch.equal(filled, again)
+
+
+def test_energy_and_steps_up_see_all_levels(triangle):
+    x = texsyn.sample(triangle, size=(133, 70))[0]
+    changed = x.clone()
+    changed[:, 20:40:2] *= -1
+    changed[:, 21:40:2] *= -1
+    assert texsyn.energy(triangle, x) != texsyn.energy(triangle, changed)
+    up = texsyn.langevin(triangle, x, steps=3, size=0.01)
+    assert up.shape == x.shape
+    assert texsyn.energy(triangle, up) > texsyn.energy(triangle, x)
+
+
+def test_heat_shows_what_only_the_finest_level_sees(triangle):
+    """A checkerboard that is grey once reduced."""
+    typical = texsyn.sample(triangle, size=(192, 128))[0]
+    x = typical.clone()
+    board = ((torch.arange(24)[:, None] + torch.arange(24)) % 2 * 2 - 1).float()
+    x[:, 50:74, 80:104] += 0.5 * board
+    heat = texsyn.heatmap(triangle, x, typical)
+    assert heat.shape == (1, 128, 192)
+    assert heat[:, 54:70, 84:100].mean() > 2 * heat[:, :40].mean()
+
+
+@pytest.mark.parametrize("latent", [False, True])
+def test_the_landscape_is_that_of_the_base(triangle, latent):
+    exemplar = texsyn.sample(triangle)[0]
+    found = texsyn.landscape(triangle, [exemplar], starts=2, steps=2, latent=latent)
+    assert found.starts.shape[1:] == (3, 16, 16)

@@ -24,6 +24,7 @@ from texsyn.core.recipes import Objective
 from texsyn.models import precision
 from texsyn.models.trio import Below, Gaussian, Passes, Trio, draw_code, encodes
 
+LEAST_DEVIATION = 1e-3  # of what is added
 _BANDWIDTH = 0.05  # of a Gaussian beside its posterior's, as a part of the variance of codes
 
 
@@ -60,6 +61,12 @@ class Level(Trio):
     def enlarge(self, coarse: Tensor, wrapped: Sequence[bool]) -> Tensor:
         """`b channels *grid` below this level -> at its own size."""
         return ops.upsample(coarse, self.stride, wrapped)
+
+    def split(self, own: Tensor, wrapped: Sequence[bool]) -> tuple[Tensor, Below]:
+        """Textures, `b channels *grid`, as what the level adds, in deviations, and what it adds to."""
+        coarse = ops.block_mean(own, self.stride)
+        below = Below(coarse, self.enlarge(coarse, wrapped))
+        return (own - below.enlarged) / self.deviation.clamp(min=LEAST_DEVIATION), below
 
     def latents(self, sources: Tensor | None, noise: Tensor, codes: Codes | None = None) -> Tensor:
         """Latent fields, `b latent_channels *grid`, whose positions come from places of the exemplars.

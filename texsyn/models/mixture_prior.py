@@ -119,13 +119,18 @@ class MixturePrior(nn.Module):
         return self._draw(noise, wrapped, given, known, origin)[0]
 
     def trace(
-        self, noise: Tensor, wrapped: Sequence[bool] | None = None, origin: Sequence[int] | None = None
+        self,
+        noise: Tensor,
+        wrapped: Sequence[bool] | None = None,
+        origin: Sequence[int] | None = None,
+        given: Tensor | None = None,
+        known: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """A draw as `forward` makes it, and where it is from: `b 1+axes *positions` of the finest field.
 
         For each position the number of the exemplar, and the place of its middle, per axis in the exemplar's pixels.
         """
-        drawn, pieces, chosen = self._draw(noise, wrapped, None, None, origin)
+        drawn, pieces, chosen = self._draw(noise, wrapped, given, known, origin)
         return drawn, self.seams.follow(self.sources, pieces, chosen, self.stationary if wrapped is None else wrapped)
 
     def _draw(

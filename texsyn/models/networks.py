@@ -216,10 +216,10 @@ class Energy(nn.Module):
         views = self._views(x, labels, wrapped, enlarged)
         return [self._signed(scale(view)) for scale, view in zip(self.scales, views, strict=True)]
 
-    def first(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+    def first(self, x: Tensor, labels: Tensor | None = None, enlarged: Tensor | None = None) -> Tensor:
         """`b filters *positions`: the output of the first filters of the finest scale."""
         convolution, rectifier = list(self.scales[0].children())[:2]
-        out: Tensor = rectifier(convolution(self._views(x, labels)[0]))
+        out: Tensor = rectifier(convolution(self._views(x, labels, (), enlarged)[0]))
         return out
 
     def with_gradient(

@@ -99,7 +99,6 @@ class Triangle(Trio):
 
     def check(self, x: Tensor) -> None:
         """Raise TexsynError (exit 3) unless the networks can take the texture `x`, `channels *axes`."""
-        self.refuse_levels("giving it a texture")
         modality = self.modality
         if x.dim() != 1 + len(modality.axes) or x.shape[0] != modality.channels:
             raise TexsynError(
@@ -138,6 +137,22 @@ class Triangle(Trio):
             return noise, None
         return self.mixture_prior.trace(noise, wrapped, origin)
 
+    def reduced(self, x: Tensor, level: int) -> Tensor:
+        """Textures, `b channels *grid`, as they are with so many levels; 0 for the base."""
+        factors = self.modality.factors[level:]
+        return ops.block_mean(x, (math.prod(factors),) * len(self.modality.axes))
+
+    def total_energy(self, x: Tensor, labels: Tensor | None, wrapped: Sequence[bool] = ()) -> Tensor:
+        """f of textures, `b channels *grid`, in nats: that of the base, and of each level given what lies below it.
+
+        Without levels, x is at the scale of the networks. wrapped: the axes on which x is a torus.
+        """
+        total: Tensor = self.energy(self.reduced(x, 0), labels, wrapped)
+        for number, level in enumerate(self.detail, start=1):
+            added, below = level.split(self.reduced(x, number), wrapped or (False,) * len(self.modality.axes))
+            total = total + level.energy(added, None, wrapped, below.enlarged)
+        return total
+
     def cascade(self, z: Tensor, sources: Tensor | None, noises: Sequence[Tensor]) -> Tensor:
         """Samples on a torus, with as many levels as there are `noises`, `b latent_channels *latent_grid` of each.
 
@@ -150,16 +165,19 @@ class Triangle(Trio):
             x = level.synthesize(level.latents(sources, noise), x, self.modality.stationary)
         return x
 
-    def complete_latents(self, noise: Tensor, z: Tensor, known: Tensor) -> Tensor:
+    def complete_latents(self, noise: Tensor, z: Tensor, known: Tensor) -> tuple[Tensor, Tensor | None]:
         """Latent fields that equal `z` where `known`, drawn elsewhere, as a function of `noise`; no axis wraps.
 
-        All are `b latent_channels *latent_grid`; noise and z with labels as further channels, which stay.
+        All are `b latent_channels *latent_grid`; noise and z with labels as further channels, which stay. Also returns
+        where what is drawn is from, as `trace_latents` does; None where there are no levels that need it.
         """
         latents, labels = z.tensor_split([known.shape[1]], 1)
         if self.mixture_prior is None:
-            return torch.cat((torch.where(known, latents, noise[:, : known.shape[1]]), labels), 1)
-        drawn: Tensor = self.mixture_prior(noise, (False,) * len(self.modality.axes), latents, known)
-        return drawn
+            return torch.cat((torch.where(known, latents, noise[:, : known.shape[1]]), labels), 1), None
+        no_wrap = (False,) * len(self.modality.axes)
+        if self.mixture_prior.traced:
+            return self.mixture_prior.trace(noise, no_wrap, None, latents, known)
+        return self.mixture_prior(noise, no_wrap, latents, known), None
 
     def synthesize(self, z: Tensor, wrapped: Sequence[bool] | None = None) -> Tensor:
         """Samples: averaged generator, then corrections. `b latent_channels+labels *latent_grid` -> [-1, 1].

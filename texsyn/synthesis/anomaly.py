@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from texsyn.core import ops
 from texsyn.core.architecture import Layer
 from texsyn.models.triangle import Triangle
-from texsyn.synthesis.energy import check_input
+from texsyn.synthesis.energy import check_input, whole_blocks
 
 _WINDOW = 9  # positions of the filters, per axis, whose mean is compared
 _QUANTILE = 0.99  # of the exemplar's own distances, which becomes 1 on the map
@@ -22,21 +24,34 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
     x, typical: `channels *axes` in [-1, 1], the latter the exemplar. The outputs of the energy's first filters,
     averaged around each position, are modelled as normally distributed over the exemplar; the map is the Mahalanobis
     distance. (The energy itself detects far less: it is a sum over filters, and a defect raises some and lowers others.
-    See tests/benchmarks/ENERGY.md.) Raises TexsynError (exit 3) for channels or a size that the networks cannot take.
+    See tests/benchmarks/ENERGY.md.) Of a model with levels of detail it is the largest of the maps of all.
+    Raises TexsynError (exit 3) for channels or a size that the networks cannot take.
     """
     for each in (typical, x):
         check_input(triangle, each)
-    own, typical, x = x.shape[1:], triangle.scaled(typical), triangle.scaled(x)
-    labels = triangle.labels([exemplar])
-    maps = [ops.to_float32(triangle.energy.first(each[None].to(triangle.device), labels)) for each in (typical, x)]
+    own, labels = x.shape[1:], triangle.labels([exemplar])
+    pair = [each.to(triangle.device) for each in (typical, x)]
+    firsts = [triangle.energy.first(triangle.scaled(each)[None], labels) for each in pair]
+    heat = ops.resize(_heat(firsts, triangle.design.energy[0], triangle.modality.network_size(own)), own)
+    pair = [whole_blocks(triangle, each)[None] for each in pair]
+    for number, level in enumerate(triangle.detail, start=1):
+        reduced = [triangle.reduced(each, number) for each in pair]
+        split = [level.split(each, (False,) * len(own)) for each in reduced]
+        firsts = [level.energy.first(added, None, below.enlarged) for added, below in split]
+        finer = _heat(firsts, level.design.energy[0], reduced[1].shape[2:])
+        heat = torch.maximum(heat, ops.resize(finer, own))
+    return heat.cpu()
+
+
+def _heat(firsts: Sequence[Tensor], layer: Layer, size: Sequence[int]) -> Tensor:
+    """`1 *size`: how much the second of two outputs of a layer differs from the first, in its quantile."""
+    maps = [ops.to_float32(each) for each in firsts]
     window = [
         max(1, min(_WINDOW, *(n // 2 for n in sizes))) for sizes in zip(*(m.shape[2:] for m in maps), strict=True)
     ]
     reference, features = (ops.box_filter(each, window)[0].double() for each in maps)
     distance = (_mahalanobis(features, reference) / _typical_distance(reference)).float()
-    layer = triangle.design.energy[0]
-    heat = ops.interpolate(distance[None, None], x.shape[1:], _centres(layer, window), layer.stride)[0]
-    return ops.resize(heat, own).cpu()
+    return ops.interpolate(distance[None, None], size, _centres(layer, window), layer.stride)[0]
 
 
 def _typical_distance(reference: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ def energy(triangle: Triangle, x: Tensor, *, exemplar: int = 0) -> float:
     channels or a size that the networks cannot take.
     """
     check_input(triangle, x)
-    x = triangle.scaled(x)
-    return float(triangle.energy(x[None].to(triangle.device), triangle.labels([exemplar]))) / x.numel()
+    x = whole_blocks(triangle, x) if triangle.levels else triangle.scaled(x)
+    return float(triangle.total_energy(x[None].to(triangle.device), triangle.labels([exemplar]))) / x.numel()
 
 
 def langevin(
@@ -52,13 +52,21 @@ def langevin(
     labels, seen = triangle.labels([exemplar]), triangle.modality.network_size(x.shape[1:])
 
     def height(leaf: Tensor) -> Tensor:
-        for axis, size in enumerate(seen, start=1):
-            if leaf.shape[axis] != size:
-                leaf = resampling.resample(leaf, axis, size)
-        total: Tensor = triangle.energy(leaf[None], labels, around).sum()
-        return total
+        if triangle.levels:
+            leaf = whole_blocks(triangle, leaf)
+        else:
+            for axis, size in enumerate(seen, start=1):
+                if leaf.shape[axis] != size:
+                    leaf = resampling.resample(leaf, axis, size)
+        return triangle.total_energy(leaf[None], labels, around).sum()
 
     return ascend(height, x.to(triangle.device), steps, size, temperature, seed).cpu()
+
+
+def whole_blocks(triangle: Triangle, x: Tensor) -> Tensor:
+    """`x` without what is left over at its ends when levels reduce it."""
+    block = triangle.modality.enlargement
+    return x[(slice(None), *(slice(n // block * block) for n in x.shape[1:]))]
 
 
 def ascend(

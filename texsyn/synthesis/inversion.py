@@ -1,7 +1,8 @@
 """Textures to latent fields and back: reconstructed, or completed where a mask says that pixels are missing.
 
-In three steps: encode (the posterior's mean), draw the latents that nothing visible depends on from the prior, refine
-by gradient descent on -log p(x|z) - log N(z; 0, I) over the visible pixels, towards a maximum of p(z|x).
+Of the base in three steps: encode (the posterior's mean), draw the latents that nothing visible depends on from the
+prior, refine by gradient descent on -log p(x|z) - log N(z; 0, I) over the visible pixels, towards a maximum of p(z|x).
+Each level of detail above it then encodes what it adds to the texture, and adds it to what was decoded below.
 """
 
 from __future__ import annotations
@@ -81,18 +82,49 @@ def _invert(
         x = triangle.scaled(inpaint.fill(x, mask))  # what is masked has no influence on its surroundings
     x, mask = x.to(device), ops.resize_mask(mask.to(device), x.shape[1:])
     size, ends = x.shape[1:], _margins(triangle, x)
-    x, mask = (_padded(each, ends, value)[None] for each, value in ((x, 0.0), (mask, 1.0)))
+    whole, whole_mask = (_padded(each, ends, value)[None] for each, value in ((x, 0.0), (mask, 1.0)))
+    if triangle.levels:
+        whole = inpaint.fill(whole[0], whole_mask[0])[None]
+    x, mask = triangle.reduced(whole, 0), (triangle.reduced(whole_mask, 0) > 0).to(whole_mask)
     encoded = _encode(triangle, x, mask, labels)
     unknown = torch.zeros_like(encoded, dtype=torch.bool) if seed is None else _unknown_latents(triangle, mask)
-    z = _draw_unknown(triangle, encoded, unknown, labels, seed or 0)
+    z, sources = _draw_unknown(triangle, encoded, unknown, labels, seed or 0)
     decode = partial(_decode_sampled if bool(unknown.any()) else _decode_encoded, triangle, labels=labels)
     if refine:
         centre = torch.where(unknown, z, torch.zeros_like(encoded))  # zero is the mean of N(0, I)
         z = _refine(decode, z, centre, x, mask, refine, sigma)
     with torch.no_grad():
-        decoded = decode(z)[0]
-    kept = decoded[(slice(None), *(slice(first, first + n) for n, (first, _) in zip(size, ends, strict=True)))]
+        decoded = decode(z)
+        for number in range(1, 1 + len(triangle.levels)):
+            decoded = _add_level(triangle, number, decoded, whole, whole_mask, sources, seed)
+    kept = decoded[0][(slice(None), *(slice(first, first + n) for n, (first, _) in zip(size, ends, strict=True)))]
     return ops.resize(kept, own).cpu()
+
+
+def _add_level(
+    triangle: Triangle,
+    number: int,
+    decoded: Tensor,
+    x: Tensor,
+    mask: Tensor,
+    sources: Tensor | None,
+    seed: int | None,
+) -> Tensor:
+    """What was decoded below a level, with its detail: that of `x`, and drawn where all is masked.
+
+    sources: where what was drawn below is from; see `Triangle.complete_latents`.
+    """
+    level, no_wrap = triangle.detail[number - 1], _no_wrap(triangle)
+    level.eval()
+    own, hidden = triangle.reduced(x, number), triangle.reduced(mask, number)
+    estimate = torch.where(hidden > 0, level.enlarge(decoded, no_wrap), own)
+    added, below = level.split(estimate, no_wrap)
+    z, _variance = level.posterior(added, below.enlarged)
+    unknown = ops.block_mean(hidden, level.stride) >= 1
+    if seed is not None:
+        noise = torch.randn(z.shape, generator=ops.seeded_generator(seed, number)).to(z)
+        z = torch.where(unknown, level.latents(sources, noise), z)
+    return level.synthesize(z, decoded, no_wrap)
 
 
 def _margins(triangle: Triangle, x: Tensor) -> list[tuple[int, int]]:
@@ -101,7 +133,7 @@ def _margins(triangle: Triangle, x: Tensor) -> list[tuple[int, int]]:
     if modality.period:
         shifts = lattice.shift(x, triangle.motif)
         first = [n if each else 0 for n, each in zip(shifts, modality.period, strict=True)]
-    return [(f, -(f + n) % stride) for f, n, stride in zip(first, x.shape[1:], triangle.stride, strict=True)]
+    return [(f, -(f + n) % stride) for f, n, stride in zip(first, x.shape[1:], triangle.texture_stride, strict=True)]
 
 
 def _padded(x: Tensor, ends: Sequence[tuple[int, int]], value: float) -> Tensor:
@@ -133,13 +165,19 @@ def _unknown_latents(triangle: Triangle, mask: Tensor) -> Tensor:
     return torch.cat(fields, 1) >= 1
 
 
-def _draw_unknown(triangle: Triangle, z: Tensor, unknown: Tensor, labels: Tensor | None, seed: int) -> Tensor:
-    """`z` with draws from the prior where latents are unknown, which fit those that are known."""
-    if not bool(unknown.any()):
-        return z
+def _draw_unknown(
+    triangle: Triangle, z: Tensor, unknown: Tensor, labels: Tensor | None, seed: int
+) -> tuple[Tensor, Tensor | None]:
+    """`z` with draws from the prior where latents are unknown, which fit those that are known.
+
+    For levels also where in the exemplar it is from; what is known, where that is most like it.
+    """
+    if not (bool(unknown.any()) or triangle.levels):
+        return z, None
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
-    drawn = triangle.complete_latents(triangle.labelled(noise, labels), triangle.labelled(z, labels), ~unknown)
-    return drawn[:, : z.shape[1]]
+    labelled = triangle.labelled(z, labels)
+    drawn, sources = triangle.complete_latents(triangle.labelled(noise, labels), labelled, ~unknown)
+    return drawn[:, : z.shape[1]], sources
 
 
 def _decode_encoded(triangle: Triangle, z: Tensor, labels: Tensor | None) -> Tensor:

@@ -88,9 +88,10 @@ def landscape(
 ) -> Landscape:
     """Descend from `starts` crops of each exemplar, `channels *axes` in [-1, 1], and from as many samples like it.
 
-    Crops and samples have the size of a training window. latent: descend and draw lines in the latent field instead of
-    in the texture; a crop starts as the posterior's mean. With several exemplars, U is counted from the lowest end of
-    each. Raises TexsynError: exit 2 for a number out of range, exit 3 for an exemplar that does not fit the networks.
+    Crops and samples have the size of a training window; of a model with levels of detail, they are those of its base.
+    latent: descend and draw lines in the latent field instead of in the texture; a crop starts as the posterior's mean.
+    With several exemplars, U is counted from the lowest end of each. Raises TexsynError: exit 2 for a number out of
+    range, exit 3 for an exemplar that does not fit the networks.
     """
     if not (1 <= starts <= 64 and 1 <= steps <= 10_000):
         raise TexsynError("--starts must lie in 1 to 64, --steps in 1 to 10000", Exit.USAGE)
@@ -160,13 +161,15 @@ class _TextureSurface:
     def begin(self, cropped: Tensor, seed: int, exemplar: int) -> tuple[list[Tensor], list[Tensor]]:
         """Crops and as many samples, `channels *window` each, and their points."""
         modality = self.triangle.modality
-        own = [round(n / scale) for n, scale in zip(modality.window, modality.scales, strict=True)]
+        own = [
+            round(n * modality.enlargement / scale) for n, scale in zip(modality.window, modality.scales, strict=True)
+        ]
         window = dict(zip(modality.axes, own, strict=True))
         size, frames = (window["x"], window["y"]), window.get("t")
         samples = sampling.sample(
             self.triangle, count=len(cropped), seed=seed, size=size, frames=frames, exemplar=exemplar
         )
-        scaled = [ops.resize(each, modality.window) for each in samples]
+        scaled = [ops.resize(self.triangle.scaled(each), modality.window) for each in samples]
         return [*cropped, *scaled], [*cropped, *scaled]
 
     def texture(self, points: Tensor) -> Tensor:

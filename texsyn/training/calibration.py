@@ -16,7 +16,7 @@ from texsyn.models.corrections import Correction
 from texsyn.models.triangle import Triangle
 from texsyn.training.bank import encode_codes
 from texsyn.training.data import Data, Stream, latent_noise
-from texsyn.training.detail import Detail
+from texsyn.training.detail import INTERVAL, Detail
 
 _BATCH = 4  # textures generated at once
 _STATISTICS, _SAMPLES = range(4), range(4, 7)  # batches for the statistics, and for each exemplar's corrections
@@ -57,7 +57,8 @@ def _calibrate_level(detail: Detail, recipe: Recipe) -> None:
     no_torus = (False,) * len(level.modality.axes)
     with _fitted_norms(level.generator_ema), torch.no_grad(), precision.autocast(recipe.precision, level.device):
         for batch in _STATISTICS:
-            z, below = detail.draws(level.codes, recipe, _BATCH, -1 - batch, Stream.CALIBRATION)
+            step = -1 - batch * INTERVAL  # of each batch another draw of what lies below
+            z, below = detail.draws(level.codes, recipe, _BATCH, step, Stream.CALIBRATION)
             level.generator_ema(z, no_torus, below.coarse)
     level.generator_ema.eval()
 

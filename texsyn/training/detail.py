@@ -13,7 +13,7 @@ from texsyn.core.maps import channels_of
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Place, random_places
 from texsyn.models import precision
-from texsyn.models.level import Codes, Level
+from texsyn.models.level import LEAST_DEVIATION, Codes, Level
 from texsyn.models.triangle import Triangle
 from texsyn.models.trio import Below
 from texsyn.training.data import Batch, Stream
@@ -22,7 +22,7 @@ from texsyn.training.state import TrainState
 
 _PIECE = 64  # positions of codes that are encoded at once, per axis
 _MARGIN = 8  # positions beside them that are encoded as well, which see the zeros beyond the crop
-_INTERVAL = 10  # steps from one piece to the next, and from one draw of what lies below to the next
+INTERVAL = 10  # steps from one piece to the next, and from one draw of what lies below to the next
 _RATE = 0.1  # at which the codes' variance moves to that of a new piece
 
 
@@ -50,7 +50,7 @@ class Detail:
         """Before the first step: what is lost is measured in its deviation, of each map, and all is encoded."""
         for part in channels_of(self.triangle.modality.planes):
             squares = torch.cat([each[part].flatten() for each in self.lost]).square()
-            self.level.deviation[part] = squares.mean().sqrt().clamp(min=1e-3)
+            self.level.deviation[part] = squares.mean().sqrt().clamp(min=LEAST_DEVIATION)
         self.encode(state.codes[self.number - 1], recipe)
 
     def encode(self, codes: Codes, recipe: Recipe) -> None:
@@ -60,10 +60,10 @@ class Detail:
 
     def renew(self, state: TrainState, recipe: Recipe) -> None:
         """Every few steps, encode another piece."""
-        if state.step % _INTERVAL:
+        if state.step % INTERVAL:
             return
         codes, pieces = state.codes[self.number - 1], list(self._pieces())
-        variance = self._encode(codes, pieces[state.step // _INTERVAL % len(pieces)], recipe)
+        variance = self._encode(codes, pieces[state.step // INTERVAL % len(pieces)], recipe)
         codes.variance.lerp_(variance, _RATE)
 
     def batch(self, state: TrainState, recipe: Recipe) -> Batch:
@@ -93,7 +93,7 @@ class Detail:
     def draws(self, codes: Codes, recipe: Recipe, count: int, step: int, stream: Stream) -> tuple[Tensor, Below]:
         """Random crops of draws of what lies below, and the level's latents for them."""
         level = self.level
-        coarse, sources = self._below(recipe, step // _INTERVAL)
+        coarse, sources = self._below(recipe, step // INTERVAL)
         random = ops.seeded_generator(recipe.seed, stream, step)
         noise = torch.randn((len(coarse), level.design.latent_channels, *coarse.shape[2:]), generator=random)
         z = level.latents(sources, noise.to(coarse), codes)
