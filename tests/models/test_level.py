@@ -4,8 +4,6 @@ import pytest
 import torch
 from conftest import levelled
 
-import texsyn
-from texsyn import TexsynError
 from texsyn.core import ops
 from texsyn.core.recipes import ACD, TRIANGLE, VAE, WAKE_SLEEP
 from texsyn.models.level import Codes
@@ -139,8 +137,3 @@ def test_the_energy_of_all_levels_is_their_sum():
         assert torch.allclose(level.deviation * added + below.enlarged, own, atol=1e-5)
         parts.append(level.energy(added, None, (True, True), below.enlarged))
     assert torch.allclose(triangle.total_energy(x, None, (True, True)), sum(parts))
-
-
-def test_exporting_says_that_it_cannot(tmp_path):
-    with pytest.raises(TexsynError, match=r"levels of detail.*--levels 0"):
-        texsyn.export(levelled(), tmp_path / "a.onnx")

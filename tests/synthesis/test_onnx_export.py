@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, draw, lively
+from conftest import KINDS, draw, levelled, lively
 
 import texsyn
 from texsyn import TexsynError
 from texsyn.cli.entry import main
+from texsyn.core import ops
 from texsyn.core.architecture import Layer
 from texsyn.core.errors import Exit
 from texsyn.core.modality import MODALITIES
@@ -100,6 +101,22 @@ def test_the_graph_says_what_it_takes_and_names_no_one(exported):
     assert facts == {"axes": list(modality.axes), "factor": list(triangle.stride), "recipe": "fast", **pattern}
     assert {each.domain for each in model.opset_import} == {""}
     assert texsyn.__file__.removesuffix("__init__.py") not in str(model)
+
+
+def test_levels_of_detail_are_part_of_the_graph(tmp_path):
+    """Noise of all levels is in the one input."""
+    triangle = levelled((2,)).eval()
+    onnx_export.export(triangle, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession((tmp_path / "model.onnx").read_bytes())
+    channels = triangle.design.latent_channels + 2 * 4 * 4
+    z = torch.randn(2, channels, 5, 3, generator=torch.Generator().manual_seed(1))
+    (found,) = session.run(None, {"z": z.numpy()})
+    base, packed = z.split([triangle.design.latent_channels, 2 * 4 * 4], 1)
+    with torch.no_grad():
+        latents, sources = triangle.trace_latents(base)
+        expected = triangle.cascade(latents, sources, [ops.depth_to_space(packed, (4, 4))])
+    assert found.shape == (2, 3, 40, 24)
+    assert np.abs(found - expected.numpy()).max() < 1e-4
 
 
 def test_half_stores_large_weights_in_16_bits(exported):

@@ -11,7 +11,7 @@ from operator import mul
 from texsyn.core.ranges import between, count, one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-NORMALISATIONS = ("batch", "none")
+NORMALISATIONS = ("batch", "channels", "none")
 LATENT_PRIORS = ("normal", "mixture")
 
 
@@ -70,6 +70,7 @@ class Design:
     # b in b tanh(v / b) for the posterior's log variances v; 0: no bound
     log_variance_bound: float = field(default=6.0, metadata=between(0, 100))
     reflect_edges: bool = False  # transposed convolutions reflect at the ends of unwrapped axes; the paper's crop
+    residual: bool = False  # layers of the generator that keep channels and size add to what they are given
     blur_upsampling: bool = False  # hidden layers of the generator average neighbours, against checkerboards
     # kernel size of the filter that matches the exemplar's spectrum; (): none
     equaliser: tuple[int, ...] = field(default=(), metadata=between(1, 31, per_axis=True, optional=True))
@@ -216,8 +217,9 @@ def still_level(factor: int) -> Design:
         energy=_unpadded(2, (96, 7, 2), (128, 5, 2), (64, 5, 1)),
         energy_scales=2,
         conditional=True,
-        activation_bound=3.0,
+        residual=True,
         reflect_edges=True,
+        blur_upsampling=True,
     )
 
 

@@ -36,6 +36,7 @@ class Generator(nn.Module):
         *hidden, last = design.generator
         self.stationary = modality.stationary
         self.stride = design.stride
+        self.residual = design.residual
         self.activation_bound, self.conditional = design.activation_bound, design.conditional
         self.latent_grids, self.frame_latent_grids = design.latent_grids, design.frame_latent_grids
         # Where the channels of z are split: after each latent field, the labels last.
@@ -70,7 +71,7 @@ class Generator(nn.Module):
             grid = [size if same else -1 for size, same in zip(z.shape[2:], self.stationary, strict=True)]
             z = torch.cat((z, self.constants.expand(z.shape[0], -1, *grid)), 1)
         for index, (up, norm) in enumerate(zip(self.ups, self.norms, strict=True)):
-            z = up(z, wrapped)
+            given, z = z, up(z, wrapped)
             if index < len(finer):
                 z = z + self.joins[index](ops.depth_to_space(finer[index], self.latent_grids[index + 1]))
             if index < len(frames):
@@ -78,6 +79,8 @@ class Generator(nn.Module):
                 z = z + self.frames[index](ops.depth_to_space(shared, self.frame_latent_grids[index]))
             z = norm(z)
             z = F.hardtanh_(z, 0.0, self.activation_bound) if self.activation_bound else torch.relu_(z)
+            if self.residual and given.shape == z.shape:
+                z = z + given
         out = ops.to_float32(self.last(z, wrapped))
         return out if self.conditional else torch.tanh(out)
 

@@ -67,11 +67,6 @@ class Triangle(Trio):
         """Pixels (frames) of a texture, with all levels, for each latent position of the base, per axis."""
         return tuple(n * self.modality.enlargement for n in self.stride)
 
-    def refuse_levels(self, what: str) -> None:
-        """Raise TexsynError (exit 3) where the model has levels, with which `what` does not work."""
-        if self.levels:
-            raise TexsynError(f"this model has levels of detail, and {what} does not work with them: see --levels 0")
-
     @property
     def phases(self) -> tuple[int, ...]:
         """Per axis: latent positions after which a regular pattern repeats; 1 where there is none."""

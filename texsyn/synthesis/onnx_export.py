@@ -1,8 +1,9 @@
 """The generator as an ONNX file: textures in a game engine or a web page, without texsyn and without torch.
 
 Input `z`, `n latent_channels+labels *latent_grid`, standard normal (with several exemplars, the share of each as the
-last channels); output `texture`, `n channels *grid` in [-1, 1]. Batch and stationary axes are dynamic, at least two
-positions on each; the mixture prior, wrapping and corrections are part of the graph.
+last channels; with levels of detail their noise after that of the base, the positions of a block as channels); output
+`texture`, `n channels *grid` in [-1, 1]. Batch and stationary axes are dynamic, at least two positions on each; the
+mixture prior, wrapping and corrections are part of the graph.
 
 `torch.onnx.export` traces the networks themselves. Where these choose by values or sizes, which a graph cannot, they
 ask `torch.compiler.is_exporting()`.
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from texsyn.core import ops
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import refuse_overwrite, replacing
 from texsyn.models.triangle import Triangle
@@ -50,7 +52,6 @@ def export(
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise TexsynError(f"{path.name}: an exported generator is written to .onnx", Exit.USAGE)
-    triangle.refuse_levels("exporting it")
     refuse_overwrite(path, force)
     if not (_is_installed("onnx") and _is_installed("onnxscript")):
         raise TexsynError("export needs the extra texsyn[export]: pip install 'texsyn[export]'")
@@ -75,7 +76,7 @@ def _serialise(triangle: Triangle, half: bool, made_by: dict[str, Any]) -> bytes
     if half:
         _halve(model)
     model.producer_name = "texsyn"
-    facts = {**made_by, "factor": list(triangle.stride), "axes": list(triangle.modality.axes)}
+    facts = {**made_by, "factor": list(triangle.texture_stride), "axes": list(triangle.modality.axes)}
     if triangle.modality.period:
         facts |= {"phases": list(triangle.phases), "scale": list(triangle.modality.scale)}
     onnx.helper.set_model_props(model, {"texsyn": json.dumps(facts, sort_keys=True)})
@@ -102,10 +103,29 @@ class _Synthesis(nn.Module):
 
     def __init__(self, triangle: Triangle) -> None:
         super().__init__()
-        self.triangle = triangle
+        self.triangle, self.grids = triangle, _level_grids(triangle)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.triangle.synthesize(self.triangle.draw_latents(z))
+        if not self.grids:
+            return self.triangle.synthesize(self.triangle.draw_latents(z))
+        counts = _channels(self.triangle)
+        base, *packed, labels = torch.split(z, [*counts, z.shape[1] - sum(counts)], 1)
+        latents, sources = self.triangle.trace_latents(torch.cat((base, labels), 1))
+        noises = [ops.depth_to_space(each, grid) for each, grid in zip(packed, self.grids, strict=True)]
+        return self.triangle.cascade(latents, sources, noises)
+
+
+def _level_grids(triangle: Triangle) -> list[list[int]]:
+    """Of each level: positions of its latents for each of the base's, per axis."""
+    factors = triangle.modality.factors
+    return [[n * math.prod(factors[:level]) for n in triangle.stride] for level in range(len(factors))]
+
+
+def _channels(triangle: Triangle) -> list[int]:
+    """Channels of noise for the base and for each level, whose positions become channels of the base's grid."""
+    of_levels = zip(triangle.detail, _level_grids(triangle), strict=True)
+    above = [level.design.latent_channels * math.prod(grid) for level, grid in of_levels]
+    return [triangle.design.latent_channels, *above]
 
 
 def _graph(triangle: Triangle) -> Any:
@@ -135,7 +155,7 @@ def _example(triangle: Triangle) -> Tensor:
     modality = triangle.modality
     axes = enumerate(zip(modality.stationary, modality.window, triangle.stride, strict=True))
     sizes = [9 + 2 * axis if same else size // factor for axis, (same, size, factor) in axes]
-    return torch.zeros(3, triangle.design.latent_channels + triangle.design.labels, *sizes)
+    return torch.zeros(3, sum(_channels(triangle)) + triangle.design.labels, *sizes)
 
 
 def _tidy(model: Any) -> None:
