@@ -1,10 +1,10 @@
-"""Render the shipped still exemplars that are not photographs: python videos/render_stills.py [FOLDER]
+"""Render the shipped still exemplars that are not photographs: python videos/render_stills.py [FOLDER] [--fine]
 
 Each scene is a height field with colours, lit by one lamp with cast shadows and ambient occlusion. Pebbles come with
-their normal map, as a material.
+their normal map, as a material. --fine writes them as rendered, at three times the size, for levels of detail.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -194,22 +194,24 @@ def leaves():
     return render(blur(height, 0.9), np.clip(albedo, 0.01, 1), gloss=0.08, shine=15)
 
 
-def save(picture, path):
-    """Average down and write as PNG."""
-    small = picture.reshape(SIZE, 3, SIZE, 3, 3).mean((1, 3))
+def save(picture, path, fine):
+    """Average down, where not asked for as it is, and write as PNG."""
+    small = picture if fine else picture.reshape(SIZE, 3, SIZE, 3, 3).mean((1, 3))
     Image.fromarray(np.round(small * 255).astype(np.uint8)).save(path, optimize=True)
     print(path)
 
 
-def main(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    save(beans(), folder / "beans.png")
-    save(wicker(), folder / "wicker.png")
-    save(leaves(), folder / "leaves.png")
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent)
+    parser.add_argument("--fine", action="store_true", help="768 x 768 pixels instead of 256 x 256")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
     colour, normal = pebbles()
-    save(colour, folder / "pebbles.png")
-    save(normal, folder / "pebbles-normal.png")
+    pictures = {"beans": beans(), "wicker": wicker(), "leaves": leaves(), "pebbles": colour, "pebbles-normal": normal}
+    for name, picture in pictures.items():
+        save(picture, options.folder / f"{name}.png", options.fine)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    main()

@@ -11,7 +11,7 @@ from operator import mul
 from texsyn.core.ranges import between, count, one_of
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-NORMALISATIONS = ("batch", "channels", "none")
+NORMALISATIONS = ("batch", "none")
 LATENT_PRIORS = ("normal", "mixture")
 
 

@@ -62,7 +62,7 @@ class Recipe(Objective):
 
     sigma: float = _option(0.1, "standard deviation of p(x|z) per pixel value in [-1, 1]", 1e-3, 10.0)
     architecture: str = _option("local", "sizes of the networks: local or paper", choices=("local", "paper"))
-    normalisation: str = _option("batch", "of the generator: batch, channels or none", choices=NORMALISATIONS)
+    normalisation: str = _option("batch", "of the generator: batch or none", choices=NORMALISATIONS)
     width_multiplier: float = _option(1.0, "multiplies the channels of generator and posterior", 0.05, 8.0)
     energy_mean: bool = _option(True, "energy as mean over positions instead of the paper's sum")
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")

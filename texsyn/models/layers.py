@@ -22,7 +22,6 @@ from texsyn.models.overlap_add import Margins, overlap_add
 _CONV_MODULE: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 _CONV: dict[int, Callable[..., Tensor]] = {2: F.conv2d, 3: F.conv3d}
 _CONV_TRANSPOSE: dict[int, Callable[..., Tensor]] = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
-_SMALL = 1e-8  # added to a mean square
 _MANY_POSITIONS = 2048  # from which on reordering the weights for a sub-pixel convolution pays
 
 
@@ -240,26 +239,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             raise ValueError(f"expected at least 2 axes, got {input.dim()}")
 
 
-class ChannelNorm(nn.Module):
-    """Brings the channels of each position to a mean square of one (Karras et al. 2018), then scales and shifts each.
-
-    Unlike batch norm it is the same in training and in sampling, whatever the size of a texture.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shape = (-1, *(1,) * (x.dim() - 2))
-        scale = torch.rsqrt(x.float().square().mean(1, keepdim=True) + _SMALL).to(x.dtype)
-        return torch.addcmul(self.bias.to(x.dtype).view(shape), x * scale, self.weight.to(x.dtype).view(shape))
-
-
 def normalisation(kind: str, channels: int) -> nn.Module:
-    """A layer of kind `batch`, `channels` or `none`."""
-    if kind == "channels":
-        return ChannelNorm(channels)
+    """A layer of kind `batch` or `none`."""
     return BatchNorm(channels) if kind == "batch" else nn.Identity()
 
 
