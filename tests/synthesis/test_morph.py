@@ -44,6 +44,16 @@ def test_a_still_changes_steadily():
     assert float(moved.max()) < 0.4 * float(jumps.max())
 
 
+def test_frames_between_two_draws_draw_nothing(monkeypatch):
+    design = replace(KINDS["still"].designs["local"], latent_prior="mixture")
+    still, drawn = lively(Triangle(KINDS["still"], design, seed=1)), []
+    draw = still.draw_latents
+    monkeypatch.setattr(still, "draw_latents", lambda *how: drawn.append(how) or draw(*how))
+    frames = list(morph(still, End(3), End(8), frames=40, loop=False, size=(32, 32)))
+    assert len(drawn) == 9
+    assert torch.equal(frames[7], list(morph(still, End(3), End(8), frames=40, loop=False, size=(32, 32)))[7])
+
+
 def test_a_clip_morphs_as_it_plays_and_loops():
     clip = lively(Triangle(KINDS["flipbook"], KINDS["flipbook"].designs["local"], seed=1))
     sequence = torch.cat(list(morph(clip, End(1), End(2), frames=64)), 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -56,6 +56,10 @@ def torus_grid(triangle: Triangle, extent: Extent) -> tuple[int, ...]:
     return tuple(grid)
 
 
+# Rows at two steps of a blend, which fields of a morph share: by step, level, and the first and number of rows.
+Drawn = dict[tuple[int, int, int, int], Tensor]
+
+
 @dataclass(frozen=True)
 class SampledField:
     """The latent field of one texture, or a blend of two. Raises TexsynError (exit 2) for an unknown exemplar."""
@@ -64,6 +68,7 @@ class SampledField:
     start: End
     grid: tuple[int, ...]
     blend: Blend | None = None
+    drawn: Drawn = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         exemplars = self.triangle.design.exemplars
@@ -84,13 +89,13 @@ class SampledField:
     def rows(self, indices: Sequence[int]) -> Tensor:
         """`1 latent_channels+labels n *rest`: consecutive rows of the first axis, counted round the torus."""
         if self.blend is not None and self.blend.steps:
-            return self._interpolated(self.blend, lambda field: field.rows(indices))
+            return self._interpolated(self.blend, 0, indices)
         return self._drawn(indices, self.triangle.draw_latents)
 
     def level_rows(self, level: int, indices: Sequence[int]) -> Tensor:
         """`1 latent_channels n *rest`: consecutive rows of the latent field of level number `level`, from 1."""
         if self.blend is not None and self.blend.steps:
-            return self._interpolated(self.blend, lambda field: field.level_rows(level, indices))
+            return self._interpolated(self.blend, level, indices)
         detail, below = self.triangle.detail[level - 1], self.size_at(level - 1)
         noise = self._level_noise(level, indices, below)
         if self.triangle.mixture_prior is None:
@@ -133,12 +138,21 @@ class SampledField:
         origin = (first % self.grid[0], *(0 for _ in self.grid[1:]))
         return draw(noise, wrapped, origin).narrow(2, fine * reach, fine * len(indices))
 
-    def _interpolated(self, blend: Blend, part: Callable[[SampledField], Tensor]) -> Tensor:
+    def _interpolated(self, blend: Blend, level: int, indices: Sequence[int]) -> Tensor:
+        """Rows of the base (0) or of a level, between those of the two steps beside the blend's share."""
         place = blend.shares[0] * blend.steps
         first = min(int(place), blend.steps - 1)
-        blends = (replace(blend, shares=((first + n) / blend.steps,), steps=0) for n in range(2))
-        before, after = (part(replace(self, blend=each)) for each in blends)
+        for old in [each for each in self.drawn if each[0] not in (first, first + 1)]:
+            del self.drawn[old]
+        before, after = (self._at_step(blend, step, level, indices) for step in (first, first + 1))
         return torch.lerp(before, after, place - first)
+
+    def _at_step(self, blend: Blend, step: int, level: int, indices: Sequence[int]) -> Tensor:
+        key = step, level, indices[0], len(indices)
+        if key not in self.drawn:
+            there = replace(self, blend=replace(blend, shares=(step / blend.steps,), steps=0))
+            self.drawn[key] = there.level_rows(level, indices) if level else there.rows(indices)
+        return self.drawn[key]
 
     def _noise(self, indices: Sequence[int]) -> Tensor:
         """Rows of the noise from which fields are drawn, with labels.
@@ -186,5 +200,5 @@ class SampledField:
     def _draw(self, end: End, indices: Sequence[int]) -> Tensor:
         shape = (self.triangle.design.latent_channels, *self.grid[1:])
         rows = [torch.randn(shape, generator=ops.seeded_generator(end.seed, index % self.grid[0])) for index in indices]
-        field = torch.stack(rows, 1)[None].to(self.triangle.generator_ema.last.weight)
-        return self.triangle.labelled(field, self.triangle.labels([end.exemplar]))
+        noise = torch.stack(rows, 1)[None].to(self.triangle.generator_ema.last.weight)
+        return self.triangle.labelled(noise, self.triangle.labels([end.exemplar]))

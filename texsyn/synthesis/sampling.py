@@ -18,7 +18,7 @@ from texsyn.core.errors import Exit, TexsynError
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import rendering, resampling
 from texsyn.synthesis.extent import Extent
-from texsyn.synthesis.latent_field import MARGIN, Blend, End, SampledField, torus_grid
+from texsyn.synthesis.latent_field import MARGIN, Blend, Drawn, End, SampledField, torus_grid
 
 _MAX_VALUES = 300_000_000  # of a texture that is returned whole
 _MAX_FRAMES = 1_000_000
@@ -95,8 +95,10 @@ def morph(
         return _bands(_morphing_field(triangle, start, end, extent, loop), extent)
     shares = _there_and_back(frames) if loop else [n / (frames - 1) for n in range(frames)]
     grid = torus_grid(triangle, extent)
+    drawn: Drawn = {}  # for all frames: most lie between the same two steps
     blends = (Blend(end, (share,), steps=_MORPH_STEPS) for share in shares)
-    return (_join(_bands(SampledField(triangle, start, grid, blend), extent))[:, None] for blend in blends)
+    fields = (SampledField(triangle, start, grid, blend, drawn) for blend in blends)
+    return (_join(_bands(each, extent))[:, None] for each in fields)
 
 
 def _morphing_field(triangle: Triangle, start: End, end: End, extent: Extent, loop: bool) -> SampledField:
