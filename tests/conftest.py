@@ -131,10 +131,10 @@ def lively(triangle: Triangle) -> Triangle:
     return triangle
 
 
-def levelled(factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture") -> Triangle:
-    """A still of a base of 32 x 48 pixels with levels above it, none of them trained."""
+def levelled(factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture", kind: str = "still") -> Triangle:
+    """Of a base of 32 x 48 pixels with levels above it, none of them trained."""
     size = [n * math.prod(factors) for n in (32, 48)]
-    modality = replace(KINDS["still"], factors=factors, size=tuple(size))
+    modality = replace(KINDS[kind], factors=factors, size=tuple(size))
     networks = Design(
         latents=(2,),
         generator=(Layer(6, (3, 3), (1, 1)), Layer(5, (4, 4), (2, 2)), Layer(0, (3, 3), (1, 1))),

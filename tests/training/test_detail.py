@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import levelled
+from conftest import KINDS, levelled
 
 from texsyn.core import ops
+from texsyn.core.maps import Plane
 from texsyn.core.modality import STILL
 from texsyn.core.recipes import LEVEL_SHARE, Recipe, recipe_for
 from texsyn.media.exemplar import Exemplar
@@ -121,6 +122,28 @@ def test_batches_fit_together(triangle, exemplar):
         assert torch.allclose(batch.below.enlarged[n] + level.deviation * batch.x[n], own[place], atol=1e-5)
     assert batch.below.coarse.shape == (4, 3, 8, 8)
     assert batch.z.shape == (2, 2, 8, 8)
+
+
+def test_maps_of_a_material_agree_at_their_own_size():
+    """Height and normals of a smooth relief, before and after: the last level makes them agree."""
+    planes = (Plane("colour"), Plane("normal"), Plane("height", 1))
+    with_maps = replace(KINDS["material"], planes=planes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(KINDS, "relief", with_maps)
+        triangle = levelled((2,), kind="relief")
+    y, x = torch.meshgrid(torch.arange(64) / 5, torch.arange(96) / 6, indexing="ij")
+    height = 0.4 * (y.sin() + x.cos())
+    slopes = torch.stack((0.4 * y.cos() / 5, -0.4 * x.sin() / 6)) * 3
+    pixels = torch.cat((height.expand(3, -1, -1), ops.normals_of(slopes, False, 0), height[None]))
+    exemplar = Exemplar(pixels, triangle.modality)
+    for _ in loop.fit(triangle, exemplar, replace(RECIPE, precision="bfloat16")):
+        pass
+    assert triangle.detail[0].agreement.weight == 1
+    made = sampling.sample(triangle)[0]
+    assert torch.allclose(made[3:6].norm(dim=0), torch.ones(64, 96), atol=1e-3)
+    rises = triangle.detail[0].agreement._rises(made[None, 6:], (True, True)) * triangle.detail[0].agreement.steep
+    normals = ops.normals_of(rises, False, axis=1)[0]
+    assert (normals * made[3:6]).sum(0).median() > 0.999
 
 
 def test_recipes_train_longer_with_levels():

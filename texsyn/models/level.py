@@ -22,6 +22,7 @@ from texsyn.core.architecture import Design, LevelDesign
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Objective
 from texsyn.models import precision
+from texsyn.models.agreement import Agreement
 from texsyn.models.trio import Below, Gaussian, Passes, Trio, draw_code, encodes
 
 LEAST_DEVIATION = 1e-3  # of what is added
@@ -47,6 +48,7 @@ class Level(Trio):
         super().__init__(modality, design)
         self.stored_design = LevelDesign(design, tuple(n for size in sizes for n in size))
         self.exemplars, self.factor = len(sizes), factor
+        self.agreement = Agreement(modality) if Agreement.concerns(modality) else None
         # 0 before training: nothing is added then.
         self.register_buffer("deviation", torch.zeros(modality.channels, *(1,) * len(modality.axes)))
         self.register_buffer("variance", torch.ones(design.latent_channels))  # of the posterior, averaged
@@ -99,6 +101,8 @@ class Level(Trio):
         with precision.autocast(self.design.precision, z.device):
             detail: Tensor = self.generator_ema(z, wrapped, coarse)
         fine = (enlarged + self.deviation * detail).clamp(-1, 1)
+        if self.agreement is not None:
+            fine = self.agreement(fine, wrapped)
         return ops.unit_vectors(fine, self.modality.vectors, axis=1)
 
     def _places(self, middle: Tensor, axis: int, size: int, block: int) -> Tensor:

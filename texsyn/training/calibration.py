@@ -51,15 +51,18 @@ def calibrate(triangle: Triangle, recipe: Recipe, data: Data, detail: Detail | N
 
 
 def _calibrate_level(detail: Detail, recipe: Recipe) -> None:
-    """Codes and batch-norm statistics of a level."""
+    """Codes and batch-norm statistics of a level, and the agreement of a material's maps."""
     level = detail.level
+    if level.agreement is not None:
+        level.agreement.fit(detail.own[0][None])
     detail.encode(level.codes, recipe)
     no_torus = (False,) * len(level.modality.axes)
-    with _fitted_norms(level.generator_ema), torch.no_grad(), precision.autocast(recipe.precision, level.device):
+    with _fitted_norms(level.generator_ema), torch.no_grad():
         for batch in _STATISTICS:
             step = -1 - batch * INTERVAL  # of each batch another draw of what lies below
             z, below = detail.draws(level.codes, recipe, _BATCH, step, Stream.CALIBRATION)
-            level.generator_ema(z, no_torus, below.coarse)
+            with precision.autocast(recipe.precision, level.device):
+                level.generator_ema(z, no_torus, below.coarse)
     level.generator_ema.eval()
 
 

@@ -35,11 +35,11 @@ class Detail:
         level, factors = self.level, triangle.modality.factors
         axes = len(triangle.modality.axes)
         above, factor = factors[number:], factors[number - 1]
-        own = [_reduced(each, torch.Size(above).numel(), axes) for each in pixels]
-        self.coarse = [_reduced(each, factor, axes) for each in own]
+        self.own = [_reduced(each, torch.Size(above).numel(), axes) for each in pixels]
+        self.coarse = [_reduced(each, factor, axes) for each in self.own]
         straight = (False,) * axes
         self.enlarged = [level.enlarge(each[None], straight)[0] for each in self.coarse]
-        self.lost = [each - enlarged for each, enlarged in zip(own, self.enlarged, strict=True)]
+        self.lost = [each - enlarged for each, enlarged in zip(self.own, self.enlarged, strict=True)]
         self._drawn: tuple[int, Tensor, Tensor | None] | None = None  # the newest draw of what lies below
 
     @property
