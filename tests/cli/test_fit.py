@@ -55,6 +55,7 @@ def test_a_still_is_learnt_at_its_own_size(tmp_path, run, size_of, monkeypatch):
     words = ["fit", tmp_path / "large.png", "--levels", 1, "--steps", 4, *SMALL, "--out", tmp_path / "run"]
     _, _, err = run(*words)
     assert "trained at 400 x 330, a base at 1/2 and levels of 2" in err
+    assert "level 1 of 1  step 4" in err
     made = texsyn.Run.open(tmp_path / "run")
     assert (len(made.triangle().levels), made.exemplars()[0].size) == (1, (330, 400))
     assert run("fit", "--resume", tmp_path / "run", "--steps", 6, "--quiet", "--no-card")[0] == 0

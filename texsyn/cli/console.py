@@ -68,6 +68,7 @@ class FitDisplay:
             _print_event(
                 event="step",
                 step=report.step,
+                **({"stage": report.stage} if report.stage else {}),
                 progress=round(report.progress, 4),
                 terms=report.terms,
                 seconds=round(report.seconds, 2),
@@ -126,7 +127,8 @@ def with_progress(bands: Iterable[Tensor], total: int, label: str) -> Iterator[T
 
 def _line(report: Report) -> str:
     terms = "  ".join(f"{name.replace('_', ' ')} {value:.0f}" for name, value in report.terms.items())
-    return f"step {report.step}  {terms}  {report.rate:.1f} textures/s  {duration(report.remaining)} left"
+    stage = f"{report.stage}  " if report.stage else ""
+    return f"{stage}step {report.step}  {terms}  {report.rate:.1f} textures/s  {duration(report.remaining)} left"
 
 
 def _print_event(**content: Any) -> None:

@@ -111,6 +111,7 @@ class _Session:
             self._log(
                 "step",
                 step=report.step,
+                **({"stage": report.stage} if report.stage else {}),
                 progress=round(report.progress, 4),
                 seconds=round(report.seconds, 2),
                 remaining=round(report.remaining, 1),

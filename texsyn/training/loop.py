@@ -114,6 +114,14 @@ class Report:
     def done(self) -> bool:
         return self.progress >= 1
 
+    @property
+    def stage(self) -> str:
+        """What is in training of a model with levels of detail: "base" or "level 1 of 2"; empty without them."""
+        levels = len(self.state.triangle.levels)
+        if not levels:
+            return ""
+        return f"level {self.state.level} of {levels}" if self.state.level else "base"
+
 
 def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainState | None = None) -> Iterator[Report]:
     """Train step by step. The caller can stop at any time; the triangle keeps what it has learned.
