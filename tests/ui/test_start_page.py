@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import start_page
+
 
 def test_a_masked_part_is_reported(visit):
     page = visit.page
@@ -51,3 +53,11 @@ def test_an_error_is_shown_once_and_covers_nothing(server, visit):
         visit.open_tab(name)
         assert visit.page.locator(".block span.error:visible").count() == 0, name
     assert "Traceback" not in server.log_text()[before:]
+
+
+def test_settings_become_options_of_a_fit():
+    """Kind, recipe, seed, side, levels, first frame, number of frames, crop."""
+    found = start_page._options(["still", "fast", 3, 512, 1, 0, 0, 10, 20, 30, 40])
+    assert (found.kind, found.seed, found.side, found.levels, found.crop) == ("still", 3, 512, 1, (10, 20, 30, 40))
+    plain = start_page._options(["auto", "fast", *[0] * 9])
+    assert plain.given() == ["recipe"]
