@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from texsyn.core import ops
@@ -108,7 +109,7 @@ class SampledField:
         start = indices[0] - first * cell
         before, after = start % block, -(start + len(indices)) % block
         chosen = torch.arange(start - before, start + len(indices) + after, block) // block
-        padded = torch.nn.functional.pad(noise, (*(0,) * (2 * len(below) - 2), before, after))
+        padded = F.pad(noise, (*(0,) * (2 * len(below) - 2), before, after))
         drawn = detail.latents(sources.index_select(2, chosen % sources.shape[2]), padded)
         return drawn.narrow(2, before, len(indices))
 

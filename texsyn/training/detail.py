@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 
@@ -35,7 +36,7 @@ class Detail:
         level, factors = self.level, triangle.modality.factors
         axes = len(triangle.modality.axes)
         above, factor = factors[number:], factors[number - 1]
-        self.own = [_reduced(each, torch.Size(above).numel(), axes) for each in pixels]
+        self.own = [_reduced(each, math.prod(above), axes) for each in pixels]
         self.coarse = [_reduced(each, factor, axes) for each in self.own]
         straight = (False,) * axes
         self.enlarged = [level.enlarge(each[None], straight)[0] for each in self.coarse]
@@ -101,7 +102,7 @@ class Detail:
         window = [n // f for n, f in zip(level.modality.window, level.stride, strict=True)]
         found = []
         for each in range(count):
-            number, starts = each % len(coarse), [_below(n, random) for n in coarse.shape[2:]]
+            number, starts = each % len(coarse), [int(torch.randint(n, (), generator=random)) for n in coarse.shape[2:]]
             along = list(zip(starts, window, level.stride, strict=True))
             crops = [_around(field[number], [(s, n) for s, n, _ in along]) for field in (z, coarse)]
             found.append((*crops, _around(enlarged[number], [(s * f, n * f) for s, n, f in along])))
@@ -160,10 +161,6 @@ class Detail:
 
 def _reduced(pixels: Tensor, factor: int, axes: int) -> Tensor:
     return ops.block_mean(pixels[None], (factor,) * axes)[0]
-
-
-def _below(count: int, random: torch.Generator) -> int:
-    return int(torch.randint(count, (), generator=random))
 
 
 def _around(field: Tensor, parts: Sequence[tuple[int, int]]) -> Tensor:
