@@ -1,6 +1,6 @@
 """What levels of detail give: samples of runs at their exemplars' own size, beside those of the bases enlarged.
 
-python tests/benchmarks/levels.py RUN ... [--pictures FOLDER] trains nothing: RUN is of `texsyn fit EXEMPLAR --levels N`.
+python tests/benchmarks/levels.py RUN ... [--pictures FOLDER] trains nothing: RUN is of `texsyn fit --levels N`.
 """
 
 from __future__ import annotations
