@@ -122,7 +122,7 @@ def lively(triangle: Triangle) -> Triangle:
             sources.copy_(torch.rand(sources.shape, generator=random) * 30)
             sources[:, 0] = 0
     triangle.start_average()
-    for correction in triangle.corrections:
+    for correction in (*triangle.corrections, *(level.correction for level in triangle.detail)):
         kernel = correction.equaliser.kernel
         kernel.copy_(torch.rand(kernel.shape, generator=random) * 3 / kernel[0].numel())
         if correction.subband_matching is not None:
@@ -145,6 +145,8 @@ def levelled(factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture", k
         energy_signed=True,
         conditional=True,
         reflect_edges=True,
+        equaliser=(3, 3),
+        subband_matching=1,
     )
     below = [math.prod(factors[:n]) for n in range(len(factors))]
     levels = [LevelDesign(networks, (32 * n, 48 * n)) for n in below]

@@ -138,10 +138,13 @@ def test_maps_of_a_material_agree_at_their_own_size():
     exemplar = Exemplar(pixels, triangle.modality)
     for _ in loop.fit(triangle, exemplar, replace(RECIPE, precision="bfloat16")):
         pass
-    assert triangle.detail[0].agreement.weight == 1
+    assert triangle.detail[0].correction.agreement.weight == 1
     made = sampling.sample(triangle)[0]
     assert torch.allclose(made[3:6].norm(dim=0), torch.ones(64, 96), atol=1e-3)
-    rises = triangle.detail[0].agreement._rises(made[None, 6:], (True, True)) * triangle.detail[0].agreement.steep
+    rises = (
+        triangle.detail[0].correction.agreement._rises(made[None, 6:], (True, True))
+        * triangle.detail[0].correction.agreement.steep
+    )
     normals = ops.normals_of(rises, False, axis=1)[0]
     assert (normals * made[3:6]).sum(0).median() > 0.999
 

@@ -218,8 +218,11 @@ def still_level(factor: int) -> Design:
         energy_scales=2,
         conditional=True,
         residual=True,
+        activation_bound=3.0,
         reflect_edges=True,
         blur_upsampling=True,
+        equaliser=(15, 15),
+        subband_matching=2,
     )
 
 

@@ -211,7 +211,14 @@ def level_designs(modality: Modality, recipe: Recipe, sizes: Sequence[Sequence[i
     found, remaining = [], modality.enlargement
     for factor in modality.factors:
         below = tuple(n // remaining for size in sizes for n in size)
-        found.append(LevelDesign(_common(still_level(factor), modality, recipe), below))
+        design = _common(still_level(factor), modality, recipe)
+        corrected = len(sizes) == 1  # with several exemplars there is not one spectrum to match
+        design = replace(
+            design,
+            equaliser=design.equaliser if recipe.equaliser_gain and corrected else (),
+            subband_matching=design.subband_matching * (recipe.subband_matching and corrected),
+        )
+        found.append(LevelDesign(design, below))
         remaining //= factor
     return tuple(found)
 

@@ -22,7 +22,7 @@ from texsyn.core.architecture import Design, LevelDesign
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Objective
 from texsyn.models import precision
-from texsyn.models.agreement import Agreement
+from texsyn.models.corrections import Correction
 from texsyn.models.trio import Below, Gaussian, Passes, Trio, draw_code, encodes
 
 LEAST_DEVIATION = 1e-3  # of what is added
@@ -48,7 +48,7 @@ class Level(Trio):
         super().__init__(modality, design)
         self.stored_design = LevelDesign(design, tuple(n for size in sizes for n in size))
         self.exemplars, self.factor = len(sizes), factor
-        self.agreement = Agreement(modality) if Agreement.concerns(modality) else None
+        self.correction = Correction(modality, design)
         # 0 before training: nothing is added then.
         self.register_buffer("deviation", torch.zeros(modality.channels, *(1,) * len(modality.axes)))
         self.register_buffer("variance", torch.ones(design.latent_channels))  # of the posterior, averaged
@@ -93,16 +93,19 @@ class Level(Trio):
             drawn = torch.where(whole[:, :1] == number, found, drawn)
         return drawn
 
-    def synthesize(self, z: Tensor, coarse: Tensor, wrapped: Sequence[bool]) -> Tensor:
-        """Samples in [-1, 1], with detail added to coarser ones. wrapped: the axes on which both are a torus."""
+    def synthesize(self, z: Tensor, coarse: Tensor, wrapped: Sequence[bool], corrected: bool = True) -> Tensor:
+        """Samples in [-1, 1], with detail added to coarser ones. wrapped: the axes on which both are a torus.
+
+        corrected: as samples are; else as the generator makes them.
+        """
         enlarged = self.enlarge(coarse, wrapped)
         if not torch.compiler.is_exporting() and not self.deviation.any():
             return ops.unit_vectors(enlarged, self.modality.vectors, axis=1)
         with precision.autocast(self.design.precision, z.device):
             detail: Tensor = self.generator_ema(z, wrapped, coarse)
         fine = (enlarged + self.deviation * detail).clamp(-1, 1)
-        if self.agreement is not None:
-            fine = self.agreement(fine, wrapped)
+        if corrected:
+            fine = self.correction(fine, wrapped)
         return ops.unit_vectors(fine, self.modality.vectors, axis=1)
 
     def _places(self, middle: Tensor, axis: int, size: int, block: int) -> Tensor:

@@ -16,6 +16,7 @@ from texsyn.models.triangle import Triangle
 from texsyn.synthesis.latent_field import MARGIN, SampledField
 
 _LEVEL_MARGIN = 8  # positions of what lies below a level that its networks see beside a piece
+_CORRECTIONS = 32  # pixels that its corrections see beside what they correct
 PIECE = {2: (512, 2048), 3: (128, 192, 192)}  # by the number of axes: pixels (frames) of a piece, without margins
 
 
@@ -34,14 +35,15 @@ def _render_level(field: SampledField, level: int, first: int, last: int) -> Ten
         return _render_base(field, first, last)
     detail, below = field.triangle.detail[level - 1], field.size_at(level - 1)
     detail.generator_ema.eval()
-    window = _latent_window(first, last, detail.stride[0], below[0], _LEVEL_MARGIN)
+    margins = [_LEVEL_MARGIN + _CORRECTIONS // f for f in detail.stride]
+    window = _latent_window(first, last, detail.stride[0], below[0], margins[0])
     start = window.positions[0]
     coarse = _render_level(field, level - 1, start, start + len(window.positions))[None].to(detail.device)
     z = field.level_rows(level, range(start, start + len(window.positions)))
     parts, step = [], PIECE[len(field.grid)][1]
     for left in range(0, below[1] * detail.stride[1], step):
         right = min(below[1] * detail.stride[1], left + step)
-        beside = _latent_window(left, right, detail.stride[1], below[1], _LEVEL_MARGIN)
+        beside = _latent_window(left, right, detail.stride[1], below[1], margins[1])
         index = torch.tensor(beside.positions, device=z.device)
         piece = z.index_select(3, index), coarse.index_select(3, index)
         texture = detail.synthesize(*piece, (window.whole, beside.whole))[0].cpu()

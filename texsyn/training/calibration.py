@@ -51,10 +51,8 @@ def calibrate(triangle: Triangle, recipe: Recipe, data: Data, detail: Detail | N
 
 
 def _calibrate_level(detail: Detail, recipe: Recipe) -> None:
-    """Codes and batch-norm statistics of a level, and the agreement of a material's maps."""
+    """Codes, batch-norm statistics and corrections of a level."""
     level = detail.level
-    if level.agreement is not None:
-        level.agreement.fit(detail.own[0][None])
     detail.encode(level.codes, recipe)
     no_torus = (False,) * len(level.modality.axes)
     with _fitted_norms(level.generator_ema), torch.no_grad():
@@ -64,6 +62,14 @@ def _calibrate_level(detail: Detail, recipe: Recipe) -> None:
             with precision.autocast(recipe.precision, level.device):
                 level.generator_ema(z, no_torus, below.coarse)
     level.generator_ema.eval()
+    with torch.no_grad():
+        generated = []
+        for batch in _SAMPLES:
+            z, below = detail.draws(level.codes, recipe, _BATCH, -1 - batch * INTERVAL, Stream.CALIBRATION)
+            generated.append(level.synthesize(z, below.coarse, no_torus, corrected=False))
+        random = ops.seeded_generator(recipe.seed, Stream.CALIBRATION, 0)
+        real = crops(detail.own[0], level.modality.window, _CROPS, random, level.stride)
+        level.correction.fit(torch.cat(generated), detail.own[0][None], real, recipe.equaliser_gain)
 
 
 @contextmanager
