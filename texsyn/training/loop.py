@@ -27,6 +27,7 @@ from texsyn.training.state import NETWORKS, Snapshot, TrainState, init_state
 
 _PENALTY_RATE, _MAX_EXCESS = 0.02, 3.0  # at which the penalty adapts, and the largest ratio that counts
 _PENALTY_SCALES = (0.02, 4.0)  # range of the factor on the recipe's penalty
+_LARGEST_OF_LEVEL = 50.0  # of a level, whose energy runs away more easily: what is added is mostly noise at first
 _MAX_SKIPPED = 3  # steps in a row before a roll-back
 _MAX_ROLLBACKS = 6  # before a fit counts as diverged
 _SIGMA = 0.2  # of p(r|z, y), in deviations of what a level adds
@@ -301,6 +302,7 @@ def _adapt_penalty(state: TrainState, recipe: Recipe, gradient_norm: float) -> N
     """
     excess = min(_MAX_EXCESS, gradient_norm / recipe.gradient_norm_target) - 1
     low, high = _PENALTY_SCALES
+    high = _LARGEST_OF_LEVEL if state.level else high
     state.penalty_scale = min(high, max(low, state.penalty_scale * math.exp(_PENALTY_RATE * excess)))
 
 
