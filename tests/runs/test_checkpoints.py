@@ -30,8 +30,11 @@ def test_sampling_and_training_read_the_same_checkpoint(tmp_path, recipe, how):
     state = init_state(run.fresh(), recipe, run.exemplars())
     assert checkpoints.restore(run.path / "checkpoints", state, lambda warning: None)
     triangle = serialization.empty(run.content, run.path)
-    pixels = checkpoints.load_triangle(run.path / "checkpoints", triangle, run.exemplars(), run.format)
+    found = checkpoints.load_triangle(run.path / "checkpoints", triangle, run.exemplars(), run.format)
+    assert found is not None
+    pixels, level = found
     assert equal(triangle, state.triangle)
+    assert level == 0
     assert torch.equal(pixels[0], state.pixels(run.exemplars())[0])
 
 

@@ -154,7 +154,7 @@ def test_events_cards_and_numbers_of_format_1_get_todays_names():
         assert serialization.upgrade_event(odd, 1).get("event") == odd.get("event")
     assert serialization.upgrade_card({"measures": {"ps": 1}, "reference": {}}, 1)["metrics"] == {"ps": 1}
     numbers = {"step": 1, "caution": 0.5, "strength": 2.0, "bad": 1}
-    expected = {"step": 1, "lr_scale": 0.5, "penalty_scale": 2.0, "nonfinite_steps": 1}
+    expected = {"step": 1, "lr_scale": 0.5, "penalty_scale": 2.0, "nonfinite_steps": 1, "level": 0, "level_step": 0}
     assert serialization.upgrade_numbers(numbers, 1) == expected
 
 

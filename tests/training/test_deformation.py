@@ -110,9 +110,9 @@ def test_only_stills_without_a_period_are_deformed(modality):
 
 def test_margins_are_reflected():
     row = torch.arange(4.0).view(1, 1, 4)
-    reflected = deformation._reflected(row, (slice(None), slice(0, 1), slice(0, 4)), (0, 3))
+    reflected = deformation.reflected_crop(row, (slice(None), slice(0, 1), slice(0, 4)), (0, 3))
     assert reflected.flatten().tolist() == [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
-    far = deformation._reflected(row[..., :2], (slice(None), slice(0, 1), slice(0, 2)), (1, 3))
+    far = deformation.reflected_crop(row[..., :2], (slice(None), slice(0, 1), slice(0, 2)), (1, 3))
     assert far[0, 0].tolist() == [1, 0, 1, 0, 1, 0, 1, 0]
     assert far.shape[1] == 3
 
