@@ -23,6 +23,11 @@ def seeded_generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed % 2**63)
 
 
+def identity(size: int) -> Tensor:
+    """The identity matrix. On the meta device `torch.eye` imports a compiler first, which takes a second."""
+    return torch.zeros(size, size).fill_diagonal_(1.0)
+
+
 def memory_format(axes: int) -> torch.memory_format:
     """The channels-last layout for `axes` spatial axes, in which CPU and CUDA kernels are faster."""
     return _CHANNELS_LAST[axes]

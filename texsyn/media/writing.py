@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from texsyn.core.formats import format_for, formats
 from texsyn.core.maps import CHANNELS, COLOUR, MISSING, Plane, channels_of, vector_channels
 from texsyn.media.encoders import ENCODERS
 from texsyn.media.metadata import to_comment
-from texsyn.media.png import Layout
+from texsyn.media.png import Layout, Put
 
 _SHRINKS = {"mp4": 20, "jpg": 4}  # by at least this factor; the others are lossless and may not shrink at all
 _WIDEST = {"jpg": 65_535, "webp": 16_383, "gif": 65_535}  # pixels
@@ -63,17 +64,20 @@ def write_bands(
     written = [each for file in files for each in written_as(file.path, format)]
     for each in written:
         refuse_overwrite(each, force)
-    with ExitStack() as stack:
+    with ThreadPoolExecutor(len(files)) as pool, ExitStack() as stack:
         puts = []
         for file in files:
             frames, (height, width) = sizes[0] if len(sizes) == 3 else 1, sizes[-2:]
             comment = to_comment(metadata)
             layout = Layout(frames, height, width, file.channels, fps, comment, file.bits, file.planes)
             puts.append(stack.enter_context(ENCODERS[format](file.path, layout)))
-        for band in bands:
-            for file, put in zip(files, puts, strict=True):
-                put(_quantised(file.values(band), file.bits))
+        for band in bands:  # maps are compressed side by side
+            list(pool.map(_put, files, puts, [band] * len(files)))
     return written
+
+
+def _put(file: _File, put: Put, band: Tensor) -> None:
+    put(_quantised(file.values(band), file.bits))
 
 
 def to_uint8(texture: Tensor) -> np.ndarray:

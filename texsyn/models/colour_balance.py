@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from texsyn.core import ops
 from texsyn.core.maps import channels_of
 from texsyn.core.modality import Modality
 from texsyn.models.colour_frame import principal_colours
@@ -28,7 +29,7 @@ class ColourBalance(nn.Module):
     def __init__(self, modality: Modality) -> None:
         super().__init__()
         self.parts = channels_of(modality.planes)
-        self.register_buffer("matrix", torch.eye(modality.channels))
+        self.register_buffer("matrix", ops.identity(modality.channels))
         self.register_buffer("mean", torch.zeros(modality.channels))
 
     def fit(self, pixels: Sequence[Tensor], most: float) -> None:

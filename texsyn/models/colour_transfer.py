@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from texsyn.core import ops
+
 _MAX_GAIN = 1.5  # of contrast, along any direction of the channels
 
 
@@ -19,7 +21,7 @@ class ColourTransfer(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("matrix", torch.eye(channels))
+        self.register_buffer("matrix", ops.identity(channels))
         self.register_buffer("offset", torch.zeros(channels))
 
     def fit(self, generated: Tensor, real: Tensor, gain: float = _MAX_GAIN) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from texsyn.core import ops
 from texsyn.models import fourier
 from texsyn.models.colour_transfer import gaussian_transport
 
@@ -32,7 +33,7 @@ class Equaliser(nn.Module):
         self.axes = tuple(axes)
         identity = torch.zeros(channels, channels, *size)
         centre: Any = (slice(None), slice(None), *(n // 2 for n in size))
-        identity[centre] = torch.eye(channels)
+        identity[centre] = ops.identity(channels)
         self.register_buffer("kernel", identity)  # to, from, *size
         self.register_buffer("offset", torch.zeros(channels))
 
