@@ -40,15 +40,19 @@ def _render_level(field: SampledField, level: int, first: int, last: int) -> Ten
     start = window.positions[0]
     coarse = _render_level(field, level - 1, start, start + len(window.positions))[None].to(detail.device)
     z = field.level_rows(level, range(start, start + len(window.positions)))
-    parts, step = [], PIECE[len(field.grid)][1]
-    for left in range(0, below[1] * detail.stride[1], step):
-        right = min(below[1] * detail.stride[1], left + step)
+    width, step = (
+        below[1] * detail.stride[1],
+        PIECE[len(field.grid)][1] // 2,
+    )  # its layers are as large as what it makes
+    made = torch.empty(field.triangle.modality.channels, last - first, width)
+    for left in range(0, width, step):
+        right = min(width, left + step)
         beside = _latent_window(left, right, detail.stride[1], below[1], margins[1])
         index = torch.tensor(beside.positions, device=z.device)
         piece = z.index_select(3, index), coarse.index_select(3, index)
         texture = detail.synthesize(*piece, (window.whole, beside.whole))[0].cpu()
-        parts.append(texture.index_select(1, window.pixels).index_select(2, beside.pixels))
-    return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+        made[:, :, left:right] = texture.index_select(1, window.pixels).index_select(2, beside.pixels)
+    return made
 
 
 def _render_base(field: SampledField, first: int, last: int) -> Tensor:
