@@ -180,7 +180,7 @@ def _describe(exemplar: Exemplar, named: bool) -> str:
     used = " x ".join(str(n) for n in exemplar.size[::-1])
     if len(exemplar.modality.planes) > 1:
         kind = f"{kind} of {', '.join(plane.name for plane in exemplar.modality.planes)}"
-    steps = " x ".join(str(n) for n in (*exemplar.modality.factors[::-1],))
+    steps = " x ".join(str(n) for n in exemplar.modality.factors[::-1])
     levels = f", a base at 1/{exemplar.modality.enlargement} and levels of {steps}" if steps else ""
     return f"{kind}{f' {exemplar.name}' if named else ''}, {size}{masked}, trained at {used}{levels}"
 

@@ -105,6 +105,11 @@ def block_mean(x: Tensor, size: Sequence[int]) -> Tensor:
     return _AVG_POOL[len(size)](x, tuple(size)) if any(n > 1 for n in size) else x
 
 
+def whole_blocks(x: Tensor, size: int) -> Tensor:
+    """`channels *axes` without what is left over at the ends of blocks of `size` positions."""
+    return x[(slice(None), *(slice(n // size * size) for n in x.shape[1:]))]
+
+
 def repeat(x: Tensor, size: Sequence[int]) -> Tensor:
     """Each position repeated in a block of `size` positions."""
     for axis, n in enumerate(size, start=2):

@@ -129,6 +129,7 @@ def fit_window(exemplar: Exemplar, name: str) -> Exemplar:
 def _in_whole_blocks(exemplar: Exemplar) -> Exemplar:
     """The exemplar without what is left over when levels reduce it."""
     block = exemplar.modality.enlargement
-    kept = (slice(None), *(slice(n // block * block) for n in exemplar.size))
-    mask = None if exemplar.mask is None else exemplar.mask[kept]
-    return replace(exemplar, pixels=exemplar.pixels[kept].contiguous(), mask=mask) if block > 1 else exemplar
+    if block == 1:
+        return exemplar
+    mask = None if exemplar.mask is None else ops.whole_blocks(exemplar.mask, block)
+    return replace(exemplar, pixels=ops.whole_blocks(exemplar.pixels, block).contiguous(), mask=mask)

@@ -64,10 +64,14 @@ class Level(Trio):
         """`b channels *grid` below this level -> at its own size."""
         return ops.upsample(coarse, self.stride, wrapped)
 
+    def below(self, own: Tensor, wrapped: Sequence[bool]) -> Below:
+        """What the level adds to in textures, `b channels *grid`."""
+        coarse = ops.block_mean(own, self.stride)
+        return Below(coarse, self.enlarge(coarse, wrapped))
+
     def split(self, own: Tensor, wrapped: Sequence[bool]) -> tuple[Tensor, Below]:
         """Textures, `b channels *grid`, as what the level adds, in deviations, and what it adds to."""
-        coarse = ops.block_mean(own, self.stride)
-        below = Below(coarse, self.enlarge(coarse, wrapped))
+        below = self.below(own, wrapped)
         return (own - below.enlarged) / self.deviation.clamp(min=LEAST_DEVIATION), below
 
     def latents(self, sources: Tensor | None, noise: Tensor, codes: Codes | None = None) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from texsyn.core import ops
 from texsyn.core.architecture import Layer
 from texsyn.models.triangle import Triangle
-from texsyn.synthesis.energy import check_input, whole_blocks
+from texsyn.synthesis.energy import check_input
 
 _WINDOW = 9  # positions of the filters, per axis, whose mean is compared
 _QUANTILE = 0.99  # of the exemplar's own distances, which becomes 1 on the map
@@ -33,7 +33,7 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
     pair = [each.to(triangle.device) for each in (typical, x)]
     firsts = [triangle.energy.first(triangle.scaled(each)[None], labels) for each in pair]
     heat = ops.resize(_heat(firsts, triangle.design.energy[0], triangle.modality.network_size(own)), own)
-    pair = [whole_blocks(triangle, each)[None] for each in pair]
+    pair = [ops.whole_blocks(each, triangle.modality.enlargement)[None] for each in pair]
     for number, level in enumerate(triangle.detail, start=1):
         reduced = [triangle.reduced(each, number) for each in pair]
         split = [level.split(each, (False,) * len(own)) for each in reduced]

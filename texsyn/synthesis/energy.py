@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import resampling
@@ -23,7 +24,7 @@ def energy(triangle: Triangle, x: Tensor, *, exemplar: int = 0) -> float:
     channels or a size that the networks cannot take.
     """
     check_input(triangle, x)
-    x = whole_blocks(triangle, x) if triangle.levels else triangle.scaled(x)
+    x = ops.whole_blocks(x, triangle.modality.enlargement) if triangle.levels else triangle.scaled(x)
     return float(triangle.total_energy(x[None].to(triangle.device), triangle.labels([exemplar]))) / x.numel()
 
 
@@ -53,7 +54,7 @@ def langevin(
 
     def height(leaf: Tensor) -> Tensor:
         if triangle.levels:
-            leaf = whole_blocks(triangle, leaf)
+            leaf = ops.whole_blocks(leaf, triangle.modality.enlargement)
         else:
             for axis, size in enumerate(seen, start=1):
                 if leaf.shape[axis] != size:
@@ -61,12 +62,6 @@ def langevin(
         return triangle.total_energy(leaf[None], labels, around).sum()
 
     return ascend(height, x.to(triangle.device), steps, size, temperature, seed).cpu()
-
-
-def whole_blocks(triangle: Triangle, x: Tensor) -> Tensor:
-    """`x` without what is left over at its ends when levels reduce it."""
-    block = triangle.modality.enlargement
-    return x[(slice(None), *(slice(n // block * block) for n in x.shape[1:]))]
 
 
 def ascend(

@@ -105,7 +105,7 @@ class SampledField:
         first, last = indices[0] // cell, -(-(indices[0] + len(indices)) // cell)
         sources = self._sources(first, min(last - first, self.grid[0]))
         # What is repeated in blocks begins with a block.
-        block = below[0] // (self.grid[0] * self._fine(0))
+        block = below[0] // (self.grid[0] * self._fine)
         start = indices[0] - first * cell
         before, after = start % block, -(start + len(indices)) % block
         chosen = torch.arange(start - before, start + len(indices) + after, block) // block
@@ -115,7 +115,7 @@ class SampledField:
 
     def _sources(self, first: int, count: int) -> Tensor:
         """`1 1+axes *n` of rows of the base's field: see `Triangle.trace_latents`."""
-        fine = self._fine(0)
+        fine = self._fine
 
         def trace(noise: Tensor, wrapped: Sequence[bool], origin: Sequence[int]) -> Tensor:
             sources = self.triangle.trace_latents(noise, wrapped, origin)[1]
@@ -124,9 +124,11 @@ class SampledField:
 
         return self._drawn(range(first, first + count), trace, fine)
 
-    def _fine(self, axis: int) -> int:
+    @property
+    def _fine(self) -> int:
+        """Positions of the finest field along the first axis for each of the base's."""
         prior = self.triangle.mixture_prior
-        return 1 if prior is None else prior.seams.fine[axis]
+        return 1 if prior is None else prior.seams.fine[0]
 
     def _drawn(self, indices: Sequence[int], draw: Callable[..., Tensor], fine: int = 1) -> Tensor:
         """Rows, `fine` of them for each index, of what is drawn from noise."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 
@@ -33,13 +32,10 @@ class Detail:
     def __init__(self, triangle: Triangle, number: int, pixels: Sequence[Tensor]) -> None:
         """pixels: of the exemplars at their own size, `channels *axes` each."""
         self.triangle, self.number = triangle, number
-        level, factors = self.level, triangle.modality.factors
-        axes = len(triangle.modality.axes)
-        above, factor = factors[number:], factors[number - 1]
-        self.own = [_reduced(each, math.prod(above), axes) for each in pixels]
-        self.coarse = [_reduced(each, factor, axes) for each in self.own]
-        straight = (False,) * axes
-        self.enlarged = [level.enlarge(each[None], straight)[0] for each in self.coarse]
+        no_wrap = (False,) * len(triangle.modality.axes)
+        self.own = [triangle.reduced(each[None], number)[0] for each in pixels]
+        below = [self.level.below(each[None], no_wrap) for each in self.own]
+        self.coarse, self.enlarged = [each.coarse[0] for each in below], [each.enlarged[0] for each in below]
         self.lost = [each - enlarged for each, enlarged in zip(self.own, self.enlarged, strict=True)]
         self._drawn: tuple[int, Tensor, Tensor | None] | None = None  # the newest draw of what lies below
 
@@ -157,10 +153,6 @@ class Detail:
             crop = (slice(p.start // f, p.stop // f) for p, f in zip(parts, stride, strict=True))
             crops.append(fields[number][(slice(None), *crop)])
         return torch.stack(crops)
-
-
-def _reduced(pixels: Tensor, factor: int, axes: int) -> Tensor:
-    return ops.block_mean(pixels[None], (factor,) * axes)[0]
 
 
 def _around(field: Tensor, parts: Sequence[tuple[int, int]]) -> Tensor:
