@@ -65,6 +65,7 @@ _WHERE = {
     "remarks": "media.exemplar",
     "save": "runs.serialization",
     "load": "runs.run",
+    "limit_copying": "runs.copying",
     "tune": "core.performance",
 }
 __all__ = [  # written out, for type checkers
@@ -120,6 +121,7 @@ __all__ = [  # written out, for type checkers
     "remarks",
     "save",
     "load",
+    "limit_copying",
     "tune",
 ]
 
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
     from texsyn.media.reader import read, read_all, read_like
     from texsyn.media.writing import write, write_bands
     from texsyn.models.triangle import Triangle
+    from texsyn.runs.copying import limit_copying
     from texsyn.runs.run import Run, load
     from texsyn.runs.serialization import save
     from texsyn.synthesis.anomaly import heatmap, overlay

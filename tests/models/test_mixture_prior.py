@@ -7,7 +7,6 @@ import torch
 
 from texsyn.core.modality import CLIP, STILL, SURFACE
 from texsyn.core.recipes import design_for, recipe_for
-from texsyn.models import mixture_prior
 from texsyn.models.mixture_prior import MixturePrior
 
 
@@ -41,7 +40,7 @@ def test_draws_live_on_the_torus(modality, grid):
 
 def width(prior: MixturePrior) -> float:
     """Standard deviation of the Gaussians around codes that are N(0, 1)."""
-    return float(prior.variances.mean() + mixture_prior._BANDWIDTH) ** 0.5
+    return float(prior.variances.mean() + float(prior.bandwidth)) ** 0.5
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ _STEPS = 8  # from noise to a draw
 _CODES, _MOST_CODES = 16, 256  # in the bank: for each exemplar, and in all
 _WINDOWS = 2  # a code has at most the positions of so many training windows, per axis
 # Of a Gaussian beside its posterior's, as a part of the variance of codes: with none, draws of a long fit are copies.
-_BANDWIDTH = 0.15
+BANDWIDTH = 0.15  # in training
 _LEAST_SHARE = 1e-30
 _OTHER_PHASE = -1e4  # logarithm of what a code in another place of a period counts
 
@@ -40,6 +40,7 @@ class MixturePrior(nn.Module):
     labels: Tensor
     starts: Tensor
     sources: Tensor
+    bandwidth: Tensor
 
     def __init__(self, modality: Modality, design: Design, traced: bool = False) -> None:
         """traced: codes know the places of the exemplars that they are of, for `trace`."""
@@ -59,6 +60,7 @@ class MixturePrior(nn.Module):
         self.register_buffer("means", torch.zeros(count, self.channels, *grid))
         self.register_buffer("variances", torch.ones(count, self.channels, *self.folded))
         self.register_buffer("labels", torch.zeros(count, design.labels))  # of the codes' exemplars
+        self.register_buffer("bandwidth", torch.tensor(BANDWIDTH))
         self.seams = Seams(design.fields, self.stationary, self.folded)
         self.traced = traced
         if traced:  # number of the exemplar, and per axis the middle in its pixels, of the finest field's positions
@@ -174,7 +176,7 @@ class MixturePrior(nn.Module):
         return _Mixture(
             around=_rows(self._neighbourhoods(codes)),
             middle=middle,
-            variance=posterior + _BANDWIDTH * middle.var(0),
+            variance=posterior + self.bandwidth * middle.var(0),
             chances=chances,
         )
 

@@ -14,6 +14,7 @@ from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.metrics.scoring import quick_metrics, to_numpy
 from texsyn.models.triangle import Triangle
 from texsyn.runs import checkpoints, events, previews, serialization, storage
+from texsyn.runs.copying import limit_copying
 from texsyn.runs.run import Run
 from texsyn.synthesis import sampling
 from texsyn.training import loop
@@ -123,6 +124,7 @@ class _Session:
         run, state = self.run, self.state
         if not (run.checkpoint_folder / checkpoints.name_of(state)).exists():
             checkpoints.store(run.checkpoint_folder, state, self.warn)
+        limit_copying(state.triangle, state.textures(self.exemplars))
         self._store_preview()
         made_by = {**run.made_by(), "step": state.step}
         serialization.save(state.triangle, run.model_folder, made_by, force=True)

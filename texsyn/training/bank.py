@@ -11,7 +11,7 @@ from texsyn.core import ops
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Place, random_places
 from texsyn.models import precision
-from texsyn.models.mixture_prior import MixturePrior
+from texsyn.models.mixture_prior import BANDWIDTH, MixturePrior
 from texsyn.models.triangle import Triangle
 from texsyn.training.data import Data, Stream
 from texsyn.training.deformation import Source
@@ -35,6 +35,7 @@ def encode_codes(triangle: Triangle, data: Data, recipe: Recipe) -> None:
     """Encode what samples are drawn from, all of one moment: codes of earlier weights decode to blurs."""
     if triangle.mixture_prior is not None:
         numbers = range(len(triangle.mixture_prior.means))
+        triangle.mixture_prior.bandwidth.fill_(BANDWIDTH)
         _encode(triangle, triangle.mixture_prior, data.sources, numbers, recipe, step=0)
 
 
