@@ -35,6 +35,10 @@ def describe_exemplar(exemplar: Exemplar) -> str:
     if len(planes) > 1:
         what += f" of {html.escape(', '.join(plane.name for plane in planes))}"
     lines = [f"{what}, {size}, trained at {trained} pixels."]
+    if "elements" in facts:
+        count = len(exemplar.modality.factors)
+        levels = f", so a base and {count} level{'s' * (count > 1)} of detail are trained" if count else ""
+        lines.append(f"What it shows is about {facts['elements']} pixels large{levels}.")
     if exemplar.mask is not None:
         lines.append(f"{100 * float(exemplar.mask.mean()):.0f} % of it is masked, and will be estimated.")
     lines += [html.escape(remark) for remark in texsyn.remarks(exemplar)]

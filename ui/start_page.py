@@ -66,19 +66,17 @@ class StartPage:
         recipe = gr.Dropdown(list(texsyn.RECIPES), value="fast", label="Recipe")
         seed = _whole_number("Seed")
         side = _whole_number("Shorter side in pixels (0: the kind's default)")
-        levels = gr.Slider(
-            0,
-            2,
-            0,
-            step=1,
+        levels = gr.Dropdown(
+            ["auto", "0", "1", "2"],
+            value="auto",
             label="Levels of detail",
-            info="With 1 or 2 a still is learnt at its own size, which takes longer.",
+            info="Of a still that is learnt at its own size: more where what it shows is larger.",
         )
         with gr.Row():
             frames = [_whole_number("Clip: first frame"), _whole_number("Clip: number of frames (0: all)")]
         with gr.Row():
             crop = [_whole_number(f"Crop: {name}") for name in ("left", "top", "width (0: all)", "height (0: all)")]
-        self._settings = [kind, recipe, seed, side, levels, *frames, *crop]
+        self._settings = [kind, recipe, levels, seed, side, *frames, *crop]
         self._read_again = gr.Button("Read again with these settings", size="sm")
 
     def _add_result(self) -> None:
@@ -159,15 +157,15 @@ def _whole_number(label: str) -> gr.Number:
 
 def _options(settings: Sequence[Any], mask: Path | None = None) -> FitOptions:
     """The settings of the page as options of `texsyn fit`."""
-    kind, recipe = settings[:2]
-    seed, side, levels, first, count, *crop = (int(number or 0) for number in settings[2:])
+    kind, recipe, levels = settings[:3]
+    seed, side, first, count, *crop = (int(number or 0) for number in settings[3:])
     *_, width, height = crop
     return FitOptions(
         kind=None if kind == "auto" else kind,
         recipe=recipe,
         seed=seed or None,
         side=side or None,
-        levels=levels,
+        levels=None if levels == "auto" else int(levels),
         frames=f"{first}:{first + count if count else ''}" if first or count else None,
         crop=tuple(crop) if width and height else None,
         mask=mask,

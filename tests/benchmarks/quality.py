@@ -52,7 +52,7 @@ def fit_and_sample(
     """Samples of seeds 0, 1, 2 by the command line; steps and minutes of the fit. An existing run is not repeated."""
     run = folder / "run"
     if not (run / "model").exists():
-        frames = ["--frames", "0:-32"] if moving else []
+        frames = ["--frames", "0:-32"] if moving else ["--levels", "0"]  # at 224 pixels
         budget = ["--steps", str(options.steps)] if options.steps else ["--minutes", str(options.minutes)]
         fixed = ["--recipe", options.recipe, "--no-card", "--quiet"]
         command("fit", str(exemplar), "--out", str(run), *frames, *budget, *fixed)

@@ -45,7 +45,7 @@ def fit_and_sample(case: Case, options: argparse.Namespace) -> None:
 
     changes = [] if setting == "default" else [part for each in setting.split(",") for part in ("--set", each)]
     if not (folder / "run" / "model").exists():
-        budget = ["--steps", str(options.steps), "--seed", str(seed), "--no-card", "--quiet"]
+        budget = ["--levels", "0", "--steps", str(options.steps), "--seed", str(seed), "--no-card", "--quiet"]
         command("fit", str(exemplar), "--out", str(folder / "run"), *budget, *changes)
     if not (folder / "large.png").exists():
         command("sample", str(folder / "run"), "--count", "3", "--size", "224x224", "-o", str(folder / "samples"))

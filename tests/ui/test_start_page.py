@@ -56,8 +56,8 @@ def test_an_error_is_shown_once_and_covers_nothing(server, visit):
 
 
 def test_settings_become_options_of_a_fit():
-    """Kind, recipe, seed, side, levels, first frame, number of frames, crop."""
-    found = start_page._options(["still", "fast", 3, 512, 1, 0, 0, 10, 20, 30, 40])
+    """Kind, recipe, levels, seed, side, first frame, number of frames, crop."""
+    found = start_page._options(["still", "fast", "1", 3, 512, 0, 0, 10, 20, 30, 40])
     assert (found.kind, found.seed, found.side, found.levels, found.crop) == ("still", 3, 512, 1, (10, 20, 30, 40))
-    plain = start_page._options(["auto", "fast", *[0] * 9])
+    plain = start_page._options(["auto", "fast", "auto", *[0] * 8])
     assert plain.given() == ["recipe"]

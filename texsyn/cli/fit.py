@@ -97,8 +97,10 @@ def _read_exemplars(files: Sequence[Path], options: FitOptions) -> tuple[Exempla
 
     if options.kind != "objects":
         names = ("kind", "frames", "side", "mask", "crop", "levels")
-        maps = parse_maps(options.maps)
-        return tuple(read_all(files, maps=maps, **{name: getattr(options, name) for name in names}))
+        settings = {name: getattr(options, name) for name in names}
+        if options.recipe_name == "paper" and options.levels is None:
+            settings["levels"] = 0  # the paper has one size
+        return tuple(read_all(files, maps=parse_maps(options.maps), **settings))
     collection = read_collection(*files, side=options.side, seed=options.seed or 0)
     for line in collection.facts["skipped"]:
         print(f"texsyn: warning: {line}: skipped", file=sys.stderr)
@@ -182,7 +184,8 @@ def _describe(exemplar: Exemplar, named: bool) -> str:
         kind = f"{kind} of {', '.join(plane.name for plane in exemplar.modality.planes)}"
     steps = " x ".join(str(n) for n in exemplar.modality.factors[::-1])
     levels = f", a base at 1/{exemplar.modality.enlargement} and levels of {steps}" if steps else ""
-    return f"{kind}{f' {exemplar.name}' if named else ''}, {size}{masked}, trained at {used}{levels}"
+    elements = f"; its elements are about {facts['elements']} pixels large" if "elements" in facts else ""
+    return f"{kind}{f' {exemplar.name}' if named else ''}, {size}{masked}, trained at {used}{levels}{elements}"
 
 
 def _describe_pattern(modality: Modality) -> str:

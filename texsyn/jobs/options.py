@@ -75,8 +75,12 @@ class FitOptions:
     side: int | None = _option(
         None, "exemplar", "reduce the shorter side to this; 0 keeps a still's size", type=int, metavar="PIXELS"
     )
-    levels: int = _option(
-        0, "exemplar", "of a still, levels of detail above a base of 160 to 640 pixels", type=int, metavar="N"
+    levels: int | None = _option(
+        None,
+        "exemplar",
+        "of a still, levels of detail above a base (default: from 448 pixels on, by what it shows)",
+        type=int,
+        metavar="N",
     )
     recipe: str | None = _option(None, "recipe", "named training settings (default fast)", choices=(*RECIPES,))
     objective: str | None = _option(

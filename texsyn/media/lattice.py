@@ -84,7 +84,7 @@ def period_along(light: Tensor, axis: int) -> float:
 
     A texture repeats after p pixels where its autocorrelation is high at multiples of p and low half way between.
     """
-    line = _autocorrelation(light, axis)
+    line = autocorrelation(light, axis)
     last = math.floor(_SEEN * (len(line) - 1))
     # The last multiples of two periods that are tried one after the other are half a pixel apart.
     ratio = math.log1p(0.5 / max(1, last))
@@ -104,9 +104,18 @@ def period_along(light: Tensor, axis: int) -> float:
 
 def regularity(light: Tensor, axis: int, period: float) -> float:
     """How much of `y x` repeats after a period near this one, over most of its size: at most 2, about 0 for none."""
-    line = _autocorrelation(light, axis)
+    line = autocorrelation(light, axis)
     last = math.floor(_SEEN_AGAIN * (len(line) - 1))
     return max(_regularity(line, each, last) for each in np.arange(1 - _STRETCH, 1 + _STRETCH, 0.001) * period)
+
+
+def without_slow_light(light: Tensor) -> Tensor:
+    """`y x` less what changes over more than 67 pixels."""
+    for axis, n in enumerate(light.shape):  # a slope, which means would leave at the ends
+        ramp = torch.linspace(-1, 1, n, dtype=light.dtype, device=light.device).view((-1, 1) if axis == 0 else (1, -1))
+        light = light - (light * ramp).mean() / ramp.square().mean() * ramp
+    around = F.pad(light[None, None], [_LIGHT] * 4, mode="reflect")
+    return light - F.avg_pool2d(around, 2 * _LIGHT + 1, 1)[0, 0]
 
 
 def order(light: Tensor) -> float:
@@ -117,11 +126,7 @@ def order(light: Tensor) -> float:
     """
     if min(light.shape) < 2 * _FAR[1]:
         return 0.0
-    for axis, n in enumerate(light.shape):  # a slope, which means would leave at the ends
-        ramp = torch.linspace(-1, 1, n, dtype=light.dtype, device=light.device).view((-1, 1) if axis == 0 else (1, -1))
-        light = light - (light * ramp).mean() / ramp.square().mean() * ramp
-    around = F.pad(light[None, None], [_LIGHT] * 4, mode="reflect")
-    light = light - F.avg_pool2d(around, 2 * _LIGHT + 1, 1)[0, 0]
+    light = without_slow_light(light)
     twice = [2 * n for n in light.shape]
     power, pairs = (torch.fft.rfft2(each, twice).abs().square() for each in (light, torch.ones_like(light)))
     found = torch.fft.irfft2(power, twice) / torch.fft.irfft2(pairs, twice).clamp(min=1)
@@ -129,6 +134,20 @@ def order(light: Tensor) -> float:
     distance = torch.hypot(down[:, None], right)
     far = (distance >= _FAR[0]) & (distance < _FAR[1])
     return min(1.0, float(found[far].abs().max() / found[0, 0].clamp(min=1e-12)))
+
+
+def autocorrelation(light: Tensor, axis: int) -> np.ndarray:
+    """Along one axis, for distances from 0 on: the correlation of what overlaps.
+
+    What is constant along the axis is left out: courses of bricks would hide the joints.
+    """
+    lines = (light - light.mean(axis, keepdim=True)).movedim(axis, -1)
+    size = lines.shape[-1]
+    products = torch.fft.irfft(torch.fft.rfft(lines, 2 * size).abs().square(), 2 * size).sum(0)[:size]
+    squares = lines.square().sum(0)
+    first, last = squares.cumsum(0).flip(0), squares.flip(0).cumsum(0).flip(0)  # of what is left at each distance
+    correlation: np.ndarray = (products / (first * last).sqrt().clamp(min=1e-12)).numpy()
+    return correlation
 
 
 def _regularity(line: np.ndarray, period: float, last: int) -> float:
@@ -154,20 +173,6 @@ def _values(line: np.ndarray, at: np.ndarray) -> np.ndarray:
     weights = (-t * (t - 1) * (t - 2) / 6, (t * t - 1) * (t - 2) / 2, -t * (t + 1) * (t - 2) / 2, t * (t * t - 1) / 6)
     found: np.ndarray = sum(w * line[base + k - 1] for k, w in enumerate(weights))
     return found
-
-
-def _autocorrelation(light: Tensor, axis: int) -> np.ndarray:
-    """Along one axis, for distances from 0 on: the correlation of what overlaps.
-
-    What is constant along the axis is left out: courses of bricks would hide the joints.
-    """
-    lines = (light - light.mean(axis, keepdim=True)).movedim(axis, -1)
-    size = lines.shape[-1]
-    products = torch.fft.irfft(torch.fft.rfft(lines, 2 * size).abs().square(), 2 * size).sum(0)[:size]
-    squares = lines.square().sum(0)
-    first, last = squares.cumsum(0).flip(0), squares.flip(0).cumsum(0).flip(0)  # of what is left at each distance
-    correlation: np.ndarray = (products / (first * last).sqrt().clamp(min=1e-12)).numpy()
-    return correlation
 
 
 def _aim(period: float, stride: int, least: float) -> int:

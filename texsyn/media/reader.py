@@ -15,10 +15,10 @@ from texsyn.core.files import digest, existing
 from texsyn.core.maps import COLOUR, Plane
 from texsyn.core.modality import MATERIAL, MODALITIES, Modality
 from texsyn.core.text import short
-from texsyn.media import decoding, masks, material
+from texsyn.media import decoding, masks, material, scale
 from texsyn.media.exemplar import Exemplar, together
 from texsyn.media.frames import Box, Frames, centre_square, crop_to, frame_slice, size_text
-from texsyn.media.scaling import factors, fit_window, reduced_size, to_tensors
+from texsyn.media.scaling import fit_window, reduced_size, to_tensors
 
 SMALLEST = 64  # pixels that an exemplar needs on both sides
 _LARGEST_SIDE = 2048  # likewise, with levels above it
@@ -35,7 +35,7 @@ def read(
     mask: str | Path | None = None,
     crop: Box | None = None,
     maps: Maps | None = None,
-    levels: int = 0,
+    levels: int | None = None,
 ) -> Exemplar:
     """Read an exemplar: one still, one clip, or the maps of a material.
 
@@ -51,7 +51,9 @@ def read(
     the exemplar are masked, too. Masked pixels do not influence the result: a smooth guess replaces them.
     crop: the part to train from.
     levels: of a still or a material, at most so many levels of detail above the base, each for two or four times its
-    size, as many as the exemplar is large enough for; then `side` keeps up to 2048 pixels by default.
+    size, as many as the exemplar is large enough for; then `side` keeps up to 2048 pixels by default. None chooses: a
+    still of 448 pixels or more, neither masked nor regular, is learnt at its own size where no `side` is given, with as
+    many levels as what it shows is large.
     Raises TexsynError: exit 3 for anything that cannot be read as asked, exit 2 for a side that is too small, or for
     levels that the kind does not have.
     """
@@ -76,9 +78,12 @@ def read(
         held = None if held is None else _first_channel(held)
     if levels and (modality.moving or not all(modality.stationary)):
         raise TexsynError(f"--levels is for stills and materials, not for a {modality.name}", Exit.USAGE)
-    if levels:
+    elements: dict[str, Any] = {}
+    if levels is None and side is None:
+        side, modality, elements = _choose_scale(used, modality)
+    elif levels:
         side = _LARGEST_SIDE if side is None else side
-        modality = replace(modality, factors=factors(min(reduced_size(used, modality, side)), levels))
+        modality = replace(modality, factors=scale.factors(min(reduced_size(used, modality, side)), levels))
     pixels, small_mask = to_tensors(used, modality, side)
     held_pixels = None if held is None else to_tensors(held, modality, side)[0]
     facts = {
@@ -87,6 +92,7 @@ def read(
         "width": whole.size[2],
         "height": whole.size[1],
         **({"frames": whole.size[0], "used_frames": used.size[0]} if modality.moving else {}),
+        **elements,
         **({} if small_mask is None else {"masked": round(float(small_mask.mean()), 4)}),
     }
     return fit_window(Exemplar(pixels, modality, whole.fps, facts, held_pixels, small_mask), name)
@@ -134,6 +140,7 @@ def read_all(paths: Sequence[str | Path], maps: Maps | None = None, **options: A
         return (read(*files, maps=maps, **options),)
     if options.get("mask") is not None:
         raise TexsynError("--mask goes with one exemplar; of several, transparent pixels are masked")
+    options["levels"] = options.get("levels") or 0  # they must be of one scale
     exemplars = together(*(read(file, **options) for file in files))
     names = [each.name for each in exemplars]
     if len(set(names)) < len(names):
@@ -229,6 +236,24 @@ def _split(whole: Frames, frames: str | slice | None, modality: Modality) -> tup
     if len(left_out) == wanted and whole.mask is None:
         held = whole.apply(lambda array: centre_square(array[left_out]))
     return whole.apply(lambda array: centre_square(array[used])), held
+
+
+def _choose_scale(used: Frames, modality: Modality) -> tuple[int | None, Modality, dict[str, Any]]:
+    """The side to which a still is reduced, its kind with the levels above a base, and how large its elements are.
+
+    Small stills, those with masked parts, regular patterns and clips have the kind's side and no levels.
+    """
+    if modality.moving or not all(modality.stationary) or used.mask is not None:
+        return None, modality, {}
+    shorter = min(reduced_size(used, modality, _LARGEST_SIDE))
+    if shorter < scale.LEAST_LARGE:
+        return None, modality, {}
+    colours = to_tensors(used, modality, None)[0][: modality.planes[0].channels]
+    if scale.is_regular(colours):
+        return None, modality, {}
+    length = scale.correlation_length(colours) * shorter / min(colours.shape[1:])
+    found = scale.by_length(shorter, length)
+    return _LARGEST_SIDE, replace(modality, factors=found), {"elements": round(2 * length)}
 
 
 def _is_grey(frames: Frames) -> bool:

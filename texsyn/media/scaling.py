@@ -21,8 +21,6 @@ from texsyn.media import inpaint
 from texsyn.media.exemplar import Exemplar
 from texsyn.media.frames import Frames, to_unit_range
 
-_LEAST_BASE = 160  # pixels of the shorter side of what the base of levels is learnt from
-
 
 def to_tensors(frames: Frames, modality: Modality, side: int | None) -> tuple[Tensor, Tensor | None]:
     """Pixels `channels *axes` in [-1, 1], their shorter side reduced to `side` pixels, and the mask `1 *axes` or None.
@@ -42,21 +40,6 @@ def to_tensors(frames: Frames, modality: Modality, side: int | None) -> tuple[Te
 def reduced_size(frames: Frames, modality: Modality, side: int | None) -> tuple[int, int]:
     """Height and width to which `to_tensors` brings frames."""
     return _reduced_size(*frames.size[1:], modality, side)
-
-
-def factors(shorter: int, levels: int) -> tuple[int, ...]:
-    """Of at most so many levels, the lowest first: how many pixels each has for one below it.
-
-    shorter: pixels of the exemplar's shorter side. A base has at least 160.
-
-    >>> factors(1024, 1), factors(512, 1), factors(2048, 2), factors(300, 1)
-    ((4,), (2,), (2, 4), ())
-    """
-    found: list[int] = []
-    while len(found) < levels and shorter >= 2 * _LEAST_BASE:
-        found.insert(0, 4 if shorter >= 4 * _LEAST_BASE else 2)
-        shorter //= found[0]
-    return tuple(found)
 
 
 def resized(array: np.ndarray, height: int, width: int) -> np.ndarray:
