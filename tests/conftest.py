@@ -132,7 +132,7 @@ def lively(triangle: Triangle) -> Triangle:
 
 
 def levelled(factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture", kind: str = "still") -> Triangle:
-    """Of a base of 32 x 48 pixels with levels above it, none of them trained."""
+    """Of a base of 32 x 48 pixels (as the kind scales them) with levels above it, none of them trained."""
     size = [n * math.prod(factors) for n in (32, 48)]
     modality = replace(KINDS[kind], factors=factors, size=tuple(size))
     networks = Design(
@@ -149,7 +149,7 @@ def levelled(factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture", k
         subband_matching=1,
     )
     below = [math.prod(factors[:n]) for n in range(len(factors))]
-    levels = [LevelDesign(networks, (32 * n, 48 * n)) for n in below]
+    levels = [LevelDesign(networks, tuple(f * n for f in modality.network_size(size))) for n in below]
     design = replace(modality.designs["local"], latent_prior=latent_prior)
     return lively(Triangle(modality, design, seed=1, levels=levels))
 

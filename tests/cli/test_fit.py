@@ -4,6 +4,7 @@ import json
 
 import pytest
 from conftest import SMALL, VIDEOS, draw
+from PIL import Image
 
 import texsyn
 from texsyn.cli.entry import main
@@ -216,3 +217,20 @@ def test_a_regular_pattern_is_told_and_sampled_in_whole_periods(tmp_path, run, s
     code, _, err = run(*words, "--out", tmp_path / "other", "--set", "whole_periods=no")
     assert code == 0
     assert "repeats" not in err
+
+
+def test_a_large_regular_pattern_keeps_its_period_at_its_own_size(tmp_path, run, size_of):
+    with Image.open(VIDEOS / "wicker.png") as small:
+        small.resize((480, 480), Image.Resampling.LANCZOS).save(tmp_path / "wicker.png")
+    code, _, err = run("fit", tmp_path / "wicker.png", "--levels", 1, "--steps", 4, *SMALL, "--out", tmp_path / "run")
+    assert code == 0
+    assert "the pattern repeats every 40.0 pixels downwards and 80.0 pixels to the right" in err
+    triangle = texsyn.load(tmp_path / "run")
+    assert triangle.modality.factors == (2,)
+    assert triangle.modality.own_period == pytest.approx((40, 80), rel=0.01)
+    sizes = {("sample",): (448, 448), ("reconstruct",): (480, 480)}
+    sizes["sample", "--langevin", "1", "--size", "300x200"] = (300, 200)
+    for number, ((command, *options), size) in enumerate(sizes.items()):
+        out = tmp_path / f"{number}.png"
+        assert run(command, tmp_path / "run", *options, "-o", out)[0] == 0
+        assert size_of(out) == size

@@ -12,9 +12,10 @@ from texsyn.synthesis.latent_field import End, SampledField, torus_grid
 SIZE = (192, 256)  # width and height
 
 
-@pytest.fixture(params=["mixture", "normal"])
+@pytest.fixture(params=[("mixture", "still"), ("normal", "still"), ("mixture", "regular")], ids=" ".join)
 def triangle(request):
-    triangle = levelled(latent_prior=request.param)
+    prior, kind = request.param
+    triangle = levelled(latent_prior=prior, kind=kind)
     for trio in triangle.trios:
         trio.generator_ema.eval()
     return triangle
@@ -115,11 +116,12 @@ def test_energy_and_steps_up_see_all_levels(triangle):
     assert texsyn.energy(triangle, up) > texsyn.energy(triangle, x)
 
 
-def test_heat_shows_what_only_the_finest_level_sees(triangle):
-    """A checkerboard that is grey once reduced."""
+def test_heat_shows_what_only_levels_see(triangle):
+    """A checkerboard that is grey once reduced; that of single pixels is lost where a regular pattern is resampled."""
+    cell = 2 if triangle.modality.period else 1
     typical = texsyn.sample(triangle, size=(192, 128))[0]
     x = typical.clone()
-    board = ((torch.arange(24)[:, None] + torch.arange(24)) % 2 * 2 - 1).float()
+    board = ((torch.arange(24)[:, None] // cell + torch.arange(24) // cell) % 2 * 2 - 1).float()
     x[:, 50:74, 80:104] += 0.5 * board
     heat = texsyn.heatmap(triangle, x, typical)
     assert heat.shape == (1, 128, 192)

@@ -32,8 +32,8 @@ class Modality:
     collection: bool = False  # the exemplar is a sheet of many small images, each of the size of a window
     # Of each level above the base, the lowest first: pixels for each pixel of what lies below it, along every axis.
     factors: tuple[int, ...] = field(default=(), metadata=between(2, 4, **count(0, 4)))
-    # Of a regular pattern, per axis: pixels of the networks after which it repeats (0: it does not), and how many of
-    # these there are for each of the texture's own. () for none.
+    # Of a regular pattern, per axis: pixels of the base after which it repeats (0: it does not), and by how much a
+    # texture is enlarged until that is so. () for none.
     period: tuple[int, ...] = field(default=(), metadata=between(0, 4096, per_axis=True, optional=True))
     scale: tuple[float, ...] = field(default=(), metadata=between(0.1, 10, per_axis=True, optional=True))
 
@@ -71,7 +71,7 @@ class Modality:
     @property
     def own_period(self) -> tuple[float, ...]:
         """Per axis: the texture's own pixels after which a regular pattern repeats; 0 where it does not."""
-        return tuple(p / scale for p, scale in zip(self.periods, self.scales, strict=True))
+        return tuple(p * self.enlargement / scale for p, scale in zip(self.periods, self.scales, strict=True))
 
     @property
     def channels(self) -> int:

@@ -208,9 +208,9 @@ def design_for(modality: Modality, recipe: Recipe, exemplars: int = 1) -> Design
 
 def level_designs(modality: Modality, recipe: Recipe, sizes: Sequence[Sequence[int]]) -> tuple[LevelDesign, ...]:
     """The levels above the modality's base, the lowest first. sizes: of the exemplars, in pixels per axis."""
-    found, remaining = [], modality.enlargement
+    found, enlarged = list[LevelDesign](), 1
     for factor in modality.factors:
-        below = tuple(n // remaining for size in sizes for n in size)
+        below = tuple(n * enlarged for size in sizes for n in modality.network_size(size))
         design = _common(still_level(factor), modality, recipe)
         corrected = len(sizes) == 1  # with several exemplars there is not one spectrum to match
         design = replace(
@@ -219,7 +219,7 @@ def level_designs(modality: Modality, recipe: Recipe, sizes: Sequence[Sequence[i
             subband_matching=design.subband_matching * (recipe.subband_matching and corrected),
         )
         found.append(LevelDesign(design, below))
-        remaining //= factor
+        enlarged *= factor
     return tuple(found)
 
 

@@ -34,21 +34,22 @@ _LIGHT = 33  # pixels around a place whose mean is the light there
 
 
 def fitted(modality: Modality, pixels: Tensor, stride: Sequence[int]) -> Modality:
-    """The kind with the period of a still, `channels y x`, found and resampled for networks of this stride.
+    """The kind with the period of a still, `channels y x`, found and resampled for a base of this stride.
 
     As it is, where the texture is not regular, or the kind has other axes.
     """
     if modality.moving or not all(modality.stationary):
         return modality
     light = principal(pixels[: modality.planes[0].channels])
-    found = [period_along(light, axis) for axis in (0, 1)]
+    found = [period_along(light, axis) / modality.enlargement for axis in (0, 1)]
+    base = [n // modality.enlargement for n in light.shape]
     # Small exemplars are not made smaller than a window.
-    least = [max(_SCALES[0], w / n) for w, n in zip(modality.window, light.shape, strict=True)]
+    least = [max(_SCALES[0], w / n) for w, n in zip(modality.window, base, strict=True)]
     aims = [_aim(*each) for each in zip(found, stride, least, strict=True)]
     if not any(aims):
         return modality
-    sizes = [round(n * aim / period) if aim else n for n, aim, period in zip(light.shape, aims, found, strict=True)]
-    scale = tuple(size / n for size, n in zip(sizes, light.shape, strict=True))
+    sizes = [round(n * aim / period) if aim else n for n, aim, period in zip(base, aims, found, strict=True)]
+    scale = tuple(size / n for size, n in zip(sizes, base, strict=True))
     return replace(modality, period=tuple(aims), scale=scale)
 
 

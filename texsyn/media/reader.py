@@ -52,7 +52,7 @@ def read(
     crop: the part to train from.
     levels: of a still or a material, at most so many levels of detail above the base, each for two or four times its
     size, as many as the exemplar is large enough for; then `side` keeps up to 2048 pixels by default. None chooses: a
-    still of 448 pixels or more, neither masked nor regular, is learnt at its own size where no `side` is given, with as
+    still of 448 pixels or more without a mask is learnt at its own size where no `side` is given, with as
     many levels as what it shows is large.
     Raises TexsynError: exit 3 for anything that cannot be read as asked, exit 2 for a side that is too small, or for
     levels that the kind does not have.
@@ -241,7 +241,7 @@ def _split(whole: Frames, frames: str | slice | None, modality: Modality) -> tup
 def _choose_scale(used: Frames, modality: Modality) -> tuple[int | None, Modality, dict[str, Any]]:
     """The side to which a still is reduced, its kind with the levels above a base, and how large its elements are.
 
-    Small stills, those with masked parts, regular patterns and clips have the kind's side and no levels.
+    Small stills, those with masked parts, and clips have the kind's side and no levels.
     """
     if modality.moving or not all(modality.stationary) or used.mask is not None:
         return None, modality, {}
@@ -249,8 +249,6 @@ def _choose_scale(used: Frames, modality: Modality) -> tuple[int | None, Modalit
     if shorter < scale.LEAST_LARGE:
         return None, modality, {}
     colours = to_tensors(used, modality, None)[0][: modality.planes[0].channels]
-    if scale.is_regular(colours):
-        return None, modality, {}
     length = scale.correlation_length(colours) * shorter / min(colours.shape[1:])
     found = scale.by_length(shorter, length)
     return _LARGEST_SIDE, replace(modality, factors=found), {"elements": round(2 * length)}

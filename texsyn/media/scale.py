@@ -40,12 +40,6 @@ def _fall(line: np.ndarray) -> float:
     return float(after - (_FALLEN - rest) / max(before - rest, 1e-12)) if before >= _FALLEN else 1.0  # of a flat one
 
 
-def is_regular(pixels: Tensor) -> bool:
-    """Whether a still, `channels y x`, repeats after a period along an axis."""
-    light = lattice.principal(pixels)
-    return any(lattice.period_along(light, axis) for axis in (0, 1))
-
-
 def by_length(shorter: int, length: float) -> tuple[int, ...]:
     """`factors` of as many levels as bring the length over which a still is correlated to 12 pixels or less.
 

@@ -83,14 +83,25 @@ class Triangle(Trio):
             if isinstance(network.colours, ColourBalance):
                 network.colours.fit(pixels, most)
 
-    def scaled(self, x: Tensor) -> Tensor:
-        """A texture, `channels *axes`, at the scale of the base's networks.
+    def fitted(self, x: Tensor) -> Tensor:
+        """A texture, `channels *axes`, as all networks together see it: in whole blocks of what levels enlarge.
 
-        That is not its own where there are levels, or for a regular pattern.
+        A regular pattern is resampled, so that its period is a whole number of pixels.
         """
-        size = self.modality.network_size(x.shape[1:])
-        reduced = ops.block_mean(x[None], (self.modality.enlargement,) * len(size))[0]
-        return ops.unit_vectors(ops.resize(reduced, size), self.modality.vectors)
+        regular = bool(self.modality.period)
+        x = ops.resize(x, self.fitted_size(x.shape[1:])) if regular else ops.whole_blocks(x, self.modality.enlargement)
+        return ops.unit_vectors(x, self.modality.vectors)
+
+    def fitted_size(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Pixels per axis of `fitted` for a texture of `size`."""
+        enlargement = self.modality.enlargement
+        if not self.modality.period:
+            return tuple(n // enlargement * enlargement for n in size)
+        return tuple(n * enlargement for n in self.modality.network_size(size))
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """`fitted`, as the base's networks see it."""
+        return ops.unit_vectors(self.reduced(self.fitted(x)[None], 0)[0], self.modality.vectors)
 
     def check(self, x: Tensor) -> None:
         """Raise TexsynError (exit 3) unless the networks can take the texture `x`, `channels *axes`."""
@@ -140,7 +151,7 @@ class Triangle(Trio):
     def total_energy(self, x: Tensor, labels: Tensor | None, wrapped: Sequence[bool] = ()) -> Tensor:
         """f of textures, `b channels *grid`, in nats: that of the base, and of each level given what lies below it.
 
-        Without levels, x is at the scale of the networks. wrapped: the axes on which x is a torus.
+        x: as `fitted` gives it. wrapped: the axes on which it is a torus.
         """
         total: Tensor = self.energy(self.reduced(x, 0), labels, wrapped)
         for number, level in enumerate(self.detail, start=1):

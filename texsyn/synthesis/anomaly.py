@@ -31,9 +31,10 @@ def heatmap(triangle: Triangle, x: Tensor, typical: Tensor, *, exemplar: int = 0
         check_input(triangle, each)
     own, labels = x.shape[1:], triangle.labels([exemplar])
     pair = [each.to(triangle.device) for each in (typical, x)]
-    firsts = [triangle.energy.first(triangle.scaled(each)[None], labels) for each in pair]
-    heat = ops.resize(_heat(firsts, triangle.design.energy[0], triangle.modality.network_size(own)), own)
-    pair = [ops.whole_blocks(each, triangle.modality.enlargement)[None] for each in pair]
+    base = [triangle.scaled(each) for each in pair]
+    firsts = [triangle.energy.first(each[None], labels) for each in base]
+    heat = ops.resize(_heat(firsts, triangle.design.energy[0], base[1].shape[1:]), own)
+    pair = [triangle.fitted(each)[None] for each in pair]
     for number, level in enumerate(triangle.detail, start=1):
         reduced = [triangle.reduced(each, number) for each in pair]
         split = [level.split(each, (False,) * len(own)) for each in reduced]

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from texsyn.core import ops
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import resampling
@@ -24,7 +23,7 @@ def energy(triangle: Triangle, x: Tensor, *, exemplar: int = 0) -> float:
     channels or a size that the networks cannot take.
     """
     check_input(triangle, x)
-    x = ops.whole_blocks(x, triangle.modality.enlargement) if triangle.levels else triangle.scaled(x)
+    x = triangle.fitted(x)
     return float(triangle.total_energy(x[None].to(triangle.device), triangle.labels([exemplar]))) / x.numel()
 
 
@@ -50,15 +49,13 @@ def langevin(
         raise TexsynError("steps must lie in 0 to 10000, their size in 0 to 1, the temperature in 0 to 1", Exit.USAGE)
     check_input(triangle, x)
     around = triangle.modality.stationary if wrapped is None else wrapped
-    labels, seen = triangle.labels([exemplar]), triangle.modality.network_size(x.shape[1:])
+    labels, seen = triangle.labels([exemplar]), triangle.fitted_size(x.shape[1:])
 
     def height(leaf: Tensor) -> Tensor:
-        if triangle.levels:
-            leaf = ops.whole_blocks(leaf, triangle.modality.enlargement)
-        else:
-            for axis, size in enumerate(seen, start=1):
-                if leaf.shape[axis] != size:
-                    leaf = resampling.resample(leaf, axis, size)
+        for axis, size in enumerate(seen, start=1):
+            if triangle.modality.period and leaf.shape[axis] != size:
+                leaf = resampling.resample(leaf, axis, size)
+            leaf = leaf.narrow(axis, 0, size)
         return triangle.total_energy(leaf[None], labels, around).sum()
 
     return ascend(height, x.to(triangle.device), steps, size, temperature, seed).cpu()

@@ -79,7 +79,7 @@ def _invert(
     triangle.eval()
     own, device, labels = x.shape[1:], triangle.device, triangle.labels([exemplar])
     if triangle.modality.period:
-        x = triangle.scaled(inpaint.fill(x, mask))  # what is masked has no influence on its surroundings
+        x = triangle.fitted(inpaint.fill(x, mask))  # what is masked has no influence on its surroundings
     x, mask = x.to(device), ops.resize_mask(mask.to(device), x.shape[1:])
     size, ends = x.shape[1:], _margins(triangle, x)
     whole, whole_mask = (_padded(each, ends, value)[None] for each, value in ((x, 0.0), (mask, 1.0)))
@@ -131,8 +131,8 @@ def _margins(triangle: Triangle, x: Tensor) -> list[tuple[int, int]]:
     """Pixels to put before and after each axis: to a multiple of the stride, and to the start of a regular period."""
     modality, first = triangle.modality, [0] * (x.dim() - 1)
     if modality.period:
-        shifts = lattice.shift(x, triangle.motif)
-        first = [n if each else 0 for n, each in zip(shifts, modality.period, strict=True)]
+        shifts = lattice.shift(triangle.reduced(x[None], 0)[0], triangle.motif)
+        first = [n * modality.enlargement if each else 0 for n, each in zip(shifts, modality.period, strict=True)]
     return [(f, -(f + n) % stride) for f, n, stride in zip(first, x.shape[1:], triangle.texture_stride, strict=True)]
 
 

@@ -33,7 +33,7 @@ class Detail:
         """pixels: of the exemplars at their own size, `channels *axes` each."""
         self.triangle, self.number = triangle, number
         no_wrap = (False,) * len(triangle.modality.axes)
-        self.own = [triangle.reduced(each[None], number)[0] for each in pixels]
+        self.own = [triangle.reduced(triangle.fitted(each)[None], number)[0] for each in pixels]
         below = [self.level.below(each[None], no_wrap) for each in self.own]
         self.coarse, self.enlarged = [each.coarse[0] for each in below], [each.enlarged[0] for each in below]
         self.lost = [each - enlarged for each, enlarged in zip(self.own, self.enlarged, strict=True)]
@@ -106,14 +106,15 @@ class Detail:
         return z, Below(coarse, enlarged)
 
     def _below(self, recipe: Recipe, number: int) -> tuple[Tensor, Tensor | None]:
-        """Draw number `number` of what lies below: tori of the size of a training window of the base."""
+        """Draw number `number` of what lies below: tori of a training window of the base, in whole periods."""
         if self._drawn is None or self._drawn[0] != number:
             triangle, count = self.triangle, recipe.batch_size
             random = ops.seeded_generator(recipe.seed, Stream.BELOW, number)
-            shape = (count, *triangle.latent_shape(triangle.modality.window))
-            noise = torch.randn(shape, generator=random).to(triangle.device)
+            channels, *cells = triangle.latent_shape(triangle.modality.window)
+            grid = [-(-n // phases) * phases for n, phases in zip(cells, triangle.phases, strict=True)]
+            noise = torch.randn((count, channels, *grid), generator=random).to(triangle.device)
             exemplars = [(number * count + n) % len(self.lost) for n in range(count)]
-            noises, size = [], list(triangle.modality.window)
+            noises, size = [], [n * f for n, f in zip(grid, triangle.stride, strict=True)]
             for level in triangle.detail[: self.number - 1]:
                 noises.append(torch.randn((count, level.design.latent_channels, *size), generator=random))
                 size = [n * f for n, f in zip(size, level.stride, strict=True)]

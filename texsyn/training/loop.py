@@ -45,7 +45,7 @@ def create(exemplar: OneOrMore, recipe: Recipe, device: str | torch.device = "cp
 def modality_for(exemplars: Sequence[Exemplar], recipe: Recipe) -> Modality:
     """The kind of the exemplars; of one with a regular pattern, with its period, where the recipe looks for that."""
     first = exemplars[0]
-    if len(exemplars) > 1 or not recipe.whole_periods or first.modality.factors:
+    if len(exemplars) > 1 or not recipe.whole_periods:
         return first.modality
     return lattice.fitted(first.modality, first.pixels, design_for(first.modality, recipe).stride)
 
@@ -182,8 +182,9 @@ def prepare(state: TrainState, exemplars: Sequence[Exemplar], recipe: Recipe) ->
 
 def _detail(state: TrainState, exemplars: Sequence[Exemplar]) -> Detail | None:
     """What the level in training learns from; None while it is the base."""
-    pixels = [each.pixels.to(state.triangle.device) for each in exemplars]
-    return Detail(state.triangle, state.level, pixels) if state.level else None
+    if not state.level:
+        return None
+    return Detail(state.triangle, state.level, [each.pixels.to(state.triangle.device) for each in exemplars])
 
 
 def progress(state: TrainState, recipe: Recipe) -> float:
