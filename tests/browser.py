@@ -52,28 +52,43 @@ class Visit:
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
         self.page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
         self.page.goto(server.address)
-        self.page.wait_for_selector("#examples img")
+        self.page.wait_for_selector("#viewer canvas")
+        self.page.wait_for_function("document.querySelector('#status')?.innerText.trim()")
 
     def reload(self) -> None:
         """Reload the page. This aborts requests in progress, and the page's client reports that as an error."""
         self.page.reload()
         self.page.locator("[role=tabpanel]:visible").first.wait_for()
-        self.errors = [error for error in self.errors if "AbortError" not in error]
-
-    def open_tab(self, name: str) -> None:
-        self.page.get_by_role("tab", name=name).click()
+        aborted = ("AbortError", "Connection errored out")
+        self.errors = [error for error in self.errors if not any(each in error for each in aborted)]
 
     def wait_for_text(self, selector: str, text: str) -> None:
         self.page.wait_for_function(
             "([selector, text]) => document.querySelector(selector)?.innerText.includes(text)", arg=[selector, text]
         )
 
-    def wait_for_run(self, selector: str) -> None:
-        """Wait until the list of runs has come and one is chosen."""
-        self.page.wait_for_function("selector => document.querySelector(`${selector} input`)?.value", arg=selector)
+    def open_tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
+
+    def open_new(self) -> None:
+        """Open what a new texture begins with; it is open where there are no runs."""
+        self.open_tab("Train")
+        if not self.page.locator("#start").is_visible():
+            self.page.get_by_role("button", name="New texture").click()
+        self.page.locator("#examples img").first.wait_for()
+
+    def shown(self) -> dict[str, Any]:
+        """The state of the viewer: mode, zoom, how many clips, which pictures are loaded."""
+        state: dict[str, Any] = self.page.evaluate("window.texsynViewer.state")
+        return state
+
+    def wait_for_picture(self, caption: str) -> None:
+        """Wait until the viewer shows a picture with these words below."""
+        self.wait_for_text("#viewer .caption", caption)
 
     def choose_example(self, number: int) -> None:
         """Choose an example, and wait until it is read."""
+        self.open_new()
         self.page.locator("#examples button:has(img)").nth(number).click()
         self.wait_for_text("#summary", "trained at")
 

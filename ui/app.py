@@ -54,9 +54,9 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
     """Build the app and serve it until the process is told to end."""
     from common import HEAD, STYLE, theme
     from guard import Guard, limit_images, refuse_downloads
-    from pages import build
     from starlette.middleware import Middleware
     from studio import Studio
+    from workspace import build
 
     limit_images()
     refuse_downloads()

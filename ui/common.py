@@ -14,7 +14,8 @@ from texsyn import TexsynError
 
 FOLDER = Path(__file__).resolve().parent
 STYLE = (FOLDER / "style.css").read_text()
-HEAD = f"<script>{(FOLDER / 'page.js').read_text()}</script><meta name='viewport' content='width=device-width'>"
+SCRIPTS = "".join(f"<script>{(FOLDER / name).read_text()}</script>" for name in ("page.js", "viewer.js"))
+HEAD = f"{SCRIPTS}<meta name='viewport' content='width=device-width'>"
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # an event that other programs cannot call
 QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 SECRET = "texsyn"  # encrypts the run id that a browser remembers; fixed, so that a restarted server can read it
@@ -22,14 +23,22 @@ SECRET = "texsyn"  # encrypts the run id that a browser remembers; fixed, so tha
 
 def theme() -> gr.Theme:
     """A calm theme in the system's own fonts, with enough contrast for axe."""
-    soft = gr.themes.Soft(
+    base = gr.themes.Base(
         primary_hue="teal",
-        neutral_hue="stone",
+        neutral_hue="neutral",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
-    strong, light = "*primary_800", "*primary_200"
-    return soft.set(
+    strong, light = "*neutral_700", "*neutral_200"
+    return base.set(
+        body_background_fill="#f3f3f2",
+        body_background_fill_dark="#141414",
+        block_background_fill_dark="#1d1d1d",
+        block_border_color_dark="#333331",
+        border_color_primary_dark="#333331",
+        input_background_fill_dark="#262626",
+        block_shadow="none",
+        block_radius="10px",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
         block_label_text_color=strong,
@@ -41,9 +50,24 @@ def theme() -> gr.Theme:
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+        button_primary_text_color="white",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_dark="#2a2a2a",
+        button_secondary_background_fill_hover_dark="#383838",
+        button_secondary_border_color_dark="#3d3d3a",
+        button_large_text_size="*text_md",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        block_title_text_weight="500",
         checkbox_label_background_fill_selected="*primary_700",
         checkbox_label_background_fill_selected_dark="*primary_700",
-        link_text_color=strong,
+        checkbox_label_background_fill_dark="#262626",
+        checkbox_label_text_color_selected="white",
+        button_secondary_border_color="#d9d9d6",
+        button_border_width="1px",
+        link_text_color="*primary_800",
     )
 
 

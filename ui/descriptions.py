@@ -23,6 +23,12 @@ def describe_status(status: Status) -> str:
     }[status.state]
 
 
+def describe_briefly(status: Status) -> str:
+    """A status in a few words, for lists; nothing for a finished run."""
+    left = f"{texsyn.duration(status.remaining)} left" if status.step else "starting"
+    return {"running": left, "queued": "waiting", "finished": ""}.get(status.state, status.state)
+
+
 def describe_exemplar(exemplar: Exemplar) -> str:
     """How an upload was read, as HTML: kind, size, masked share, and what may make it hard to train on."""
     facts = exemplar.facts

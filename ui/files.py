@@ -45,6 +45,10 @@ class Files:
         texsyn.write(texture[:3] if len(texture) != 1 else texture, path, fps=fps or DEFAULT_FPS)
         return path
 
+    def copy(self, path: Path) -> Path:
+        """A copy of a file, under its ending."""
+        return Path(shutil.copyfile(path, self.new(path.suffix)))
+
     def uploaded(self, path: object) -> Path:
         """The path of an uploaded file. Raises TexsynError for any other path: a call may name any file."""
         try:

@@ -1,4 +1,4 @@
-// Pasting an image uploads it, and so do the files of a folder that is dropped. The tiled preview can be dragged, or moved with the arrow keys.
+// Pasting an image uploads it, and so do the files of a folder that is dropped. The theme, and the tab that was open.
 const upload = (files) => {
   const input = document.querySelector("#upload input[type=file]");
   if (!files.length || !input) return;
@@ -37,28 +37,25 @@ document.addEventListener(
   true,
 );
 
-// Clips in the tiled preview play at the chosen speed.
-window.texsynSpeed = 1;
-window.texsynPlay = () => document.querySelectorAll(".videos video").forEach((v) => (v.playbackRate = window.texsynSpeed));
-document.addEventListener("loadedmetadata", window.texsynPlay, true);
-
-const shift = (tile, x, y) => {
-  const at = [(+tile.dataset.x || 0) + x, (+tile.dataset.y || 0) + y];
-  [tile.dataset.x, tile.dataset.y] = at;
-  tile.style.backgroundPosition = `${at[0]}px ${at[1]}px`;
+// Dark, unless the reader has chosen light.
+const dark = (yes) => {
+  document.body.classList.toggle("dark", yes);
+  const button = document.querySelector("#theme");
+  if (button) button.textContent = yes ? "Light" : "Dark";
 };
-
-document.addEventListener("pointermove", (event) => {
-  const tile = event.target.closest?.(".tile");
-  if (tile && event.buttons) shift(tile, event.movementX, event.movementY);
+const chosen = () => localStorage.getItem("texsyn-theme") !== "light";
+document.addEventListener("click", (event) => {
+  if (!event.target.closest?.("#theme")) return;
+  localStorage.setItem("texsyn-theme", chosen() ? "light" : "dark");
+  dark(chosen());
 });
-
-document.addEventListener("keydown", (event) => {
-  const tile = event.target.closest?.(".tile");
-  const step = { ArrowLeft: [-8, 0], ArrowRight: [8, 0], ArrowUp: [0, -8], ArrowDown: [0, 8] }[event.key];
-  if (!tile || !step) return;
-  event.preventDefault();
-  shift(tile, ...step);
+// Gradio sets the class by the system when it is mounted.
+document.addEventListener("DOMContentLoaded", () => {
+  dark(chosen());
+  new MutationObserver(() => document.body.classList.contains("dark") === chosen() || dark(chosen())).observe(document.body, {
+    attributes: true,
+    attributeFilter: ["class"],
+  });
 });
 
 // A reload returns to the page that was open.
@@ -70,6 +67,7 @@ addEventListener("pagehide", () => {
 const mounted = new MutationObserver(() => {
   if (!tabs().length) return;
   mounted.disconnect();
+  dark(chosen());
   const open = tabs().find((tab) => tab.textContent.trim() === sessionStorage.getItem("texsyn-page"));
   setTimeout(() => open?.click());
 });

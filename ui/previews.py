@@ -1,4 +1,4 @@
-"""Images of a run's progress: its exemplar beside the newest sample, and a cover for lists of runs."""
+"""Images and clips of a run's progress, as files that may be shown: its exemplar, its newest sample, a cover."""
 
 from __future__ import annotations
 
@@ -17,41 +17,43 @@ class Previews:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._covers = lru_cache(maxsize=256)(self._write_cover)
+        self._copies = lru_cache(maxsize=256)(self._copy)
 
-    def newest_sheet(self, run: Run) -> Path | None:
-        """The newest contact sheet; None before the first."""
-        previews = run.previews()
-        return previews[-1].sheet if previews else None
-
-    def compare(self, run: Run) -> tuple[np.ndarray, np.ndarray] | None:
-        """The exemplar and the newest sample, images of one size; None before the first preview."""
+    def newest(self, run: Run) -> Path | None:
+        """The newest sample, an image or a clip; None before the first preview."""
         previews = run.previews()
         if not previews:
             return None
-        sample, exemplar = previews[-1].sample, run.exemplar_preview
-        if sample is None or exemplar is None:
-            sample = exemplar = previews[-1].sheet
-        return _read(exemplar), _read(sample)
+        newest = previews[-1]
+        return self._shown(newest.clip or newest.sample or newest.sheet)
+
+    def exemplar(self, run: Run) -> Path | None:
+        """The exemplar beside it, in the size of the samples; None before the first preview."""
+        image = run.exemplar_preview
+        if image is None:
+            return None
+        clip = image.with_suffix(".mp4")
+        return self._shown(clip if clip.exists() else image)
 
     def cover(self, run: Run) -> Path | None:
-        """A square image of the newest sample, as a file that may be shown; None before the first preview."""
+        """A square image of the newest sample; None before the first preview."""
         previews = run.previews()
         if not previews:
             return None
         newest = previews[-1].sample or previews[-1].sheet
-        path = self._covers(newest, square=previews[-1].sample is not None)
-        if not path.exists():  # deleted for newer files
-            self._covers.cache_clear()
-            path = self._covers(newest, square=previews[-1].sample is not None)
-        return path
+        return self._shown(newest, square=previews[-1].sample is not None)
 
-    def _write_cover(self, image: Path, square: bool) -> Path:
-        pixels = _read(image)
-        return self._files.write_image(pixels[:, : len(pixels)] if square else pixels)  # of a clip, the first frame
+    def _shown(self, path: Path, square: bool = False) -> Path:
+        key = (path, path.stat().st_mtime_ns, square)
+        copy = self._copies(*key)
+        if not copy.exists():  # deleted for newer files
+            self._copies.cache_clear()
+            copy = self._copies(*key)
+        return copy
 
-
-def _read(path: Path) -> np.ndarray:
-    """An image as `height width 3`, 0 to 255."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    def _copy(self, path: Path, time: int, square: bool) -> Path:
+        if not square:
+            return self._files.copy(path)
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        return self._files.write_image(pixels[:, : len(pixels)])  # of a clip, the first frame

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import KINDS
@@ -12,10 +13,10 @@ import texsyn
 from texsyn import Run
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
+from texsyn.metrics.scoring import to_numpy
 from texsyn.models.mixture_prior import BANDWIDTH
 from texsyn.runs import copying
 from texsyn.runs.copying import limit_copying
-from texsyn.synthesis import sampling
 from texsyn.training.loop import prepare
 from texsyn.training.state import init_state
 
@@ -36,10 +37,10 @@ def samples_of(monkeypatch):
     """Samples are made by a function of the bandwidth and of the exemplar's number instead of by networks."""
 
     def use(make):
-        def sample(triangle, count, exemplar=0):
-            return torch.stack([make(float(triangle.mixture_prior.bandwidth), exemplar) for _ in range(count)])
+        def samples(triangle, exemplar, count):
+            return [to_numpy(make(float(triangle.mixture_prior.bandwidth), exemplar)) for _ in range(count)]
 
-        monkeypatch.setattr(sampling, "sample", sample)
+        monkeypatch.setattr(copying, "_samples", samples)
 
     return use
 
@@ -90,3 +91,12 @@ def test_previews_while_training_draw_as_training_does(tmp_path):
     state = init_state(triangle, RECIPE, (still(),))
     prepare(state, (still(),), RECIPE)
     assert float(triangle.mixture_prior.bandwidth) == pytest.approx(BANDWIDTH)
+
+
+def test_of_a_large_exemplar_fewer_patches_are_compared(monkeypatch):
+    compared = []
+    monkeypatch.setattr(copying, "copying", lambda sample, exemplar, *rest: (compared.append(sample.shape), (0.0,))[1])
+    sample = to_numpy(noise(0, 224))
+    for side in (64, 224, 512, 2048):
+        copying._copied(sample, np.broadcast_to(np.float32(0), (side, side, 3)))
+    assert [each[0] for each in compared] == [224, 219, 93, 51]

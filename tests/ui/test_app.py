@@ -22,16 +22,16 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_pages_are_accessible(visit, trained_run):
-    assert visit.accessibility_violations() == []
-    for name in ("Watch", "Sample", "More", "Library"):
-        visit.open_tab(name)
-        visit.page.wait_for_timeout(500)
-        assert visit.accessibility_violations() == [], name
+    for theme in ("dark", "light"):
+        for name in ("Train", "Sample", "Repair", "Morph", "Check"):
+            visit.open_tab(name)
+            visit.page.wait_for_timeout(500)
+            assert visit.accessibility_violations() == [], (theme, name)
+        visit.page.locator("#theme").click()
 
 
 def test_a_reload_returns_to_the_page(visit, trained_run):
-    visit.page.locator("#examples img").first.wait_for()
-    for name, there in (("Sample", "#new-samples"), ("Library", "#covers"), ("Start", "#start")):
+    for name, there in (("Sample", "#new-samples"), ("Check", "#find-anomalies"), ("Train", "#pause")):
         visit.open_tab(name)
         visit.page.locator(there).wait_for()
         visit.page.wait_for_timeout(1000)
@@ -40,13 +40,14 @@ def test_a_reload_returns_to_the_page(visit, trained_run):
         assert visit.page.get_by_role("tab", name=name, selected=True).count() == 1
 
 
-def test_pages_fit_a_phone(browser, server, trained_run):
-    visit = Visit(browser, server, width=375)
-    for name in ("Start", "Watch", "Sample"):
-        if name != "Start":
-            tab = visit.page.get_by_role("tab", name=name)
-            tab.click() if tab.is_visible() else None
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 375
+@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
+def test_nothing_is_wider_than_the_page(browser, server, trained_run, width):
+    visit = Visit(browser, server, width=width)
+    visit.wait_for_picture("steps")
+    for name in ("Train", "Sample", "Repair", "Morph", "Check"):
+        visit.open_tab(name)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, name
+    visit.screenshot(f"width-{width}")
     visit.close()
 
 
@@ -100,6 +101,15 @@ def test_a_missing_app_says_how_to_install_it(monkeypatch, capsys):
     monkeypatch.setattr("texsyn.cli.app._NEEDED", ("no_such_package",))
     assert main(["app"]) == 2
     assert capsys.readouterr().err == "texsyn: the app is not installed: pip install 'texsyn[ui]'\n"
+
+
+def test_a_theme_is_remembered(visit):
+    dark = "document.body.classList.contains('dark')"
+    visit.page.wait_for_function(dark)
+    visit.page.locator("#theme").click()
+    visit.page.wait_for_function(f"!{dark}")
+    visit.reload()
+    visit.page.wait_for_function(f"!{dark} && document.querySelector('#theme').textContent === 'Dark'")
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])

@@ -18,12 +18,14 @@ PATHS = sorted(FOLDER.iterdir())
 
 
 def test_the_maps_of_a_material_are_read_together(visit):
+    visit.open_new()
     visit.page.locator("#upload input[type=file]").set_input_files(PATHS)
     visit.wait_for_text("#summary", "Material of colour, normal, height, roughness, occlusion, metal, 256 x 256 pixels")
 
 
 def test_a_folder_of_maps_can_be_dropped(visit):
     """As the browser gives it: an entry whose files are read one batch after the other."""
+    visit.open_new()
     files = [[path.name, f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"] for path in PATHS]
     visit.page.evaluate(
         """async (names) => {
@@ -44,6 +46,7 @@ def test_a_folder_of_maps_can_be_dropped(visit):
 
 
 def test_files_of_no_one_material_are_told_in_one_line(visit):
+    visit.open_new()
     files = [VIDEOS / "beans.png", VIDEOS / "gravel.png"]
     visit.page.locator("#upload input[type=file]").set_input_files(files)
     visit.page.get_by_text("these are several exemplars").first.wait_for()
@@ -64,7 +67,6 @@ def test_a_sample_is_seen_lit_and_downloaded(material_run, browser, server, tmp_
     page = visit.page
     try:
         visit.open_tab("Sample")
-        visit.wait_for_run("#sample-run")
         page.locator("#new-samples").click()
         page.wait_for_selector("#samples img")
         page.locator("#samples button:has(img)").first.click()

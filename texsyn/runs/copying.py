@@ -7,22 +7,28 @@ when training ends, on the model's own samples.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from texsyn.core import ops
 from texsyn.metrics.image import copying
 from texsyn.metrics.scoring import to_numpy
+from texsyn.metrics.sliced_wasserstein import Array
 from texsyn.models.triangle import Triangle
-from texsyn.synthesis import sampling
 
 _BANDWIDTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 _SAMPLES = 4  # in all, at least one for each exemplar
+_SIDE = 224  # pixels of a sample
 _COPIED = 0.09  # of neighbouring patches, in the mean of an exemplar's samples
 _BEYOND = 0.05  # or so much more than one half of the exemplar repeats of the other, as regular patterns do
 _LEAST_SIDE = 64  # pixels
+_PATCH, _STRIDE = 9, 6  # pixels
+_PAIRS, _LEAST_PATCHES = 60_000_000, 8  # patches compared with an exemplar's, and at least along each axis
 
 
 def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
@@ -35,13 +41,14 @@ def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
     prior, modality = triangle.mixture_prior, triangle.modality
     if prior is None or modality.moving or not all(modality.stationary) or min(modality.window) < _LEAST_SIDE:
         return None
-    exemplars = [to_numpy(triangle.reduced(each[None], 0)[0]) for each in pixels]
+    exemplars = [to_numpy(triangle.scaled(each.to(triangle.device))) for each in pixels]
     limits = [max(_COPIED, _repeated(each) + _BEYOND) for each in exemplars]
+    count = -(-_SAMPLES // len(exemplars))
 
     def little(bandwidth: float) -> bool:
         prior.bandwidth.fill_(bandwidth)
         return all(
-            _copied(triangle, number, each, -(-_SAMPLES // len(exemplars))) <= limit
+            np.mean([_copied(sample, each) for sample in _samples(triangle, number, count)]) <= limit
             for number, (each, limit) in enumerate(zip(exemplars, limits, strict=True))
         )
 
@@ -50,13 +57,29 @@ def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
     return _BANDWIDTHS[least]
 
 
-def _copied(triangle: Triangle, number: int, exemplar: np.ndarray, count: int) -> float:
-    """The share of neighbouring patches of samples that are copied from an exemplar, as quality cards count it."""
-    samples = [to_numpy(each) for each in triangle.reduced(sampling.sample(triangle, count=count, exemplar=number), 0)]
-    height, width = samples[0].shape[:2]
-    return float(np.mean([copying(each, exemplar[:height, :width])[0] for each in samples]))
+@torch.no_grad()
+def _samples(triangle: Triangle, exemplar: int, count: int) -> list[Array]:
+    """Samples like an exemplar, `h w 3`, as the base makes them."""
+    cells = (
+        -(-_SIDE // (stride * phases)) * phases for stride, phases in zip(triangle.stride, triangle.phases, strict=True)
+    )
+    shape = (count, triangle.design.latent_channels, *cells)
+    noise = torch.randn(shape, generator=ops.seeded_generator(0, exemplar)).to(triangle.device)
+    latents = triangle.draw_latents(triangle.labelled(noise, triangle.labels([exemplar] * count)))
+    triangle.generator_ema.eval()
+    return [to_numpy(each) for each in triangle.synthesize(latents)]
 
 
-def _repeated(exemplar: np.ndarray) -> float:
+def _copied(sample: Array, exemplar: Array) -> float:
+    """The share of neighbouring patches of a sample that are copied from an exemplar, as quality cards count it.
+
+    Of fewer patches where the exemplar is large, since each is compared with all of it.
+    """
+    keys = (exemplar.shape[0] - _PATCH) * (exemplar.shape[1] - _PATCH)
+    most = _PATCH + _STRIDE * (max(_LEAST_PATCHES, math.isqrt(_PAIRS // keys)) - 1)
+    return copying(sample[:most, :most], exemplar, _PATCH, _STRIDE)[0]
+
+
+def _repeated(exemplar: Array) -> float:
     half = exemplar.shape[1] // 2
-    return copying(exemplar[:, half:], exemplar[:, :half])[0]
+    return _copied(exemplar[:, half:], exemplar[:, :half])

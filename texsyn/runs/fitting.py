@@ -20,6 +20,7 @@ from texsyn.synthesis import sampling
 from texsyn.training import loop
 from texsyn.training.state import TrainState, init_state
 
+_FPS = 25.0  # of clips whose exemplar has no frame rate
 _EVENT_SHARE, _EVENT_LEAST, _EVENT_MOST = 1 / 500, 0.5, 10.0  # of the time so far; seconds between two events of steps
 
 
@@ -134,7 +135,8 @@ class _Session:
         masked = any(each.mask is not None for each in self.exemplars)
         try:
             panels = [previews.render(self.state.triangle, each, number=n) for n, each in enumerate(pixels)]
-            previews.store(self.run.preview_folder, self.state.step, panels, estimated=masked)
+            fps = self.exemplars[0].fps or _FPS
+            previews.store(self.run.preview_folder, self.state.step, panels, estimated=masked, fps=fps)
         except TexsynError as error:
             self.warn(str(error))
 

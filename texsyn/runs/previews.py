@@ -3,6 +3,7 @@
 PREVIEWS/STEP.png          the exemplar and samples on one sheet; of several exemplars, a row (or block) for each
 PREVIEWS/STEP-sample.png   the first sample alone, as the sheet shows it
 PREVIEWS/exemplar.png      the exemplar alone, as the sheet shows it; of several, exemplar-0.png, exemplar-1.png, ...
+PREVIEWS/STEP-sample.mp4, exemplar.mp4    the same of clips, which the images show as rows of frames
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Preview:
     step: int
     sheet: Path
     sample: Path | None  # None in runs of format 1
+    clip: Path | None = None  # the sample as a clip
 
 
 def stored(folder: Path) -> list[Preview]:
@@ -55,7 +57,8 @@ def stored(folder: Path) -> list[Preview]:
     for sheet in sorted(folder.glob("[0-9]*.png")):
         if sheet.stem.isdigit():
             sample = sheet.with_name(f"{sheet.stem}-sample.png")
-            found.append(Preview(int(sheet.stem), sheet, sample if sample.exists() else None))
+            files = (path if path.exists() else None for path in (sample, sample.with_suffix(".mp4")))
+            found.append(Preview(int(sheet.stem), sheet, *files))
     return found
 
 
@@ -71,6 +74,7 @@ class Panels:
     exemplar: Tensor
     samples: list[Tensor]
     axis: int  # along which the sheet joins them
+    clips: tuple[Tensor, ...] = ()  # of a clip, the exemplar and the first sample, `channels t y x`
 
     @property
     def sheet(self) -> Tensor:
@@ -90,7 +94,7 @@ def render(triangle: Triangle, pixels: Tensor, count: int = 3, number: int = 0) 
     if not triangle.modality.moving:
         return Panels(shown[0], shown[1:], axis=-1)
     rows = [_frame_row(clip) for clip in shown]
-    return Panels(rows[0], rows[1:], axis=-2)
+    return Panels(rows[0], rows[1:], axis=-2, clips=(shown[0], shown[1]))
 
 
 def _render_collection(triangle: Triangle, pixels: Tensor) -> Panels:
@@ -117,14 +121,22 @@ def _crop_like(pixels: Tensor, sample: Tensor) -> Tensor:
     return pixels
 
 
-def store(folder: Path, step: int, panels: Sequence[Panels], estimated: bool = False) -> None:
+def store(folder: Path, step: int, panels: Sequence[Panels], estimated: bool = False, fps: float = 0.0) -> None:
     """Write a preview of the exemplars of one model; the sheet is written last.
 
-    estimated: the exemplars have changed since the preview before. Raises TexsynError (exit 5) when the disk refuses.
+    estimated: the exemplars have changed since the preview before. fps: of clips. Raises TexsynError (exit 5) when the
+    disk refuses.
     """
     for number, each in enumerate(panels):
         path = exemplar_path(folder, number, len(panels))
         if estimated or not path.exists():
-            writing.write(each.exemplar, path, force=True)
-    writing.write(panels[0].samples[0], folder / f"{step:08d}-sample.png", force=True)
+            _write(path, each.exemplar, each.clips[:1], fps)
+    _write(folder / f"{step:08d}-sample.png", panels[0].samples[0], panels[0].clips[1:], fps)
     writing.write(torch.cat([each.sheet for each in panels], -2), folder / f"{step:08d}.png", force=True)
+
+
+def _write(path: Path, image: Tensor, clips: Sequence[Tensor], fps: float) -> None:
+    """An image, and a clip beside it where there is one."""
+    for clip in clips:
+        writing.write(clip, path.with_suffix(".mp4"), fps=fps, force=True)
+    writing.write(image, path, force=True)

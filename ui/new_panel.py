@@ -1,4 +1,4 @@
-"""The page "Start": choose an exemplar, check how it is read, set the training time."""
+"""A new texture: choose an exemplar, check how it is read, set the training time."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "videos"
 MATERIALS = EXAMPLES / "materials"  # a folder of maps each
 
 
-class StartPage:
+class NewPanel:
     """An exemplar is read into a draft as soon as it is chosen, and again whenever its settings change."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._examples = _find_examples()
         self.draft, self._files = gr.State(""), gr.State([])  # the draft's id; the paths of the exemplar's files
-        with gr.Row():
-            with gr.Column():
-                self._add_choices()
-                with gr.Accordion("More", open=False):
-                    self._add_settings()
-            with gr.Column():
-                self._add_result()
-                self.start = gr.Button("Start training", variant="primary", elem_id="start")
+        self._add_choices()
+        self._add_result()
+        self.budget = gr.Radio(budgets.choices(), value=budgets.DEFAULT, label="How long to train", elem_id="budget")
+        with gr.Accordion("More settings", open=False):
+            self._add_settings()
+        self.start = gr.Button("Start training", variant="primary", elem_id="start")
         self._connect()
 
     def _add_choices(self) -> None:
@@ -43,18 +41,17 @@ class StartPage:
             file_count="multiple",
             type="filepath",
             elem_id="upload",
-            height=170,
+            height=130,
         )
         gr.Markdown("Or choose an example:", visible=bool(self._examples))
         self._gallery = image_gallery(
             "Examples",
             value=[(str(self._thumbnail(path)), path.stem) for path in self._examples],
             show_label=False,
-            height=240,
+            height=190,
             visible=bool(self._examples),
             elem_id="examples",
         )
-        self.budget = gr.Radio(budgets.choices(), value=budgets.DEFAULT, label="How long to train", elem_id="budget")
 
     def _add_settings(self) -> None:
         kind = gr.Dropdown(
@@ -81,8 +78,8 @@ class StartPage:
 
     def _add_result(self) -> None:
         self._summary = gr.HTML("", elem_id="summary")
-        self._image = gr.Image(label="Exemplar", interactive=False, visible=False, buttons=[], height=320)
-        self._clip = gr.Video(label="Exemplar", interactive=False, visible=False, loop=True, autoplay=True, height=320)
+        self._image = gr.Image(label="Exemplar", interactive=False, visible=False, buttons=[], height=220)
+        self._clip = gr.Video(label="Exemplar", interactive=False, visible=False, loop=True, autoplay=True, height=220)
         with gr.Accordion("Mask parts of the image", open=False, visible=False) as self._masking:
             self._mask = mask_editor("White is masked", sources=[], elem_id="mask")
             self._apply_mask = gr.Button("Apply the mask", size="sm")

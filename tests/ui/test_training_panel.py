@@ -1,4 +1,4 @@
-"""The page Watch: a fit is seen from its start to its pause, from every tab, and outlives the server."""
+"""Training: a fit is seen from its start to its pause, from every tab, and outlives the server."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def test_a_fit_is_watched_from_its_start_to_its_pause(browser, server, visit, fi
     page.locator("#status").wait_for()
     visit.wait_for_text("#status", "Training")
     second = Visit(browser, server)
-    second.open_tab("Watch")
     second.wait_for_text("#status", "Training")
     second.close()
 
-    page.wait_for_selector("#compare img")
+    visit.wait_for_picture("after")
+    assert visit.shown()["loaded"] == ["sample", "exemplar"]
     visit.wait_for_text("#card", "sharpness")
     visit.screenshot("watch")
     visit.pause()
@@ -39,9 +39,10 @@ def test_a_fit_is_watched_from_its_start_to_its_pause(browser, server, visit, fi
 
 def test_a_clip_is_trimmed_trained_and_looped(visit, find_new_run):
     page = visit.page
+    visit.open_new()
     page.locator("#upload input[type=file]").set_input_files(ROOT / "videos" / "water.mp4")
     visit.wait_for_text("#summary", "Clip")
-    page.get_by_role("button", name="More").click()
+    page.get_by_role("button", name="More settings").click()
     page.get_by_label("Clip: first frame").fill("8")
     page.get_by_label("Clip: number of frames").fill("48")
     page.get_by_role("button", name="Read again").click()
@@ -56,9 +57,10 @@ def test_a_clip_is_trimmed_trained_and_looped(visit, find_new_run):
     visit.open_tab("Sample")
     page.locator("#new-samples").click()
     page.wait_for_selector("#samples video")
-    page.locator("#samples button:has(video)").first.click()
-    page.wait_for_selector(".videos video")
-    assert page.evaluate("document.querySelector('.videos video').loop")
+    visit.wait_for_picture("seed 0")
+    assert visit.shown()["clips"] == 2  # exemplar and sample
+    page.locator("#viewer [data-toggle=play]").click()
+    assert visit.shown()["paused"]
 
 
 @pytest.fixture
@@ -69,8 +71,7 @@ def older_run(server, find_new_run):
 
 
 def test_a_run_of_an_older_version_is_shown_and_not_trained_on(older_run, visit):
-    visit.open_tab("Watch")
-    visit.page.wait_for_selector("#compare img")  # its contact sheet
+    visit.wait_for_picture("after")  # its contact sheet
     visit.page.locator("#resume").click()
     visit.page.get_by_text("trained by an older version").first.wait_for()
     assert status(older_run).state == "interrupted"
@@ -89,7 +90,6 @@ def test_a_killed_server_loses_no_fit(browser, server, find_new_run):
     assert before.state == "running"
     server.start()
     visit = Visit(browser, server)
-    visit.open_tab("Watch")
     visit.wait_for_text("#status", "Training")
     assert status(run).step >= before.step
     visit.pause()

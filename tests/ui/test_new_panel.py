@@ -1,10 +1,10 @@
-"""The page Start: uploads, masks, errors, and the keyboard."""
+"""A new texture: uploads, masks, errors, and the keyboard."""
 
 from __future__ import annotations
 
 import re
 
-import start_page
+import new_panel
 
 
 def test_a_masked_part_is_reported(visit):
@@ -22,6 +22,7 @@ def test_a_masked_part_is_reported(visit):
 
 def test_training_can_be_started_with_the_keyboard_alone(visit, find_new_run):
     page = visit.page
+    visit.open_new()
     page.locator("#examples button:has(img)").nth(1).focus()
     page.keyboard.press("Enter")
     visit.wait_for_text("#summary", "trained at")
@@ -40,6 +41,7 @@ def test_training_can_be_started_with_the_keyboard_alone(visit, find_new_run):
 def test_a_broken_upload_is_one_sentence(visit, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"nothing" * 40)
+    visit.open_new()
     visit.page.locator("#upload input[type=file]").set_input_files(broken)
     message = visit.page.get_by_text(re.compile("cannot be read as a PNG image"))
     message.first.wait_for()
@@ -47,9 +49,10 @@ def test_a_broken_upload_is_one_sentence(visit, tmp_path):
 
 def test_an_error_is_shown_once_and_covers_nothing(server, visit):
     before = len(server.log_text())
+    visit.open_new()
     visit.page.locator("#start").click()
     visit.page.get_by_text("choose an image or a clip first").first.wait_for()
-    for name in ("Watch", "Sample", "More"):
+    for name in ("Sample", "Repair", "Morph", "Check"):
         visit.open_tab(name)
         assert visit.page.locator(".block span.error:visible").count() == 0, name
     assert "Traceback" not in server.log_text()[before:]
@@ -57,7 +60,7 @@ def test_an_error_is_shown_once_and_covers_nothing(server, visit):
 
 def test_settings_become_options_of_a_fit():
     """Kind, recipe, levels, seed, side, first frame, number of frames, crop."""
-    found = start_page._options(["still", "fast", "1", 3, 512, 0, 0, 10, 20, 30, 40])
+    found = new_panel._options(["still", "fast", "1", 3, 512, 0, 0, 10, 20, 30, 40])
     assert (found.kind, found.seed, found.side, found.levels, found.crop) == ("still", 3, 512, 1, (10, 20, 30, 40))
-    plain = start_page._options(["auto", "fast", "auto", *[0] * 8])
+    plain = new_panel._options(["auto", "fast", "auto", *[0] * 8])
     assert plain.given() == ["recipe"]

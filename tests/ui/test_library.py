@@ -1,4 +1,4 @@
-"""The page Library: facts about runs, titles, and the origin of a texture."""
+"""The library: facts about runs, titles, search, and the origin of a texture."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ import texsyn
 
 def test_a_run_is_described_and_renamed(visit, trained_run):
     page, title = visit.page, trained_run.title
-    visit.open_tab("Library")
+    page.get_by_role("button", name="Rename or delete").click()
     visit.wait_for_text("#run-facts", "MB on disk")
     page.get_by_label("Title").fill("my beans")
     page.locator("#rename").click()
-    page.wait_for_function("document.querySelector('#library-run input')?.value == 'my beans'")
-    page.wait_for_selector("#covers img")
-    visit.screenshot("library")
+    page.wait_for_function("document.querySelector('#run input')?.value == 'my beans'")
+    page.wait_for_selector("#covers img[alt='my beans']")
     trained_run.rename(title)
+
+
+def test_a_search_leaves_what_has_the_words(visit, trained_run):
+    page, cover = visit.page, visit.page.locator("#covers img")
+    cover.first.wait_for()
+    page.get_by_placeholder("Search").fill("no such texture")
+    cover.first.wait_for(state="detached")
+    page.get_by_placeholder("Search").fill(trained_run.title[:4].upper())
+    cover.first.wait_for()
 
 
 def test_the_origin_of_a_texture_is_read(visit, trained_run, tmp_path):
     texture = texsyn.sample(trained_run.triangle())[0]
     texsyn.write(texture, tmp_path / "texture.png", metadata={**trained_run.made_by(), "seed": 0})
-    visit.open_tab("Library")
+    visit.open_tab("Check")
     visit.page.locator("#texture-file input[type=file]").set_input_files(tmp_path / "texture.png")
     visit.wait_for_text("#origin", "exemplar_sha256")
 
@@ -34,9 +42,9 @@ def second_run(server, find_new_run):
 
 
 def test_a_run_is_deleted_after_a_question(second_run, visit, server, trained_run):
-    visit.open_tab("Library")
-    visit.wait_for_text("#run-facts", "Not started yet")
+    visit.wait_for_text("#status", "Not started yet")
+    visit.page.get_by_role("button", name="Rename or delete").click()
     visit.page.once("dialog", lambda dialog: dialog.accept())
     visit.page.locator("#delete").click()
-    visit.wait_for_text("#run-facts", "Finished")
+    visit.wait_for_text("#status", "Finished")
     assert server.run_folders() == {trained_run.path}

@@ -1,0 +1,101 @@
+"""The picture in the middle, compared, tiled, zoomed and dragged; what is seen is measured."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from texsyn import sample
+from texsyn.metrics.scoring import to_numpy
+
+
+@pytest.fixture
+def viewer(visit, trained_run):
+    visit.wait_for_picture("steps")
+    visit.page.locator("#viewer [data-mode=sample]").click()
+    visit.page.locator("#viewer [data-times='1']").click()
+    return visit
+
+
+def pixels(visit):
+    """What the canvas shows, `h w 3` in [0, 1]."""
+    visit.page.wait_for_timeout(300)
+    with Image.open(io.BytesIO(visit.page.locator("#viewer canvas").screenshot())) as image:
+        return np.asarray(image.convert("RGB")) / 255
+
+
+def press(visit, *keys):
+    visit.page.locator("#viewer canvas").focus()
+    for key in keys:
+        visit.page.keyboard.press(key)
+
+
+def middle(image, size=100):
+    top, left = (n // 2 - size // 2 for n in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def test_at_100_percent_a_pixel_is_a_pixel(viewer, trained_run):
+    press(viewer, "1")
+    viewer.wait_for_text("#viewer .zoom", "100 %")
+    exact = to_numpy(sample(trained_run.triangle())[0])
+    assert abs(middle(pixels(viewer)) - middle(exact)).mean() < 0.02
+
+
+def test_tiles_repeat_and_seams_are_drawn(viewer):
+    press(viewer, "t", "1")  # two times each way, pixel by pixel
+    seen = pixels(viewer)
+    row, left = seen[seen.shape[0] // 2], seen.shape[1] // 2
+    assert abs(row[left - 100 : left - 50] - row[left + 124 : left + 174]).mean() < 0.02
+    press(viewer, "s")
+    assert abs(pixels(viewer) - seen).max() > 0.5
+    assert viewer.page.locator("[data-toggle=seams]").get_attribute("aria-pressed") == "true"
+
+
+def test_the_slider_shows_the_exemplar_on_its_left(viewer):
+    page, seen = viewer.page, pixels(viewer)
+    page.locator("#viewer [data-mode=exemplar]").click()
+    exemplar = pixels(viewer)
+    page.locator("#viewer [data-mode=split]").click()
+    box = page.locator("#viewer canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 50, steps=5)
+    page.mouse.up()
+    split, at = pixels(viewer), int(seen.shape[1] * 0.6)
+    assert np.array_equal(split[:, : at - 5], exemplar[:, : at - 5])
+    assert np.array_equal(split[:, at + 5 :], seen[:, at + 5 :])
+
+
+def test_the_picture_is_zoomed_and_dragged(viewer):
+    page = viewer.page
+    press(viewer, "1", "+", "+")
+    viewer.wait_for_text("#viewer .zoom", "156 %")
+    before = pixels(viewer)
+    box = page.locator("#viewer canvas").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 240, box["y"] + 230, steps=4)
+    page.mouse.up()
+    after = pixels(viewer)
+    assert abs(after[230:330, 240:340] - before[200:300, 200:300]).mean() < 0.02
+    press(viewer, "0")
+    assert viewer.shown()["zoom"] == 0
+
+
+def test_how_it_is_shown_is_remembered(viewer):
+    press(viewer, "m", "m", "m")  # exemplar, slider, side by side
+    assert viewer.shown()["mode"] == "side"
+    viewer.reload()
+    viewer.wait_for_picture("steps")
+    assert viewer.shown()["mode"] == "side"
+
+
+def test_keys_are_not_taken_from_what_is_typed(viewer):
+    viewer.page.get_by_placeholder("Search").fill("")
+    viewer.page.get_by_placeholder("Search").press_sequentially("mst 1")
+    assert viewer.page.get_by_placeholder("Search").input_value() == "mst 1"
+    assert viewer.shown()["mode"] == "sample"
