@@ -18,8 +18,8 @@ from texsyn.media.reader import read, read_all, read_like
 def test_large_stills_are_reduced_unless_told_otherwise(tmp_path):
     path = tmp_path / "large.png"
     draw(path, (600, 450))
-    assert read(path).size == (224, 299)
-    assert read(path, side=0).size == (450, 600)
+    assert read(path, levels=0).size == (224, 299)
+    assert read(path).size == read(path, side=0).size == (450, 600)
     assert read(path, side=64).size == (64, 85)
 
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, name):
 def test_another_image_is_read_at_the_scale_of_the_first(tmp_path):
     draw(tmp_path / "first.png", (448, 600))
     draw(tmp_path / "second.png", (300, 100))
-    first = read(tmp_path / "first.png")
+    first = read(tmp_path / "first.png", levels=0)
     assert first.size == (300, 224)
     assert read_like(first, tmp_path / "second.png").size == (50, 150)
     clip = read(VIDEOS / "fire.mp4")

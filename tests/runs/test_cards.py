@@ -64,6 +64,16 @@ def test_each_of_several_exemplars_has_its_card(tmp_path, scored):
     assert run.card(0).metrics["ps"] != run.card(1).metrics["ps"]
 
 
+def test_a_large_still_is_scored_in_crops(tmp_path, scored, monkeypatch):
+    monkeypatch.setattr("texsyn.metrics.scoring.score_stills", cards.score_stills)
+    large = Exemplar(still("noise", 448).pixels, replace(LARGE, size=(448, 448)), facts={"name": "noise"})
+    run = Run.create(tmp_path / "run", large, SHORT)
+    score_run(run, train(run, large, SHORT))
+    assert [(samples[0].shape, original.shape, wholes[0].shape) for samples, original, wholes in scored] == [
+        ((224, 224, 3), (224, 224, 3), (448, 448, 3))
+    ] * 4
+
+
 def test_a_thorough_card_asks_a_critic_and_looks_for_repetition(tmp_path, scored, monkeypatch):
     given = []
     monkeypatch.setattr(cards, "_LARGE", (160, 192))

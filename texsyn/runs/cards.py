@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from texsyn.media.collection import images_of
+from texsyn.media.scale import LEAST_LARGE
 from texsyn.metrics.card import Card
 from texsyn.metrics.extras import with_critic, with_repetition
 from texsyn.metrics.material import with_maps
@@ -31,7 +32,8 @@ def score_run(run: Run, triangle: Triangle, exemplar: int = 0, thorough: bool = 
     if triangle.modality.moving:
         card = _score_clip(run, triangle, exemplar)
     else:
-        native = bool(triangle.modality.factors)
+        # Of all of a large one it would take minutes.
+        native = bool(triangle.modality.factors) or min(triangle.modality.size) >= LEAST_LARGE
         samples = list(sampling.sample(triangle, count=_SCORED if native else _STILLS, exemplar=exemplar))
         images = [to_numpy(each) for each in samples]
         height, width = images[0].shape[:2]

@@ -28,7 +28,7 @@ _COPIED = 0.09  # of neighbouring patches, in the mean of an exemplar's samples
 _BEYOND = 0.05  # or so much more than one half of the exemplar repeats of the other, as regular patterns do
 _LEAST_SIDE = 64  # pixels
 _PATCH, _STRIDE = 9, 6  # pixels
-_PAIRS, _LEAST_PATCHES = 60_000_000, 8  # patches compared with an exemplar's, and at least along each axis
+_PAIRS, _LEAST_PATCHES = 20_000_000, 8  # patches compared with an exemplar's, and at least along each axis
 
 
 def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
