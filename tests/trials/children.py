@@ -24,7 +24,7 @@ from texsyn.core.files import PART
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
 
-PATIENCE = 60.0  # seconds that a child may take
+PATIENCE = 240.0  # seconds that a child may take
 RECIPE = Recipe(steps=60, batch_size=2, precision="float32", checkpoint_interval=7)
 
 
