@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from browser import Visit, require_browser
+from browser import require_browser
 from server import APP
 
 from texsyn.cli.entry import main
@@ -40,15 +40,14 @@ def test_a_reload_returns_to_the_page(visit, trained_run):
         assert visit.page.get_by_role("tab", name=name, selected=True).count() == 1
 
 
-@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
-def test_nothing_is_wider_than_the_page(browser, server, trained_run, width):
-    visit = Visit(browser, server, width=width)
+def test_nothing_is_wider_than_the_page(visit, trained_run):
     visit.wait_for_picture("steps")
-    for name in ("Train", "Sample", "Repair", "Morph", "Check"):
-        visit.open_tab(name)
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, name
-    visit.screenshot(f"width-{width}")
-    visit.close()
+    for width in (390, 768, 1280, 1920):
+        visit.page.set_viewport_size({"width": width, "height": 900})
+        for name in ("Train", "Sample", "Repair", "Morph", "Check"):
+            visit.open_tab(name)
+            assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, (width, name)
+        visit.screenshot(f"width-{width}")
 
 
 def test_other_addresses_than_loopback_need_a_login():
