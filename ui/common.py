@@ -93,6 +93,7 @@ def image_gallery(label: str, **options: Any) -> gr.Gallery:
     """A gallery to choose from, without an upload box or a preview of its own. options: of `gr.Gallery`."""
     return gr.Gallery(
         label=label,
+        show_label=False,
         columns=4,
         interactive=False,
         allow_preview=False,

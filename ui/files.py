@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +18,20 @@ from texsyn import TexsynError
 
 _KEPT = 128  # files; older ones are deleted
 DEFAULT_FPS = 25.0  # of clips whose exemplar has no frame rate
+
+
+def kept(make: Callable[..., Path]) -> Callable[..., Path]:
+    """`make`, whose files are found again for the same arguments as long as newer ones have not replaced them."""
+    cached = lru_cache(maxsize=256)(make)
+
+    def find(*key: Any) -> Path:
+        path = cached(*key)
+        if not path.exists():
+            cached.cache_clear()
+            path = cached(*key)
+        return path
+
+    return find
 
 
 class Files:

@@ -21,7 +21,7 @@ class Library:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self.search = gr.Textbox(placeholder="Search", show_label=False, container=False, elem_id="search")
-        self.covers = image_gallery("Textures", show_label=False, object_fit="cover", elem_id="covers")
+        self.covers = image_gallery("Textures", object_fit="cover", elem_id="covers")
         self.run = gr.Dropdown([], label="Chosen", interactive=True, elem_id="run")
         with gr.Accordion("Rename or delete", open=False, elem_id="manage"):
             self._facts = gr.HTML("", elem_id="run-facts")

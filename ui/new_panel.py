@@ -47,7 +47,6 @@ class NewPanel:
         self._gallery = image_gallery(
             "Examples",
             value=[(str(self._thumbnail(path)), path.stem) for path in self._examples],
-            show_label=False,
             height=190,
             visible=bool(self._examples),
             elem_id="examples",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from files import Files
+from files import Files, kept
 from PIL import Image
 
 from texsyn import Run
@@ -17,7 +16,7 @@ class Previews:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._copies = lru_cache(maxsize=256)(self._copy)
+        self._copies = kept(self._copy)
 
     def newest(self, run: Run) -> Path | None:
         """The newest sample, an image or a clip; None before the first preview."""
@@ -44,12 +43,7 @@ class Previews:
         return self._shown(newest, square=previews[-1].sample is not None)
 
     def _shown(self, path: Path, square: bool = False) -> Path:
-        key = (path, path.stat().st_mtime_ns, square)
-        copy = self._copies(*key)
-        if not copy.exists():  # deleted for newer files
-            self._copies.cache_clear()
-            copy = self._copies(*key)
-        return copy
+        return self._copies(path, path.stat().st_mtime_ns, square)
 
     def _copy(self, path: Path, time: int, square: bool) -> Path:
         if not square:

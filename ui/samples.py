@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from files import DEFAULT_FPS, Files
+from files import DEFAULT_FPS, Files, kept
 
 import texsyn
 from texsyn import End, Run, TexsynError, Triangle
@@ -52,7 +52,7 @@ class Samples:
         self._files = files
         self._device = "cpu" if device == "auto" else device
         self._models = lru_cache(maxsize=2)(self._load_model)
-        self._written = lru_cache(maxsize=256)(self._write_sample)
+        self._written = kept(self._write_sample)
 
     def model(self, run: Run) -> Triangle:
         """The newest model of a run. Raises TexsynError before the first checkpoint."""
@@ -63,12 +63,7 @@ class Samples:
 
     def write(self, run: Run, choice: Choice, shape: Shape) -> Path:
         """A sample as PNG or MP4."""
-        key = (run, _time_stored(run), choice, shape)
-        path = self._written(*key)
-        if not path.exists():  # deleted for newer files
-            self._written.cache_clear()
-            path = self._written(*key)
-        return path
+        return self._written(run, _time_stored(run), choice, shape)
 
     def write_lit(self, run: Run, choice: Choice, shape: Shape) -> Path:
         """A sample of a material on a plane, a sphere and a cube."""

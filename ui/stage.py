@@ -16,8 +16,6 @@ class Stage:
         self.status = gr.HTML("", elem_id="status")
         gr.HTML(viewer(), elem_id="viewer-area")
         self.view = gr.HTML(view(None), elem_id="view")
-        self.samples = image_gallery(
-            "Samples", show_label=False, object_fit="contain", elem_id="samples", visible=False
-        )
+        self.samples = image_gallery("Samples", object_fit="contain", elem_id="samples", visible=False)
         self.choice = gr.State(None)
         self.timer = gr.Timer(_LIST_EVERY)

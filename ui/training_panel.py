@@ -70,7 +70,7 @@ class TrainingPanel:
             now = (name, newest[-1].sheet.name if newest else "", status.step // 20 if status.working else -status.step)
             picture = gr.skip()
             if choice is None and now[:2] != seen[:2]:
-                picture = view(previews.newest(run), previews.exemplar(run), _caption(run, status))
+                picture = view(previews.newest(run), previews.exemplar(run), _caption(run, status, bool(newest)))
         except (TexsynError, OSError) as error:
             return [f"<p>{html.escape(str(error))}</p>", gr.skip(), *unchanged, seen, *_controls(None)]
         return [
@@ -107,8 +107,8 @@ class TrainingPanel:
         self._studio.delete_run(name)
 
 
-def _caption(run: Run, status: Status) -> str:
-    if not run.previews():
+def _caption(run: Run, status: Status, previewed: bool) -> str:
+    if not previewed:
         return "The first picture comes after some ten seconds of training." if status.working else "Not trained yet."
     return f"{run.title} after {status.step:,} steps"
 

@@ -64,7 +64,7 @@
     const side = mode() === "side";
     const area = side ? [width / 2, height] : [width, height];
     const [w, h] = size(media.sample ?? media.exemplar);
-    const scale = (zoom || Math.min(area[0] / (w * how.times), area[1] / (h * how.times))) * 1;
+    const scale = zoom || Math.min(area[0] / (w * how.times), area[1] / (h * how.times));
     return { area, scale, side };
   };
 
@@ -257,5 +257,5 @@
     show(JSON.parse(text));
   }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-view"] });
 
-  window.texsynViewer = { how, get state() { return { mode: mode(), zoom, at, paused, clips: clips().length, loaded: Object.keys(media) }; } };
+  window.texsynViewer = { get state() { return { mode: mode(), zoom, at, paused, clips: clips().length, loaded: Object.keys(media) }; } };
 })();

@@ -45,7 +45,7 @@ class Workspace:
                 self._library = Library(studio)
             with gr.Column(elem_id="stage"):
                 self._stage = Stage()
-            with gr.Column(elem_id="tools"), gr.Tabs() as self._tabs:
+            with gr.Column(elem_id="tools"), gr.Tabs():
                 run = self._library.run
                 with gr.Tab("Train", id="train"):
                     with gr.Accordion("New texture", open=True, elem_id="new") as self._new_area:

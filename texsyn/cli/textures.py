@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from texsyn.cli import arguments
 from texsyn.core.errors import Exit, TexsynError
-from texsyn.core.formats import ALL_FORMATS, WRITTEN_ENDINGS, endings_of, format_for, formats
+from texsyn.core.formats import ALL_FORMATS, DEFAULT_FPS, WRITTEN_ENDINGS, endings_of, format_for, formats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from texsyn.media.exemplar import Exemplar
     from texsyn.models.triangle import Triangle
     from texsyn.runs.run import Run
-
-_DEFAULT_FPS = 25.0
 
 
 def add_image(parser: argparse.ArgumentParser, *, optional: bool) -> None:
@@ -124,7 +122,7 @@ class TextureWriter:
             self.paths[index],
             planes=self.planes,
             format=self.format,
-            fps=options.fps or self.run.fps or _DEFAULT_FPS,
+            fps=options.fps or self.run.fps or DEFAULT_FPS,
             metadata=None if options.no_metadata else {**self.run.made_by(), "size": list(self.size), **metadata},
             force=options.force,
         )

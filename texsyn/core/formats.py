@@ -15,6 +15,7 @@ ENDINGS = (*STILL_ENDINGS, *CLIP_ENDINGS)
 # Formats that textures are written in, the default first, with the endings of their names.
 STILL_FORMATS = {"png": (".png",), "jpg": (".jpg", ".jpeg"), "webp": (".webp",), "exr": (".exr",), "glb": (".glb",)}
 CLIP_FORMATS = {"mp4": (".mp4",), "gif": (".gif",), "webp": (".webp",), "frames": ("",), "sheet": (".png",)}
+DEFAULT_FPS = 25.0  # frames per second of clips whose exemplar has no rate
 _ON_REQUEST = ("frames", "sheet")  # never chosen by a name's ending: a folder, and a PNG
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from texsyn.core import ops
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import refuse_overwrite
-from texsyn.core.formats import format_for, formats
+from texsyn.core.formats import DEFAULT_FPS, format_for, formats
 from texsyn.core.maps import CHANNELS, COLOUR, MISSING, Plane, channels_of, vector_channels
 from texsyn.media.encoders import ENCODERS
 from texsyn.media.metadata import to_comment
@@ -44,7 +44,7 @@ def write_bands(
     *,
     planes: Sequence[Plane] | None = None,
     format: str | None = None,
-    fps: float = 25.0,
+    fps: float = DEFAULT_FPS,
     metadata: dict[str, Any] | None = None,
     force: bool = False,
 ) -> list[Path]:

@@ -72,6 +72,11 @@ class Triangle(Trio):
         """Per axis: latent positions after which a regular pattern repeats; 1 where there is none."""
         return self.modality.phases(self.stride)
 
+    def torus_shape(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Channels and grid of the latent field of a torus of at least `size` pixels of the base, in whole periods."""
+        channels, *cells = self.latent_shape(tuple(size))
+        return (channels, *(-(-n // phases) * phases for n, phases in zip(cells, self.phases, strict=True)))
+
     @property
     def raster(self) -> list[int]:
         """Per axis: crops that the networks learn from start at multiples of this."""

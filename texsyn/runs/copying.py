@@ -60,10 +60,7 @@ def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
 @torch.no_grad()
 def _samples(triangle: Triangle, exemplar: int, count: int) -> list[Array]:
     """Samples like an exemplar, `h w 3`, as the base makes them."""
-    cells = (
-        -(-_SIDE // (stride * phases)) * phases for stride, phases in zip(triangle.stride, triangle.phases, strict=True)
-    )
-    shape = (count, triangle.design.latent_channels, *cells)
+    shape = (count, *triangle.torus_shape([_SIDE] * len(triangle.stride)))
     noise = torch.randn(shape, generator=ops.seeded_generator(0, exemplar)).to(triangle.device)
     latents = triangle.draw_latents(triangle.labelled(noise, triangle.labels([exemplar] * count)))
     triangle.generator_ema.eval()

@@ -9,6 +9,7 @@ from typing import Any
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import locked
+from texsyn.core.formats import DEFAULT_FPS
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.metrics.scoring import quick_metrics, to_numpy
@@ -20,7 +21,6 @@ from texsyn.synthesis import sampling
 from texsyn.training import loop
 from texsyn.training.state import TrainState, init_state
 
-_FPS = 25.0  # of clips whose exemplar has no frame rate
 _EVENT_SHARE, _EVENT_LEAST, _EVENT_MOST = 1 / 500, 0.5, 10.0  # of the time so far; seconds between two events of steps
 
 
@@ -135,7 +135,7 @@ class _Session:
         masked = any(each.mask is not None for each in self.exemplars)
         try:
             panels = [previews.render(self.state.triangle, each, number=n) for n, each in enumerate(pixels)]
-            fps = self.exemplars[0].fps or _FPS
+            fps = self.exemplars[0].fps or DEFAULT_FPS
             previews.store(self.run.preview_folder, self.state.step, panels, estimated=masked, fps=fps)
         except TexsynError as error:
             self.warn(str(error))

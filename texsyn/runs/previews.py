@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from texsyn.core.formats import DEFAULT_FPS
 from texsyn.media import writing
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import sampling
@@ -121,7 +122,7 @@ def _crop_like(pixels: Tensor, sample: Tensor) -> Tensor:
     return pixels
 
 
-def store(folder: Path, step: int, panels: Sequence[Panels], estimated: bool = False, fps: float = 0.0) -> None:
+def store(folder: Path, step: int, panels: Sequence[Panels], estimated: bool = False, fps: float = DEFAULT_FPS) -> None:
     """Write a preview of the exemplars of one model; the sheet is written last.
 
     estimated: the exemplars have changed since the preview before. fps: of clips. Raises TexsynError (exit 5) when the

@@ -40,10 +40,8 @@ def _render_level(field: SampledField, level: int, first: int, last: int) -> Ten
     start = window.positions[0]
     coarse = _render_level(field, level - 1, start, start + len(window.positions))[None].to(detail.device)
     z = field.level_rows(level, range(start, start + len(window.positions)))
-    width, step = (
-        below[1] * detail.stride[1],
-        PIECE[len(field.grid)][1] // 2,
-    )  # its layers are as large as what it makes
+    width = below[1] * detail.stride[1]
+    step = PIECE[len(field.grid)][1] // 2  # its layers are as large as what it makes
     made = torch.empty(field.triangle.modality.channels, last - first, width)
     for left in range(0, width, step):
         right = min(width, left + step)

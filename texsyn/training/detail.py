@@ -110,11 +110,10 @@ class Detail:
         if self._drawn is None or self._drawn[0] != number:
             triangle, count = self.triangle, recipe.batch_size
             random = ops.seeded_generator(recipe.seed, Stream.BELOW, number)
-            channels, *cells = triangle.latent_shape(triangle.modality.window)
-            grid = [-(-n // phases) * phases for n, phases in zip(cells, triangle.phases, strict=True)]
-            noise = torch.randn((count, channels, *grid), generator=random).to(triangle.device)
+            shape = (count, *triangle.torus_shape(triangle.modality.window))
+            noise = torch.randn(shape, generator=random).to(triangle.device)
             exemplars = [(number * count + n) % len(self.lost) for n in range(count)]
-            noises, size = [], [n * f for n, f in zip(grid, triangle.stride, strict=True)]
+            noises, size = [], [n * f for n, f in zip(shape[2:], triangle.stride, strict=True)]
             for level in triangle.detail[: self.number - 1]:
                 noises.append(torch.randn((count, level.design.latent_channels, *size), generator=random))
                 size = [n * f for n, f in zip(size, level.stride, strict=True)]
