@@ -28,7 +28,8 @@ collect_ignore = ["benchmarks"]  # scripts, some of which need packages that tes
 TESTS = Path(__file__).parent
 VIDEOS = TESTS.parent / "videos"
 LONGEST = ("test_docs.py", "test_onnx_export.py")  # files whose tests take minutes
-SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card"]  # words for a quick `texsyn fit`
+# Words for a quick `texsyn fit`, which does not search for a bandwidth either.
+SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--set", "bandwidth=0.15", "--no-card"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

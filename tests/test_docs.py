@@ -38,7 +38,7 @@ DOCUMENTS = sorted(
 RECORDS = ("CHANGELOG.md", *(name for name in DOCUMENTS if re.fullmatch(r"tests/benchmarks/[A-Z]+\.md", name)))
 MANUALS = [name for name in DOCUMENTS if name not in RECORDS or name.endswith("README.md")]
 OPTIONAL = ("cv2", "gmic", "skimage", "sklearn", "onnxruntime")  # that benchmarks import, and tests do without
-TINY = ("width_multiplier=0.1", "batch_size=1")
+TINY = ("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15")
 SMALLEST = {"complete": "--refine 1", "landscape": "--starts 1 --steps 1", "morph": "--frames 4"}
 CLIENT = "gradio_client"  # tests/ui/test_endpoints.py runs what follows its import in ui/README.md
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import draw
+from conftest import SMALL, draw
 from PIL import Image
 
 from texsyn import Run
@@ -14,7 +14,7 @@ def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     draw(folder / "waves.png")
     draw(folder / "dark.png", (80, 64), lambda image: image.point(lambda v: v // 3))
-    small = ["--steps", "2", "--set", "width_multiplier=0.1", "--set", "batch_size=2", "--no-card", "--quiet"]
+    small = [*SMALL, "--steps", "2", "--set", "batch_size=2", "--quiet"]
     arguments = ["fit", str(folder / "waves.png"), str(folder / "dark.png"), "--out", str(folder / "run"), *small]
     assert main(arguments) == 0
     return folder / "run"

@@ -35,6 +35,7 @@ def new_run(tmp_path) -> Callable[..., Run]:
         changes = {
             "width_multiplier": 0.1,
             "batch_size": 1,
+            "bandwidth": 0.15,
             "checkpoint_interval": 5,
             "precision": "float32",
             "steps": 100_000,

@@ -15,7 +15,7 @@ from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
 from texsyn.metrics.scoring import to_numpy
 from texsyn.models.mixture_prior import BANDWIDTH
-from texsyn.runs import copying
+from texsyn.runs import copying, fitting
 from texsyn.runs.copying import limit_copying
 from texsyn.training.loop import prepare
 from texsyn.training.state import init_state
@@ -82,7 +82,17 @@ def test_it_is_found_when_training_ends_and_stored_with_the_model(tmp_path, monk
     assert float(trained.mixture_prior.bandwidth) == pytest.approx(0.07)
     assert float(run.triangle().mixture_prior.bandwidth) == pytest.approx(0.07)
     shutil.rmtree(run.model_folder)  # as of a process that was killed
-    assert float(run.triangle().mixture_prior.bandwidth) == pytest.approx(0.07)
+    assert float(run.triangle().mixture_prior.bandwidth) == pytest.approx(BANDWIDTH)
+
+
+def test_a_recipe_can_say_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "limit_copying", None)
+    recipe = replace(RECIPE, bandwidth=0.4)
+    run = Run.create(tmp_path / "run", still(), recipe)
+    assert float(train(run, still(), recipe).mixture_prior.bandwidth) == pytest.approx(0.4)
+    assert float(run.triangle().mixture_prior.bandwidth) == pytest.approx(0.4)
+    shutil.rmtree(run.model_folder)
+    assert float(run.triangle().mixture_prior.bandwidth) == pytest.approx(0.4)
 
 
 def test_previews_while_training_draw_as_training_does(tmp_path):

@@ -118,7 +118,7 @@ def test_a_full_disk_costs_a_checkpoint_but_not_the_fit(tmp_path, exemplar, reci
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)])
 def test_stop_signals_keep_what_is_trained(tmp_path, picture, sent, code):
     command = [sys.executable, "-m", "texsyn", "fit", str(picture), "--out", str(tmp_path / "run"), "--steps", "100000"]
-    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--json"]
+    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--set", "bandwidth=0.15", "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command + small, stdout=subprocess.PIPE, text=True, env=environment) as child:
         for line in child.stdout:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import KINDS, draw, lively
+from conftest import KINDS, SMALL, draw, lively
 from PIL import Image
 
 import texsyn
@@ -60,7 +60,7 @@ def test_commands_rank_map_and_select(tmp_path, capsys):
     pictures = [tmp_path / "waves.png", tmp_path / "noise.png"]
     draw(pictures[0])
     Image.effect_noise((64, 64), 90).convert("RGB").save(pictures[1])
-    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet"]
+    small = [*SMALL, "--quiet"]
     run = str(tmp_path / "run")
     assert main(["fit", str(pictures[0]), "--out", run, "--steps", "3", *small]) == 0
     capsys.readouterr()
@@ -113,7 +113,7 @@ def test_bad_input_is_one_line(tmp_path, capsys, asked, code, message):
     draw(picture)
     draw(small, (16, 16))
     run = str(tmp_path / "run")
-    cheap = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet", "--steps", "1"]
+    cheap = [*SMALL, "--quiet", "--steps", "1"]
     assert main(["fit", str(picture), "--out", run, *cheap]) == 0
     capsys.readouterr()
     names = {"RUN": run, "CLIP": str(VIDEOS / "fire.mp4"), "SMALL": str(small)}

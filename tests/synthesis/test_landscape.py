@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import KINDS, draw, lively
+from conftest import KINDS, SMALL, draw, lively
 
 import texsyn
 from texsyn import TexsynError
@@ -53,7 +53,7 @@ def test_numbers_out_of_range_are_refused():
 def test_a_command_maps_two_exemplars(tmp_path, capsys):
     for number in (1, 2):
         draw(tmp_path / f"{number}.png", change=lambda image, n=number: image.rotate(90 * n))
-    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet", "--steps", "2"]
+    small = [*SMALL, "--quiet", "--steps", "2"]
     run = str(tmp_path / "run")
     assert main(["fit", str(tmp_path / "1.png"), str(tmp_path / "2.png"), "--out", run, *small]) == 0
     capsys.readouterr()

@@ -149,7 +149,7 @@ def test_what_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
 def test_export_on_the_command_line_is_quiet_and_half_the_size(tmp_path, capfd):
     draw(tmp_path / "waves.png")
-    small = ["--set", "width_multiplier=0.5", "--set", "batch_size=1", "--no-card"]
+    small = ["--set", "width_multiplier=0.5", "--set", "batch_size=1", "--set", "bandwidth=0.15", "--no-card"]
     run, path = tmp_path / "run", tmp_path / "waves.onnx"
     assert main(["fit", str(tmp_path / "waves.png"), "--out", str(run), "--steps", "1", *small, "--quiet"]) == 0
     capfd.readouterr()

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 from browser import Visit, open_browser, require_browser
+from conftest import SMALL
 from server import ROOT, Server, queue_fits_in
 
 from texsyn import Run, stop
 
 TRAINED = "trained"
-SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet"]
 
 
 @pytest.fixture(scope="session")
 def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("app")
     # Long enough for a preview and quick metrics, which come after ten seconds.
-    command = [sys.executable, "-m", "texsyn", "fit", str(ROOT / "videos" / "beans.png"), "--minutes", "0.2", *SMALL]
-    subprocess.run([*command, "--out", str(folder / "runs" / TRAINED)], check=True)
+    command = [sys.executable, "-m", "texsyn", "fit", str(ROOT / "videos" / "beans.png"), "--minutes", "0.2"]
+    subprocess.run([*command, *SMALL, "--quiet", "--out", str(folder / "runs" / TRAINED)], check=True)
     server = Server(folder)
     yield server
     with queue_fits_in(server.temporary):

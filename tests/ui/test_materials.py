@@ -9,7 +9,7 @@ from base64 import b64encode
 
 import pytest
 from browser import Visit
-from conftest import VIDEOS
+from conftest import SMALL, VIDEOS
 
 import texsyn
 
@@ -56,7 +56,7 @@ def test_files_of_no_one_material_are_told_in_one_line(visit):
 def material_run(server):
     """A material in the server's folder, hardly trained."""
     path = server.runs / "rusty"
-    words = ["--steps", "2", "--set", "width_multiplier=0.1", "--set", "batch_size=1", "--no-card", "--quiet"]
+    words = ["--steps", "2", *SMALL, "--quiet"]
     subprocess.run([sys.executable, "-m", "texsyn", "fit", str(FOLDER), *words, "--out", str(path)], check=True)
     yield texsyn.Run.open(path)
     texsyn.Run.open(path).discard()

@@ -68,6 +68,9 @@ class Recipe(Objective):
     energy_rectified: bool = _option(True, "leaky ReLU after the energy's last filters")
     energy_signed: bool = _option(True, "half of the energy's last filters count with a negative sign")
     latent_prior: str = _option("mixture", "what draws latent fields: normal or mixture", choices=LATENT_PRIORS)
+    bandwidth: float = _option(
+        0.0, "width of draws around codes, in parts of their variance; 0: as narrow as copies little", 0.0, 4.0
+    )
     start: str = _option("rendered", "weights to begin with: rendered (learnt from textures) or noise", choices=STARTS)
     whole_periods: bool = _option(True, "find the period of a regular still, and learn and tile it in whole periods")
     colour_balance: float = _option(

@@ -52,7 +52,7 @@ class ColourBalance(nn.Module):
         for part in self.parts:
             matrix, mean = self.matrix[part, part], self.mean[part]
             # One channel after the other, since a product would be rounded by autocast, and differences are small.
-            balanced = (mean - matrix @ mean).view(shape).to(x.dtype)
+            balanced = (mean - (matrix * mean).sum(1)).view(shape).to(x.dtype)
             for column, channel in zip(matrix.T, torch.split(x[:, part], 1, 1), strict=True):
                 balanced = balanced + column.view(shape) * channel
             out.append(balanced)

@@ -27,7 +27,7 @@ _STEPS = 8  # from noise to a draw
 _CODES, _MOST_CODES = 16, 256  # in the bank: for each exemplar, and in all
 _WINDOWS = 2  # a code has at most the positions of so many training windows, per axis
 # Of a Gaussian beside its posterior's, as a part of the variance of codes: with none, draws of a long fit are copies.
-BANDWIDTH = 0.15  # in training
+BANDWIDTH = 0.15  # in training, unless the recipe says another
 _LEAST_SHARE = 1e-30
 _OTHER_PHASE = -1e4  # logarithm of what a code in another place of a period counts
 

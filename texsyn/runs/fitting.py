@@ -125,7 +125,8 @@ class _Session:
         run, state = self.run, self.state
         if not (run.checkpoint_folder / checkpoints.name_of(state)).exists():
             checkpoints.store(run.checkpoint_folder, state, self.warn)
-        limit_copying(state.triangle, state.textures(self.exemplars))
+        if not run.recipe.bandwidth:
+            limit_copying(state.triangle, state.textures(self.exemplars))
         self._store_preview()
         made_by = {**run.made_by(), "step": state.step}
         serialization.save(state.triangle, run.model_folder, made_by, force=True)

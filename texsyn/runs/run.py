@@ -34,7 +34,6 @@ from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.metrics.card import Card, describe
 from texsyn.models.triangle import Triangle
 from texsyn.runs import checkpoints, events, exemplars, previews, serialization, storage
-from texsyn.runs.copying import limit_copying
 from texsyn.runs.fields import number_in, object_in, to_json
 from texsyn.runs.paths import refuse_used
 from texsyn.synthesis.latent_field import End
@@ -258,7 +257,6 @@ class Run:
         data = Data.of(exemplars, [each.to(device) for each in pixels], triangle.modality, self.recipe)
         detail = Detail(triangle, level, [each.pixels.to(device) for each in exemplars]) if level else None
         calibrate(triangle, self.recipe, data, detail)
-        limit_copying(triangle, self.estimated_pixels())
         return triangle
 
     def estimated_pixels(self) -> list[Tensor]:

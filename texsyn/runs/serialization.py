@@ -61,6 +61,7 @@ _ADDED = {
     "whole_periods": False,
     "colour_balance": 1.0,
     "deformation": 0.0,
+    "bandwidth": 0.0,
 }
 _ADDED_NUMBERS = {"level": 0, "level_step": 0}  # of checkpoints, likewise
 _TENSORS = {  # parts of their names

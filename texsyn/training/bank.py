@@ -35,7 +35,6 @@ def encode_codes(triangle: Triangle, data: Data, recipe: Recipe) -> None:
     """Encode what samples are drawn from, all of one moment: codes of earlier weights decode to blurs."""
     if triangle.mixture_prior is not None:
         numbers = range(len(triangle.mixture_prior.means))
-        triangle.mixture_prior.bandwidth.fill_(BANDWIDTH)
         _encode(triangle, triangle.mixture_prior, data.sources, numbers, recipe, step=0)
 
 
@@ -48,10 +47,11 @@ def _encode(
     recipe: Recipe,
     step: int,
 ) -> None:
-    """Put codes of random crops into the prior. Code n is of exemplar n modulo their number.
+    """Put codes of random crops into the prior, and training's bandwidth. Code n is of exemplar n modulo their number.
 
     All follows from (seed, step) and the triangle.
     """
+    prior.bandwidth.fill_(recipe.bandwidth or BANDWIDTH)
     random = ops.seeded_generator(recipe.seed, Stream.CODES, step)
     window = [n * f for n, f in zip(prior.inner, triangle.stride, strict=True)]
     sizes = [each.pixels.shape[1:] for each in sources]
