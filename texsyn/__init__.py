@@ -60,6 +60,8 @@ _WHERE = {
     "examine": "jobs.sandbox",
     "start": "jobs.process",
     "status": "jobs.process",
+    "queued": "jobs.queue",
+    "advance": "jobs.queue",
     "batch": "jobs.batch",
     "stop": "jobs.process",
     "remarks": "media.exemplar",
@@ -116,6 +118,8 @@ __all__ = [  # written out, for type checkers
     "examine",
     "start",
     "status",
+    "queued",
+    "advance",
     "batch",
     "stop",
     "remarks",
@@ -135,6 +139,7 @@ if TYPE_CHECKING:
     from texsyn.jobs.batch import batch
     from texsyn.jobs.options import FitOptions
     from texsyn.jobs.process import Status, start, status, stop
+    from texsyn.jobs.queue import advance, queued
     from texsyn.jobs.sandbox import examine, origin, prepare
     from texsyn.media.collection import read_collection
     from texsyn.media.exemplar import Exemplar, remarks, together

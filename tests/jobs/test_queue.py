@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from texsyn import TexsynError
+from texsyn import TexsynError, advance, queued
 from texsyn.jobs.process import start, status, stop
 from texsyn.jobs.queue import pid_of, ticket_of, turn
 from texsyn.runs.fitting import fit_run
@@ -35,6 +35,26 @@ def test_one_after_another_and_a_queued_one_can_be_cancelled(new_run, wait_for):
     wait_for(first, "running")
     stop(first)
     assert status(first).step >= stopped.step
+
+
+def test_a_waiting_fit_can_be_given_the_next_turn(new_run, wait_for):
+    first, second, third, fourth = runs = [new_run(name) for name in ("first", "second", "third", "fourth")]
+    for run in runs:
+        start(run)
+    assert queued() == [run.path.resolve() for run in runs]
+    for run in (fourth, first, third, third):  # what trains and what is next already stay where they are
+        advance(run)
+    assert queued() == [run.path.resolve() for run in (first, third, fourth, second)]
+    assert [status(run).ahead for run in runs] == [0, 3, 1, 2]
+    stop(first)
+    assert wait_for(third, "running").state == "running"
+    stop(fourth)
+    assert queued() == [run.path.resolve() for run in (third, second)]
+    stop(third)
+    wait_for(second, "running")
+    stop(second)
+    assert queued() == []
+    advance(second)
 
 
 def test_a_killed_fit_is_interrupted_and_others_get_their_turn(new_run, wait_for):

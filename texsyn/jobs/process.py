@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import is_locked, locked
 from texsyn.jobs.options import FitOptions, as_options
-from texsyn.jobs.queue import fits_ahead, is_held, pid_of, ticket_of
+from texsyn.jobs.queue import fits_ahead, pid_of, ticket_of
 
 if TYPE_CHECKING:
     from texsyn.runs.run import Run
@@ -90,7 +90,7 @@ def stop(run: Run, patience: float = 30.0) -> None:
         return
     os.kill(pid_of(ticket), signal.SIGTERM)
     deadline = time.monotonic() + patience
-    while is_held(ticket) and time.monotonic() < deadline:
+    while ticket_of(run) is not None and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

@@ -2,7 +2,8 @@
 
 Each waiting fit holds a lock on a ticket, a file named by time and process identifier. The fit with the oldest ticket
 that is still locked has its turn. The system releases the lock when the process ends, however it ends, so a dead fit's
-ticket is recognised even if its process identifier is in use again.
+ticket is recognised even if its process identifier is in use again. Whoever gives a waiting fit another place in the
+queue renames its ticket, so a process finds its own by its identifier.
 """
 
 from __future__ import annotations
@@ -33,19 +34,20 @@ def turn(run: Run, device: str, say: Callable[[str], None]) -> Iterator[None]:
     """
     folder = _queue_dir() / device.replace(":", "-")
     folder.mkdir(mode=0o700, exist_ok=True)
-    ticket = folder / f"{time.time_ns():020d}-{os.getpid()}"
+    ticket = _ticket(folder, time.time_ns(), os.getpid())
     unready = ticket.with_name(f".{ticket.name}")
     with locked(unready):
         unready.write_text(str(run.path.resolve()))
         unready.rename(ticket)  # the ticket is locked from the moment other processes can see it
         try:
-            if _is_blocked(ticket):
+            if _is_blocked(folder):
                 say("waiting for another fit on this device")
-            while _is_blocked(ticket):
+            while _is_blocked(folder):
                 time.sleep(_POLL)
             yield
         finally:
-            ticket.unlink(missing_ok=True)
+            for own in _own_tickets(folder):
+                own.unlink(missing_ok=True)
 
 
 def fits_ahead(ticket: Path) -> int:
@@ -56,6 +58,28 @@ def fits_ahead(ticket: Path) -> int:
 def waiting_tickets() -> list[Path]:
     """The tickets of all living fits on all devices, the oldest of each device first."""
     return [path for folder in sorted(_queue_dir().iterdir()) for path in _tickets(folder) if is_held(path)]
+
+
+def queued() -> list[Path]:
+    """The folders of all runs that are trained in their turn or wait for it, of each device in the order of turns."""
+    folders = []
+    for ticket in waiting_tickets():
+        with suppress(OSError):  # ended meanwhile
+            folders.append(Path(ticket.read_text()))
+    return folders
+
+
+def advance(run: Run) -> None:
+    """Give a waiting run the next turn on its device, before all others that wait."""
+    ticket = ticket_of(run)
+    if ticket is None:
+        return
+    first, *rest = (each for each in waiting_tickets() if each.parent == ticket.parent)
+    waiting = [each for each in rest if each != ticket]
+    if ticket != first and waiting and waiting[0].name < ticket.name:
+        moment = (_time_of(first) + _time_of(waiting[0])) // 2
+        with suppress(FileNotFoundError):  # ended meanwhile
+            ticket.rename(_ticket(ticket.parent, moment, pid_of(ticket)))
 
 
 def ticket_of(run: Run) -> Path | None:
@@ -74,6 +98,14 @@ def pid_of(ticket: Path) -> int:
     return int(ticket.name.rpartition("-")[2])
 
 
+def _time_of(ticket: Path) -> int:
+    return int(ticket.name.partition("-")[0])
+
+
+def _ticket(folder: Path, moment: int, pid: int) -> Path:
+    return folder / f"{moment:020d}-{pid}"
+
+
 def is_held(ticket: Path) -> bool:
     """Whether the fit that took a ticket is alive; a dead fit's ticket is deleted."""
     if is_locked(ticket):
@@ -82,8 +114,14 @@ def is_held(ticket: Path) -> bool:
     return False
 
 
-def _is_blocked(ticket: Path) -> bool:
-    return any(is_held(other) for other in _tickets(ticket.parent) if other.name < ticket.name)
+def _is_blocked(folder: Path) -> bool:
+    """Whether another fit on this process's device has its turn earlier."""
+    own = _own_tickets(folder) or _own_tickets(folder)  # a listing may miss it in the moment in which it is renamed
+    return bool(own) and any(is_held(other) for other in _tickets(folder) if other.name < own[0].name)
+
+
+def _own_tickets(folder: Path) -> list[Path]:
+    return [ticket for ticket in _tickets(folder) if pid_of(ticket) == os.getpid()]
 
 
 def _queue_dir() -> Path:
