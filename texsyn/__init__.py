@@ -68,6 +68,8 @@ _WHERE = {
     "save": "runs.serialization",
     "load": "runs.run",
     "limit_copying": "runs.copying",
+    "pack": "runs.packing",
+    "unpack": "runs.packing",
     "tune": "core.performance",
 }
 __all__ = [  # written out, for type checkers
@@ -126,6 +128,8 @@ __all__ = [  # written out, for type checkers
     "save",
     "load",
     "limit_copying",
+    "pack",
+    "unpack",
     "tune",
 ]
 
@@ -148,6 +152,7 @@ if TYPE_CHECKING:
     from texsyn.media.writing import write, write_bands
     from texsyn.models.triangle import Triangle
     from texsyn.runs.copying import limit_copying
+    from texsyn.runs.packing import pack, unpack
     from texsyn.runs.run import Run, load
     from texsyn.runs.serialization import save
     from texsyn.synthesis.anomaly import heatmap, overlay

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from texsyn.cli import app, arguments, batch, edit, evaluate, fit, generate
+from texsyn.cli import app, arguments, batch, edit, evaluate, fit, generate, sharing
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.performance import tune
 from texsyn.core.text import short
@@ -89,6 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"texsyn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (fit, batch, generate, edit, evaluate, app):
+    for module in (fit, batch, generate, edit, evaluate, sharing, app):
         module.add(commands)
     return parser

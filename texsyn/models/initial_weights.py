@@ -11,10 +11,8 @@ from torch import Tensor
 
 from texsyn.core.modality import Modality
 from texsyn.models.colour_frame import ColourFrame
+from texsyn.models.quantization import dequantize, quantize
 from texsyn.models.triangle import Triangle
-
-_SCALE = ".scale"  # ends the names of the scales of what is stored in 8 bits
-_LARGEST = 127
 
 
 def put_into(triangle: Triangle, pixels: Sequence[Tensor]) -> None:
@@ -57,26 +55,10 @@ def stored(modality: Modality) -> bytes | None:
 
 
 def compress(weights: Mapping[str, Tensor]) -> bytes:
-    """Weights in 8 bits, with a scale for each index of their first axis; vectors in 32 bits. See `decompress`."""
-    tensors = {}
-    for name, weight in weights.items():
-        if weight.dim() > 1:
-            scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / _LARGEST
-            tensors[name] = (weight / scale.view(-1, *(1,) * (weight.dim() - 1))).round().to(torch.int8).contiguous()
-            tensors[name + _SCALE] = scale
-        else:
-            tensors[name] = weight.contiguous()
-    return save(tensors)
+    """Weights in 8 bits, as a file. See `decompress`."""
+    return save(quantize(weights))
 
 
 def decompress(blob: bytes) -> dict[str, Tensor]:
     """The weights that `compress` stored."""
-    tensors = load(blob)
-    weights = {}
-    for name, weight in tensors.items():
-        scale = tensors.get(name + _SCALE)
-        if scale is not None:
-            weights[name] = weight.float() * scale.view(-1, *(1,) * (weight.dim() - 1))
-        elif not name.endswith(_SCALE):
-            weights[name] = weight
-    return weights
+    return dequantize(load(blob))

@@ -133,11 +133,21 @@ class Run:
 
     @property
     def is_trainable(self) -> bool:
-        """Whether it can be trained further: runs of older formats can only be sampled, exported and scored."""
-        return self.format == serialization.FORMAT
+        """Whether it can be trained further: runs of older formats, and those that were packed, cannot."""
+        return self.format == serialization.FORMAT and not self.is_packed
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it was unpacked from a file that `texsyn.pack` wrote: it has no checkpoint to go on from."""
+        return self.content.get("packed") is True
 
     def check_trainable(self) -> None:
         """Raise TexsynError (exit 3) unless the run can be trained further."""
+        if self.is_packed:
+            raise TexsynError(
+                f"{self.path.name} was packed: it can be sampled, exported and scored; to train further, use the run "
+                "that it was packed from, or start a new one with `texsyn fit`"
+            )
         if not self.is_trainable:
             raise TexsynError(
                 f"{self.path.name} was trained by an older version: it can be sampled, exported and scored; "

@@ -27,7 +27,14 @@ _MAX_JSON = 4_000_000  # bytes
 _MAX_TENSORS = 4_000_000_000  # bytes
 _MAX_COUNT = 20_000  # tensors in a file
 _MAX_RANK, _MAX_LENGTH = 16, 2**32  # of a tensor, and of each of its axes
-_DTYPES = {"F32": torch.float32, "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16}
+_DTYPES = {
+    "F32": torch.float32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+}
 _Shape = tuple[tuple[int, ...], torch.dtype]  # and type
 
 
