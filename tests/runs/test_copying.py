@@ -105,8 +105,13 @@ def test_previews_while_training_draw_as_training_does(tmp_path):
 
 def test_of_a_large_exemplar_fewer_patches_are_compared(monkeypatch):
     compared = []
-    monkeypatch.setattr(copying, "copying", lambda sample, exemplar, *rest: (compared.append(sample.shape), (0.0,))[1])
+    monkeypatch.setattr(copying, "copying", lambda sample, exemplar, *rest: (compared.append(sample), (0.0,))[1])
     sample = to_numpy(noise(0, 224))
     for side in (64, 224, 512, 2048):
         copying._copied(sample, np.broadcast_to(np.float32(0), (side, side, 3)))
-    assert [each[0] for each in compared] == [224, 123, 51, 51]
+    assert [each.shape[:2] for each in compared] == [(224, 224), (75, 224), (51, 57), (51, 51)]
+    compared.clear()
+    for number in range(3):
+        copying._copied(sample, np.broadcast_to(np.float32(0), (224, 224, 3)), number)
+    for each, top in zip(compared, (0, 75, 0), strict=True):  # strips at other heights
+        assert np.array_equal(each, sample[top : top + 75])

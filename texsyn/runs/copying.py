@@ -7,7 +7,6 @@ when training ends, on the model's own samples.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -22,13 +21,14 @@ from texsyn.metrics.sliced_wasserstein import Array
 from texsyn.models.triangle import Triangle
 
 _BANDWIDTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
-_SAMPLES = 4  # in all, at least one for each exemplar
+_SAMPLES = 6  # in all, at least one for each exemplar
 _SIDE = 224  # pixels of a sample
-_COPIED = 0.09  # of neighbouring patches, in the mean of an exemplar's samples
+_COPIED = 0.085  # of neighbouring patches, in the mean of an exemplar's samples
 _BEYOND = 0.05  # or so much more than one half of the exemplar repeats of the other, as regular patterns do
 _LEAST_SIDE = 64  # pixels
 _PATCH, _STRIDE = 9, 6  # pixels
-_PAIRS, _LEAST_PATCHES = 20_000_000, 8  # patches compared with an exemplar's, and at least along each axis
+_PAIRS = 20_000_000  # of patches that are compared, of a sample and of an exemplar
+_LEAST_PATCHES = 8  # of a sample along each axis
 
 
 def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
@@ -48,7 +48,7 @@ def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
     def little(bandwidth: float) -> bool:
         prior.bandwidth.fill_(bandwidth)
         return all(
-            np.mean([_copied(sample, each) for sample in _samples(triangle, number, count)]) <= limit
+            np.mean([_copied(sample, each, n) for n, sample in enumerate(_samples(triangle, number, count))]) <= limit
             for number, (each, limit) in enumerate(zip(exemplars, limits, strict=True))
         )
 
@@ -67,14 +67,23 @@ def _samples(triangle: Triangle, exemplar: int, count: int) -> list[Array]:
     return [to_numpy(each) for each in triangle.synthesize(latents)]
 
 
-def _copied(sample: Array, exemplar: Array) -> float:
+def _copied(sample: Array, exemplar: Array, number: int = 0) -> float:
     """The share of neighbouring patches of a sample that are copied from an exemplar, as quality cards count it.
 
-    Of fewer patches where the exemplar is large, since each is compared with all of it.
+    Of a strip of it, at another height for each `number`, and of fewer patches where the exemplar is large: each is
+    compared with all of it.
     """
     keys = (exemplar.shape[0] - _PATCH) * (exemplar.shape[1] - _PATCH)
-    most = _PATCH + _STRIDE * (max(_LEAST_PATCHES, math.isqrt(_PAIRS // keys)) - 1)
-    return copying(sample[:most, :most], exemplar, _PATCH, _STRIDE)[0]
+    patches = max(_LEAST_PATCHES**2, _PAIRS // keys)
+    width = min(sample.shape[1], _extent(patches // _LEAST_PATCHES))
+    height = min(sample.shape[0], _extent(patches // ((width - _PATCH) // _STRIDE + 1)))
+    top = number * height % (sample.shape[0] - height + 1)
+    return copying(sample[top : top + height, :width], exemplar, _PATCH, _STRIDE)[0]
+
+
+def _extent(patches: int) -> int:
+    """Pixels that so many patches beside each other cover."""
+    return _PATCH + _STRIDE * (patches - 1)
 
 
 def _repeated(exemplar: Array) -> float:
