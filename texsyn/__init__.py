@@ -53,6 +53,7 @@ _WHERE = {
     "landscape": "synthesis.landscape",
     "Triangle": "models.triangle",
     "Run": "runs.run",
+    "Preview": "runs.previews",
     "Status": "jobs.process",
     "FitOptions": "jobs.options",
     "prepare": "jobs.sandbox",
@@ -113,6 +114,7 @@ __all__ = [  # written out, for type checkers
     "landscape",
     "Triangle",
     "Run",
+    "Preview",
     "Status",
     "FitOptions",
     "prepare",
@@ -153,6 +155,7 @@ if TYPE_CHECKING:
     from texsyn.models.triangle import Triangle
     from texsyn.runs.copying import limit_copying
     from texsyn.runs.packing import pack, unpack
+    from texsyn.runs.previews import Preview
     from texsyn.runs.run import Run, load
     from texsyn.runs.serialization import save
     from texsyn.synthesis.anomaly import heatmap, overlay

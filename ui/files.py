@@ -62,9 +62,9 @@ class Files:
         texsyn.write(texture[:3] if len(texture) != 1 else texture, path, fps=fps or DEFAULT_FPS)
         return path
 
-    def copy(self, path: Path) -> Path:
+    def copy(self, path: Path, permanent: bool = False) -> Path:
         """A copy of a file, under its ending."""
-        return Path(shutil.copyfile(path, self.new(path.suffix)))
+        return Path(shutil.copyfile(path, self.new(path.suffix, permanent)))
 
     def uploaded(self, path: object) -> Path:
         """The path of an uploaded file. Raises TexsynError for any other path: a call may name any file."""

@@ -12,7 +12,7 @@ from descriptions import describe_briefly
 from studio import Studio
 
 import texsyn
-from texsyn import TexsynError
+from texsyn import Run, TexsynError
 
 
 class Library:
@@ -29,16 +29,21 @@ class Library:
             with gr.Row():
                 self._rename = gr.Button("Rename", elem_id="rename", size="sm")
                 self._delete = gr.Button("Delete", variant="stop", elem_id="delete", size="sm")
+            self.several = gr.Dropdown([], label="Or several", multiselect=True, elem_id="several")
+            self._delete_several = gr.Button("Delete these", variant="stop", elem_id="delete-several", size="sm")
+        self._settled: dict[Path, tuple[float, str]] = {}  # time and caption of runs that no process trains
         self._connect()
 
     def _connect(self) -> None:
         self.run.change(self._describe, self.run, [self._facts, self._title], **QUIET)
         self.covers.select(self._choose, self.search, self.run, **QUIET)
         self.search.change(self.list_covers, self.search, self.covers, trigger_mode="always_last", **QUIET)
-        question = confirm("Delete this run and its model?")
+        one, many = confirm("Delete this run and its model?"), confirm("Delete these runs and their models?")
+        several = self._delete_several.click(self._delete_runs, self.several, self.several, js=many, **PRIVATE)
         self.changed = [
             self._rename.click(self._rename_run, [self.run, self._title], None, **PRIVATE),
-            self._delete.click(self._delete_run, self.run, None, js=question, **PRIVATE),
+            self._delete.click(self._delete_run, self.run, None, js=one, **PRIVATE),
+            several,
         ]
 
     def list_covers(self, search: str = "") -> list[tuple[str, str]]:
@@ -47,18 +52,29 @@ class Library:
 
     def _covered_runs(self, search: str) -> list[tuple[Path, str, str]]:
         """Cover, caption and id of the runs with these words in their titles."""
-        found = []
+        found, working = [], set(texsyn.queued())
         for title, name in self._studio.list_runs():
             if search.casefold().strip() not in title.casefold():
                 continue
             try:
                 run = self._studio.open_run(name)
-                cover, state = self._studio.previews.cover(run), describe_briefly(texsyn.status(run))
+                cover, state = self._studio.previews.cover(run), self._state(run, run.path.resolve() in working)
             except (TexsynError, OSError):  # deleted meanwhile
                 continue
             if cover is not None:
                 found.append((cover, f"{title} · {state}" if state else title, name))
         return found
+
+    def _state(self, run: Run, working: bool) -> str:
+        """A run's state in a few words. Of one that no process trains it is remembered: many pages ask for it often."""
+        time = run.event_file.stat().st_mtime if run.event_file.exists() else 0.0
+        known = self._settled.get(run.path)
+        if known and known[0] == time and not working:
+            return known[1]
+        status = texsyn.status(run)
+        if not status.working:
+            self._settled[run.path] = (time, describe_briefly(status))
+        return describe_briefly(status)
 
     def _describe(self, name: str | None) -> list[str]:
         """Facts about a run, and its title."""
@@ -86,3 +102,12 @@ class Library:
     @show_errors
     def _delete_run(self, name: str) -> None:
         self._studio.delete_run(name)
+
+    @show_errors
+    def _delete_runs(self, names: list[str]) -> list[str]:
+        """Delete them all; returns those that are still chosen: none."""
+        if not names:
+            raise TexsynError("choose the runs to delete first")
+        for name in names:
+            self._studio.delete_run(name)
+        return []

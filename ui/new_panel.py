@@ -17,15 +17,18 @@ from texsyn import FitOptions, TexsynError
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "videos"
 MATERIALS = EXAMPLES / "materials"  # a folder of maps each
+FITTED = Path(__file__).resolve().parent / "fitted"  # packed runs, each with an image of a sample
 
 
 class NewPanel:
     """An exemplar is read into a draft as soon as it is chosen, and again whenever its settings change."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, studio: Studio, opened: gr.Component) -> None:
+        """opened: receives the id of a run that is learnt already, when it is chosen."""
+        self._studio, self._opened = studio, opened
         self._examples = _find_examples()
         self.draft, self._files = gr.State(""), gr.State([])  # the draft's id; the paths of the exemplar's files
+        self._fitted = sorted(FITTED.glob("*.zip"))
         self._add_choices()
         self._add_result()
         self.budget = gr.Radio(budgets.choices(), value=budgets.DEFAULT, label="How long to train", elem_id="budget")
@@ -36,7 +39,7 @@ class NewPanel:
 
     def _add_choices(self) -> None:
         self._upload = gr.File(
-            label="Drop, paste or pick an image or clip, or the maps of a material",
+            label="An image, a clip, or the maps of a material",
             file_types=list(texsyn.ENDINGS),
             file_count="multiple",
             type="filepath",
@@ -50,6 +53,14 @@ class NewPanel:
             height=190,
             visible=bool(self._examples),
             elem_id="examples",
+        )
+
+        gr.Markdown("Or look at one that is learnt already:")
+        self._learnt = image_gallery(
+            "Learnt already",
+            value=[(str(self._studio.files.copy(path.with_suffix(".jpg"), True)), path.stem) for path in self._fitted],
+            height=110,
+            elem_id="fitted",
         )
 
     def _add_settings(self) -> None:
@@ -89,6 +100,7 @@ class NewPanel:
         given = [self.draft, *self._settings]
         self._upload.change(self._read_upload, [self._upload, *given], outputs, **PRIVATE)
         self._gallery.select(self._read_example, given, outputs, **PRIVATE)
+        self.unpacked = self._learnt.select(self._unpack, None, self._opened, **PRIVATE)
         self._read_again.click(self._read, [self._files, *given], outputs, **PRIVATE)
         self._apply_mask.click(self._read_masked, [self._mask, self._files, *given], outputs, **PRIVATE)
 
@@ -99,6 +111,10 @@ class NewPanel:
     @show_errors
     def _read_example(self, event: gr.SelectData, draft: str, *settings: Any) -> list[Any]:
         return self._create_draft([str(self._examples[event.index])], draft, _options(settings))
+
+    @show_errors
+    def _unpack(self, event: gr.SelectData) -> str:
+        return self._studio.add_fitted(self._fitted[event.index]).path.name
 
     @show_errors
     def _read(self, files: list[str], draft: str, *settings: Any) -> list[Any]:
@@ -168,6 +184,9 @@ def _options(settings: Sequence[Any], mask: Path | None = None) -> FitOptions:
     )
 
 
+_RESULTS = ("samples", "completed", "heat", "morph", "spheres")  # images of what the tool makes
+
+
 def _find_examples() -> list[Path]:
     """Shipped exemplars; an installed app has none."""
     if not MATERIALS.is_dir():
@@ -177,4 +196,4 @@ def _find_examples() -> list[Path]:
 
 def _is_exemplar(path: Path) -> bool:
     is_map = path.stem.endswith(("-mask", "-normal"))
-    return path.suffix in (".png", ".mp4", ".jpg") and not is_map and path.stem != "samples"
+    return path.suffix in (".png", ".mp4", ".jpg") and not is_map and path.stem not in _RESULTS

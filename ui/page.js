@@ -1,6 +1,7 @@
-// Pasting an image uploads it, and so do the files of a folder that is dropped. The theme, and the tab that was open.
-const upload = (files) => {
-  const input = document.querySelector("#upload input[type=file]");
+// Pasting an image uploads it, and so do the files of a folder that is dropped; a texture that is dropped on the picture is
+// made again. The theme, the tab that was open, and news of a fit for a page that nobody looks at.
+const upload = (files, where = "#upload") => {
+  const input = document.querySelector(`${where} input[type=file]`);
   if (!files.length || !input) return;
   const list = new DataTransfer();
   files.forEach((file) => list.items.add(file));
@@ -36,6 +37,31 @@ document.addEventListener(
   },
   true,
 );
+
+const onStage = (event) => event.target.closest?.("#stage") && event.dataTransfer?.types.includes("Files");
+document.addEventListener("dragover", (event) => onStage(event) && event.preventDefault());
+document.addEventListener("drop", (event) => {
+  if (!onStage(event)) return;
+  event.preventDefault();
+  upload([...event.dataTransfer.files].slice(0, 1), "#dropped");
+});
+
+// How far the chosen fit is stands in the title of the page; its end is told where the page is hidden.
+let followed = {};
+const news = () => {
+  const status = document.querySelector("#status .run-status");
+  const done = document.querySelector("#status .bar")?.getAttribute("aria-valuenow");
+  const title = done === undefined ? "texsyn" : `${done} % - texsyn`;
+  if (document.title !== title) document.title = title; // which is a change of the page, too
+  const now = { run: status?.querySelector("b")?.textContent, working: done !== undefined };
+  if (followed.working && !now.working && followed.run === now.run && document.hidden && window.Notification?.permission === "granted")
+    new Notification(now.run, { body: status.querySelector("span").textContent });
+  followed = now;
+};
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("#start") && window.Notification?.permission === "default") Notification.requestPermission();
+});
+new MutationObserver(news).observe(document, { childList: true, subtree: true });
 
 // Dark, unless the reader has chosen light.
 const dark = (yes) => {

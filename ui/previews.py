@@ -8,7 +8,7 @@ import numpy as np
 from files import Files, kept
 from PIL import Image
 
-from texsyn import Run
+from texsyn import Preview, Run
 
 
 class Previews:
@@ -18,13 +18,9 @@ class Previews:
         self._files = files
         self._copies = kept(self._copy)
 
-    def newest(self, run: Run) -> Path | None:
-        """The newest sample, an image or a clip; None before the first preview."""
-        previews = run.previews()
-        if not previews:
-            return None
-        newest = previews[-1]
-        return self._shown(newest.clip or newest.sample or newest.sheet)
+    def sample(self, preview: Preview) -> Path:
+        """The sample of a preview, an image or a clip."""
+        return self._shown(preview.clip or preview.sample or preview.sheet)
 
     def exemplar(self, run: Run) -> Path | None:
         """The exemplar beside it, in the size of the samples; None before the first preview."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 from common import PRIVATE, QUIET, show_errors
-from samples import Choice, Shape
+from samples import ANOTHER, OWN, SIZES, TILES, Choice, Shape
 from stage import Stage
 from studio import Studio
 from viewer import view
@@ -16,7 +16,6 @@ from texsyn import Run, TexsynError
 
 _STILLS, _CLIPS = 8, 3  # samples at a time
 _AT_ONCE = 2_000_000  # pixels of all of these, so that they come within seconds
-_SIZES = ["The exemplar's", "512", "1024", "2048", "4096", "Another"]
 _FORMATS = {
     "png": "PNG, an image",
     "jpg": "JPEG, a smaller image with losses",
@@ -31,7 +30,7 @@ _FORMATS = {
 
 
 class SamplePanel:
-    """Seeds count up: each click shows the next few."""
+    """Seeds count up: each click shows the next few. `changed` holds the events after which another sample is shown."""
 
     def __init__(self, studio: Studio, run: gr.Dropdown, stage: Stage) -> None:
         self._studio, self._run, self._stage = studio, run, stage
@@ -51,13 +50,13 @@ class SamplePanel:
         self._connect()
 
     def _add_shape(self) -> None:
-        self._size = gr.Radio(_SIZES, value=_SIZES[0], label="Size in pixels", elem_id="size")
+        self._size = gr.Radio(list(SIZES), value=OWN, label="Size in pixels", elem_id="size")
         with gr.Row(visible=False) as self._other_size:
             self._width = gr.Number(512, label="Width", precision=0, minimum=1, maximum=4096)
             self._height = gr.Number(512, label="Height", precision=0, minimum=1, maximum=4096)
         self._frames = gr.Number(0, label="Frames (0: the exemplar's)", precision=0, minimum=0, maximum=2000)
-        self._tile = gr.Radio(["xy", "x", "y", "none"], value="xy", label="Tiles along")
-        self._shape = [self._size, self._width, self._height, self._frames, self._tile]
+        self._tile = gr.Radio(list(TILES), value=TILES[0], label="Tiles along")
+        self.shape = [self._size, self._width, self._height, self._frames, self._tile]
 
     def _add_lit(self) -> None:
         # Gradio 6.31 shows no model where one event brings both the component and its file: first this, then the file.
@@ -71,18 +70,19 @@ class SamplePanel:
         self._file = gr.File(label="Download", interactive=False, visible=False, elem_id="file")
 
     def _connect(self) -> None:
-        stage, run, shape = self._stage, self._run, self._shape
-        self._size.change(lambda size: gr.update(visible=size == _SIZES[-1]), self._size, self._other_size, **QUIET)
-        picture = [stage.choice, stage.view, self._seed, self._lit]
+        stage, run, shape = self._stage, self._run, self.shape
+        self._size.change(lambda size: gr.update(visible=size == ANOTHER), self._size, self._other_size, **QUIET)
+        self.picture = picture = [stage.choice, stage.view, self._seed, self._lit]
         shown = [stage.samples, self._next_seed, self._like, *picture, self._lit_area]
-        self._sample.click(
-            self._show_new, [run, self._next_seed, *shape], shown, show_progress_on=self._sample, **PRIVATE
-        )
+        new = [run, self._next_seed, *shape]
         like = [run, self._next_seed, stage.choice, *shape]
-        self._sample_like.click(self._show_similar, like, shown, show_progress_on=self._sample_like, **PRIVATE)
-        stage.samples.select(self._choose, [self._like, run, *shape], picture, **QUIET)
+        self.changed = [
+            self._sample.click(self._show_new, new, shown, show_progress_on=self._sample, **PRIVATE),
+            self._sample_like.click(self._show_similar, like, shown, show_progress_on=self._sample_like, **PRIVATE),
+            stage.samples.select(self._choose, [self._like, run, *shape], picture, **QUIET),
+        ]
         for moved, step in ((self._before.click, -1), (self._after.click, 1), (self._seed.submit, 0)):
-            moved(_moved(self._show_seed, step), [self._seed, run, *shape], picture, **QUIET)
+            self.changed.append(moved(_moved(self._show_seed, step), [self._seed, run, *shape], picture, **QUIET))
         self._save.click(self._download, [run, stage.choice, self._format, *shape], self._file, **PRIVATE)
 
     def forget(self) -> list[Any]:
@@ -96,7 +96,7 @@ class SamplePanel:
         formats = texsyn.formats(modality.moving)
         return [
             gr.update(choices=_named(formats), value=formats[0]),
-            gr.update(visible=modality.stationary[-1], value=_SIZES[0]),
+            gr.update(visible=modality.stationary[-1], value=OWN),
             gr.update(visible=modality.moving),
             gr.update(visible=all(modality.stationary)),
         ]
@@ -115,7 +115,7 @@ class SamplePanel:
 
     def _show_several(self, run: Run, first: int, like: int | None, shape: tuple[Any, ...]) -> list[Any]:
         """The next samples, the seed after them, the seed that they vary, and the first on the stage."""
-        asked = _shape(run, *shape)
+        asked = Shape.asked(run, *shape)
         height, width = texsyn.target(run.modality, asked.size, asked.frames)[-2:]
         count = _CLIPS if run.modality.moving else max(1, min(_STILLS, _AT_ONCE // (height * width)))
         choices = [Choice(seed, like) for seed in range(first, first + count)]
@@ -126,22 +126,22 @@ class SamplePanel:
             gr.update(value=shown, visible=True),
             first + count,
             like,
-            *self._show(run, choices[0], asked, False),
+            *self.show(run, choices[0], asked, False),
             lit,
         ]
 
     @show_errors
     def _choose(self, event: gr.SelectData, like: int | None, name: str, *shape: Any) -> list[Any]:
         run = self._studio.open_run(name)
-        return self._show(run, Choice(int(event.value["caption"].split()[-1]), like), _shape(run, *shape))
+        return self.show(run, Choice(int(event.value["caption"].split()[-1]), like), Shape.asked(run, *shape))
 
     @show_errors
     def _show_seed(self, seed: int, name: str, *shape: Any) -> list[Any]:
         run = self._studio.open_run(name)
-        return self._show(run, Choice(min(max(int(seed or 0), 0), 2**31 - 1)), _shape(run, *shape))
+        return self.show(run, Choice(min(max(int(seed or 0), 0), 2**31 - 1)), Shape.asked(run, *shape))
 
-    def _show(self, run: Run, choice: Choice, shape: Shape, lit: bool = True) -> list[Any]:
-        """The choice, its picture beside the exemplar, its seed, and of a material lit bodies."""
+    def show(self, run: Run, choice: Choice, shape: Shape, lit: bool = True) -> list[Any]:
+        """Values of `picture`: the choice, its picture beside the exemplar, its seed, and of a material lit bodies."""
         path = self._studio.samples.write(run, choice, shape)
         model = str(self._studio.samples.write_lit(run, choice, shape)) if lit and _is_material(run) else None
         caption = f"{run.title}, {choice.caption}"
@@ -150,7 +150,7 @@ class SamplePanel:
     @show_errors
     def _download(self, name: str, choice: Choice | None, format: str, *shape: Any) -> Any:
         run = self._studio.open_run(name)
-        path = self._studio.samples.write_download(run, choice or Choice(0), _shape(run, *shape), format)
+        path = self._studio.samples.write_download(run, choice or Choice(0), Shape.asked(run, *shape), format)
         return gr.update(value=str(path), visible=True)
 
 
@@ -165,19 +165,3 @@ def _moved(handler: Any, step: int) -> Any:
 
 def _is_material(run: Run) -> bool:
     return len(run.modality.planes) > 1
-
-
-def _shape(run: Run, size: str, width: float, height: float, frames: float, tile: str) -> Shape:
-    """The shape that the panel's fields ask for; what the kind of the run cannot do is left out."""
-    modality = run.modality
-    *_, own_height, own_width = modality.size
-    wanted = None
-    if size == _SIZES[-1]:
-        wanted = (int(width or own_width), int(height or own_height))
-    elif size != _SIZES[0]:
-        wanted = (int(size), int(size))
-    return Shape(
-        size=wanted if modality.stationary[-1] else None,
-        frames=int(frames) if frames and modality.moving else None,
-        tile=tile if all(modality.stationary) else None,
-    )

@@ -16,7 +16,10 @@ import texsyn
 from texsyn import End, Run, TexsynError, Triangle
 
 _SHARE = 0.3  # of the way from a sample to another that a variation lies, 0 to 1
-_OTHER_SEEDS = 10_000  # added to the seeds of these others, so that they are not on the page already
+OTHER_SEEDS = 10_000  # added to the seeds of these others, so that they are not on the page already
+OWN, ANOTHER = "The exemplar's", "Another"  # sizes of samples, as the page has them
+SIZES = (OWN, "512", "1024", "2048", "4096", ANOTHER)
+TILES = ("xy", "x", "y", "none")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,23 @@ class Shape:
 
     size: tuple[int, int] | None = None  # width and height in pixels
     frames: int | None = None
-    tile: str | None = None  # "xy", "x", "y" or "none"
+    tile: str | None = None  # of TILES
+
+    @classmethod
+    def asked(cls, run: Run, size: str, width: float, height: float, frames: float, tile: str) -> Shape:
+        """The shape that the page's fields ask for; what the kind of the run cannot do is left out."""
+        modality = run.modality
+        *_, own_height, own_width = modality.size
+        wanted = None
+        if size == ANOTHER:
+            wanted = (int(width or own_width), int(height or own_height))
+        elif size != OWN:
+            wanted = (int(size), int(size))
+        return cls(
+            size=wanted if modality.stationary[-1] else None,
+            frames=int(frames) if frames and modality.moving else None,
+            tile=tile if all(modality.stationary) else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,7 @@ class Samples:
         name = "-".join([run.path.name, *(str(seed) for seed in (choice.like, choice.seed) if seed is not None)])
         ending = {"frames": "", "sheet": ".png"}.get(format, f".{format}")
         path = self._files.new(ending).with_name(f"{name}{ending}")
+        tiling = {"tile": shape.tile} if shape.tile not in (None, TILES[0]) else {}
         texsyn.write_bands(
             _bands(triangle, choice, shape),
             (triangle.modality.channels, *target),
@@ -83,7 +103,7 @@ class Samples:
             planes=triangle.modality.planes,
             format=format,
             fps=run.fps or DEFAULT_FPS,
-            metadata={**run.made_by(), **_settings(choice), "size": list(target)},
+            metadata={**run.made_by(), **_settings(choice), **tiling, "size": list(target)},
         )
         written = list(path.parent.iterdir())
         if len(written) == 1 and written[0].is_file():
@@ -111,14 +131,14 @@ def _bands(triangle: Triangle, choice: Choice, shape: Shape) -> Iterable[torch.T
 
 
 def _variation(triangle: Triangle, like: int, seed: int, shape: Shape) -> torch.Tensor:
-    return texsyn.between(triangle, End(like), End(_OTHER_SEEDS + seed), _SHARE, **asdict(shape))
+    return texsyn.between(triangle, End(like), End(OTHER_SEEDS + seed), _SHARE, **asdict(shape))
 
 
 def _settings(choice: Choice) -> dict[str, Any]:
     """Metadata with which `texsyn.sample` or `texsyn.between` makes the same sample."""
     if choice.like is None:
         return {"seed": choice.seed}
-    return {"between": [choice.like, _OTHER_SEEDS + choice.seed], "share": _SHARE}
+    return {"between": [choice.like, OTHER_SEEDS + choice.seed], "share": _SHARE}
 
 
 def _time_stored(run: Run) -> int:

@@ -66,6 +66,10 @@ class Studio:
                 return Run.open(folder / name)
         raise TexsynError("this run does not exist any more")
 
+    def add_fitted(self, path: Path) -> Run:
+        """Unpack a run that is shipped with the app."""
+        return texsyn.unpack(path, self.folder / f"{path.stem}-{secrets.token_hex(4)}")
+
     def create_draft(self, files: list[Path], options: FitOptions) -> Run:
         """Read uploaded files in a sandboxed process, and prepare a draft."""
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", texsyn.title(files))[:30].strip("-") or "texture"

@@ -123,7 +123,7 @@ class CheckPanel:
             before = files.write_image(np.asarray(image.convert("RGB").resize(map_.size)))
         words = f"<p>{100 * share:.1f} % of it is more unusual than 99 % of the exemplar: red in the map.</p>"
         return [
-            view(heatmap, before, f"{run.title}: image and heat map"),
+            view(heatmap, before, f"{run.title}: heat map over the image", mode="blend"),
             words,
             gr.update(value=str(heatmap), visible=True),
         ]

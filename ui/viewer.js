@@ -1,13 +1,14 @@
 // The picture in the middle: a sample, its exemplar, or both, zoomed, tiled and dragged; clips play in step.
 //
-// What it shows comes from the server as JSON in the attribute data-view of #view: {sample, exemplar, caption}, addresses
-// of images or clips. How it is shown is the reader's, and a browser remembers it.
+// What it shows comes from the server as JSON in the attribute data-view of #view: {sample, exemplar, caption, mode},
+// addresses of images or clips. How it is shown is the reader's, and a browser remembers it; `mode` is how this picture is
+// shown until the reader chooses.
 (() => {
   const LEAST = 0.05;
   const MOST = 32; // times the size of a pixel
   const STEP = 1.25; // of zooming
-  const modes = ["sample", "exemplar", "split", "side"];
-  const how = { mode: "split", times: 2, seams: false, light: false, share: 0.5, speed: 1 };
+  const modes = ["sample", "exemplar", "split", "side", "blend"];
+  const how = { mode: "split", times: 2, seams: false, light: false, share: 0.5, blend: 0.5, speed: 1 };
   try {
     Object.assign(how, JSON.parse(localStorage.getItem("texsyn-viewer") ?? "{}"));
   } catch {}
@@ -23,7 +24,7 @@
   const size = (each) => [each.videoWidth ?? each.naturalWidth, each.videoHeight ?? each.naturalHeight];
   const isClip = (each) => each instanceof HTMLVideoElement;
   const clips = () => Object.values(media).filter(isClip);
-  const mode = () => (media.sample && media.exemplar ? how.mode : media.sample ? "sample" : "exemplar");
+  const mode = () => (media.sample && media.exemplar ? (shown.mode ?? how.mode) : media.sample ? "sample" : "exemplar");
 
   const load = (address) =>
     new Promise((done) => {
@@ -68,12 +69,13 @@
     return { area, scale, side };
   };
 
-  const paint = (context, each, left, { area, scale }, from = 0, to = 1) => {
+  const paint = (context, each, left, { area, scale }, from = 0, to = 1, opacity = 1) => {
     if (!each) return;
     const [w, h] = size(each).map((n) => n * scale);
     const whole = [w * how.times, h * how.times];
     const origin = [left + (area[0] - whole[0]) / 2 + at[0], (area[1] - whole[1]) / 2 + at[1]];
     context.save();
+    context.globalAlpha = opacity;
     context.beginPath();
     context.rect(left + area[0] * from, 0, area[0] * (to - from), area[1]);
     context.clip();
@@ -121,6 +123,9 @@
         paint(context, media.sample, 0, where, how.share, 1);
         context.fillStyle = "#fff";
         context.fillRect(Math.round(width * how.share) - ratio, 0, 2 * ratio, height);
+      } else if (now === "blend") {
+        paint(context, media.exemplar, 0, where);
+        paint(context, media.sample, 0, where, 0, 1, how.blend);
       } else paint(context, media[now], 0, where);
       root().querySelector(".zoom").textContent = `${Math.round((100 * where.scale) / ratio)} %`;
     }
@@ -137,7 +142,15 @@
     set("toggle", (value) => (value === "play" ? !paused : how[value]));
     root().querySelectorAll("[data-mode]").forEach((button) => (button.disabled = button.dataset.mode !== mode() && !(media.sample && media.exemplar)));
     root().querySelector(".clips").hidden = !clips().length;
-    const words = { sample: "the sample", exemplar: "the exemplar", split: "exemplar left, sample right", side: "exemplar and sample side by side" };
+    root().querySelector(".blend").hidden = mode() !== "blend";
+    for (const name of ["blend", "speed"]) root().querySelector(`[data-range=${name}]`).value = how[name];
+    const words = {
+      sample: "the sample",
+      exemplar: "the exemplar",
+      split: "exemplar left, sample right",
+      side: "exemplar and sample side by side",
+      blend: "the sample over the exemplar",
+    };
     const times = how.times > 1 ? `, ${how.times} times each way` : "";
     canvas().setAttribute("aria-label", media.sample || media.exemplar ? `${shown.caption ?? ""}: ${words[mode()]}${times}` : "no picture yet");
     const seen = media.sample || media.exemplar;
@@ -177,7 +190,7 @@
 
   const act = (button) => {
     const { mode: chosen, times, toggle, act: action } = button.dataset;
-    if (chosen) how.mode = chosen;
+    if (chosen) (how.mode = chosen), delete shown.mode;
     if (times) (how.times = +times), fit();
     if (toggle === "play") (paused = !paused), play();
     else if (toggle) how[toggle] = !how[toggle];
@@ -194,9 +207,11 @@
     if (button) act(button);
   });
   document.addEventListener("input", (event) => {
-    if (!event.target.matches?.("#viewer [data-speed]")) return;
-    how.speed = +event.target.value;
+    const range = event.target.closest?.("#viewer [data-range]");
+    if (!range) return;
+    how[range.dataset.range] = +range.value;
     play();
+    later();
   });
 
   let dragged = null; // "picture" or "split"

@@ -9,6 +9,7 @@ import gradio as gr
 from common import PRIVATE, QUIET, SECRET, show_errors
 from endpoints import add_endpoints
 from library import Library
+from made_panel import MadePanel
 from new_panel import NewPanel
 from sample_panel import SamplePanel
 from stage import Stage
@@ -43,16 +44,18 @@ class Workspace:
         with gr.Row(elem_id="workspace"):
             with gr.Column(elem_id="library"):
                 self._library = Library(studio)
+                self._runs = [self._library.run, self._library.several]
             with gr.Column(elem_id="stage"):
                 self._stage = Stage()
             with gr.Column(elem_id="tools"), gr.Tabs():
                 run = self._library.run
                 with gr.Tab("Train", id="train"):
                     with gr.Accordion("New texture", open=True, elem_id="new") as self._new_area:
-                        self._new = NewPanel(studio)
+                        self._new = NewPanel(studio, self._last_run)
                     self._training = TrainingPanel(studio, run, self._stage)
                 with gr.Tab("Sample", id="sample"):
                     self._sample = SamplePanel(studio, run, self._stage)
+                    self._made = MadePanel(studio, run, self._stage, self._sample)
                 with gr.Tab("Repair", id="repair"):
                     RepairPanel(studio, run, self._stage)
                 with gr.Tab("Morph", id="morph"):
@@ -66,32 +69,37 @@ class Workspace:
         started = new.start.click(
             self._start_training,
             [new.draft, new.budget],
-            [self._last_run, library.run, new.draft, self._new_area],
+            [self._last_run, *self._runs, new.draft, self._new_area],
             show_progress_on=new.start,  # or an error would put a badge on the library
             **PRIVATE,
         )
-        opened = app.load(self._open, self._last_run, [library.run, self._new_area], **QUIET)
-        for event in (started, opened):
+        unpacked = new.unpacked.success(self._open, self._last_run, [*self._runs, self._new_area], **QUIET)
+        opened = app.load(self._open, self._last_run, [*self._runs, self._new_area], **QUIET)
+        for event in (started, unpacked, opened):
             event.then(library.list_covers, library.search, library.covers, **QUIET)
         library.run.change(lambda name: name or "", library.run, self._last_run, **QUIET)
-        forgotten = library.run.change(self._sample.forget, None, self._sample.forgotten, **QUIET)
-        forgotten.then(training.update, training.inputs, training.outputs, **QUIET)
-        library.run.change(self._sample.offer, library.run, self._sample.offered, **QUIET)
-        for changed in (*library.changed, training.deleted):
-            listed = changed.then(self._update_runs, library.run, library.run, **QUIET)
+        sample, made = self._sample, self._made
+        forgotten = library.run.change(sample.forget, None, sample.forgotten, **QUIET)
+        offered = forgotten.then(sample.offer, library.run, sample.offered, **QUIET)
+        offered.then(training.update, training.inputs, training.outputs, **QUIET).then(
+            made.restore, [made.wanted, library.run], made.restored, **QUIET
+        )
+        offered.then(made.list_made, made.listing, made.listed, **QUIET)
+        for changed in library.changed:
+            listed = changed.then(self._update_runs, library.run, self._runs, **QUIET)
             listed.then(library.list_covers, library.search, library.covers, **QUIET)
         stage.timer.tick(library.list_covers, library.search, library.covers, **QUIET)
 
     def _open(self, name: str | None) -> list[Any]:
         """The run that was looked at last, else the newest; without any, a new texture is what comes next."""
-        runs = self._update_runs(name)
-        return [runs, gr.update(open=not runs["choices"])]
+        runs, several = self._update_runs(name)
+        return [runs, several, gr.update(open=not runs["choices"])]
 
-    def _update_runs(self, name: str | None) -> dict[str, Any]:
-        """The runs as choices, with this one chosen if it exists, else the newest."""
+    def _update_runs(self, name: str | None) -> list[dict[str, Any]]:
+        """The runs as choices, of one, which is this one if it exists, else the newest, and of several."""
         runs = self._studio.list_runs()
         ids = [each for _, each in runs]
-        return gr.update(choices=runs, value=name if name in ids else next(iter(ids), None))
+        return [gr.update(choices=runs, value=name if name in ids else next(iter(ids), None)), gr.update(choices=runs)]
 
     @show_errors
     def _start_training(self, draft: str, budget: str) -> list[Any]:
@@ -99,4 +107,4 @@ class Workspace:
             raise TexsynError("choose an image or a clip first")
         run = self._studio.open_run(draft)
         run = self._studio.start_training(run, budgets.options(budget, run.modality.name))
-        return [run.path.name, self._update_runs(run.path.name), "", gr.update(open=False)]
+        return [run.path.name, *self._update_runs(run.path.name), "", gr.update(open=False)]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from browser import Visit
+from library import Library
 from server import ROOT
 
 import texsyn
+from texsyn import Status
 
 
 def test_a_run_is_described_and_renamed(visit, trained_run):
@@ -48,3 +51,34 @@ def test_a_run_is_deleted_after_a_question(second_run, visit, server, trained_ru
     visit.page.locator("#delete").click()
     visit.wait_for_text("#status", "Finished")
     assert server.run_folders() == {trained_run.path}
+
+
+def test_several_runs_are_deleted_at_once(server, browser, trained_run):
+    for name in ("first", "second"):
+        texsyn.prepare([ROOT / "videos" / "gravel.png"], server.runs / name).rename(f"{name} gravel")
+    visit = Visit(browser, server)
+    page = visit.page
+    page.get_by_role("button", name="Rename or delete").click()
+    for name in ("first", "second"):
+        page.locator("#several input").click()
+        page.get_by_role("option", name=f"{name} gravel").click()
+    page.keyboard.press("Escape")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#delete-several").click()
+    visit.wait_for_text("#status", "Finished")
+    assert server.run_folders() == {trained_run.path}
+    visit.close()
+
+
+def test_the_state_of_a_settled_run_is_read_once(tmp_path, monkeypatch, trained_run):
+    """Many pages ask for the state of every run each few seconds."""
+    library = Library.__new__(Library)
+    library._settled = {}
+    asked = []
+    monkeypatch.setattr(texsyn, "status", lambda run: (asked.append(run), Status("stopped"))[1])
+    assert [library._state(trained_run, False) for _ in range(3)] == ["stopped"] * 3
+    assert len(asked) == 1
+    library._state(trained_run, True)  # in the queue
+    trained_run.event_file.touch()
+    library._state(trained_run, False)
+    assert len(asked) == 3

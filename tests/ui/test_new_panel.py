@@ -58,6 +58,27 @@ def test_an_error_is_shown_once_and_covers_nothing(server, visit):
     assert "Traceback" not in server.log_text()[before:]
 
 
+def test_what_is_learnt_already_is_one_click_away(visit, server, find_new_run):
+    visit.open_new()
+    visit.page.locator("#fitted button:has(img)").first.click()
+    visit.wait_for_text("#status", "Finished: 3,000 steps")
+    visit.wait_for_picture("after 3,000 steps")
+    assert visit.shown()["loaded"] == ["sample", "exemplar"]
+    assert find_new_run().is_packed
+    visit.open_tab("Sample")
+    visit.page.locator("#new-samples").click()
+    visit.wait_for_picture("seed 0")
+    visit.open_tab("Train")
+    visit.page.locator("#resume").click()
+    visit.page.get_by_text("was packed: it can be sampled").first.wait_for()
+
+
+def test_examples_are_exemplars_and_no_results():
+    names = [path.stem for path in new_panel._find_examples()]
+    assert {"beans", "hubble", "water", "cobbles"} <= set(names)
+    assert not {"samples", "completed", "heat", "morph", "spheres", "beans-mask", "pebbles-normal"} & set(names)
+
+
 def test_settings_become_options_of_a_fit():
     """Kind, recipe, levels, seed, side, first frame, number of frames, crop."""
     found = new_panel._options(["still", "fast", "1", 3, 512, 0, 0, 10, 20, 30, 40])

@@ -52,5 +52,8 @@ def test_anomalies_are_shown_on_the_image(stage):
     page.wait_for_selector("#anomaly-image a, #anomaly-image .file-preview")
     page.locator("#find-anomalies").click()
     stage.wait_for_text("#anomaly-share", "more unusual than 99 % of the exemplar")
-    stage.wait_for_picture("image and heat map")
+    stage.wait_for_picture("heat map over the image")
+    assert stage.shown()["mode"] == "blend"
+    page.locator("#viewer [data-mode=sample]").click()  # the reader's choice counts from now on
+    assert stage.shown()["mode"] == "sample"
     stage.screenshot("check")

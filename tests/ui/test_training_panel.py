@@ -10,7 +10,7 @@ from browser import Visit
 from gradio_client import Client, handle_file
 from server import ROOT
 
-from texsyn import Run, status
+from texsyn import FitOptions, Run, prepare, queued, start, status, stop
 
 
 def test_a_fit_is_watched_from_its_start_to_its_pause(browser, server, visit, find_new_run):
@@ -94,3 +94,43 @@ def test_a_killed_server_loses_no_fit(browser, server, find_new_run):
     assert status(run).step >= before.step
     visit.pause()
     visit.close()
+
+
+def test_earlier_previews_are_looked_at(visit, trained_run):
+    first, *_, last = (preview.step for preview in trained_run.previews())
+    visit.wait_for_picture(f"after {last:,} step")
+    visit.page.locator("#moment input[type=range]").fill("1")
+    visit.wait_for_picture(f"after {first:,} step")
+    visit.page.locator("#moment input[type=number]").fill("2")
+    visit.wait_for_picture(f"after {trained_run.previews()[1].step:,} step")
+
+
+def test_a_waiting_fit_is_trained_next_and_its_end_is_told(browser, server, trained_run):
+    runs = []
+    for name in ("one", "two", "three"):
+        options = FitOptions(set=("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15"), minutes=60.0, no_card=True)
+        runs.append(prepare([ROOT / "videos" / "gravel.png"], server.runs / name, options))
+        start(runs[-1])
+    visit = Visit(browser, server)
+    visit.wait_for_text("#status", "Waiting for 2 other fits")
+    visit.page.locator("#train-next").click()
+    visit.wait_for_text("#status", "Waiting for 1 other fit ")
+    assert queued() == [runs[n].path.resolve() for n in (0, 2, 1)]
+    assert visit.page.locator("#train-next").is_hidden()
+    stop(runs[0])
+    visit.wait_for_text("#status", "Training")
+    visit.page.wait_for_function("document.title.includes('%')")
+    visit.page.evaluate(
+        """() => {
+            window.Notification = class { constructor(...words) { window.told = words; } };
+            window.Notification.permission = "granted";
+            Object.defineProperty(document, "hidden", { value: true });
+        }"""
+    )
+    stop(runs[2])
+    visit.page.wait_for_function("window.told?.[1].body.includes('The model is kept')")
+    assert visit.page.title() == "texsyn"
+    visit.close()
+    stop(runs[1])
+    for run in runs:
+        run.discard()

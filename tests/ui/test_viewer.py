@@ -70,6 +70,16 @@ def test_the_slider_shows_the_exemplar_on_its_left(viewer):
     assert np.array_equal(split[:, at + 5 :], seen[:, at + 5 :])
 
 
+def test_the_sample_covers_as_much_of_the_exemplar_as_is_asked(viewer):
+    page, sample = viewer.page, pixels(viewer)
+    page.locator("#viewer [data-mode=exemplar]").click()
+    exemplar = pixels(viewer)
+    page.locator("#viewer [data-mode=blend]").click()
+    for share in (0, 0.5, 1):
+        page.locator("#viewer [data-range=blend]").fill(str(share))
+        assert abs(pixels(viewer) - (1 - share) * exemplar - share * sample).max() < 0.02
+
+
 def test_the_picture_is_zoomed_and_dragged(viewer):
     page = viewer.page
     press(viewer, "1", "+", "+")
