@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from server import Server
 
 CHROMIUM = shutil.which("chromium")
@@ -85,6 +88,12 @@ class Visit:
     def wait_for_picture(self, caption: str) -> None:
         """Wait until the viewer shows a picture with these words below."""
         self.wait_for_text("#viewer .caption", caption)
+
+    def picture(self) -> np.ndarray:
+        """What the canvas shows, `h w 3` in [0, 1]."""
+        self.page.wait_for_timeout(300)
+        with Image.open(io.BytesIO(self.page.locator("#viewer canvas").screenshot())) as image:
+            return np.asarray(image.convert("RGB")) / 255
 
     def choose_example(self, number: int) -> None:
         """Choose an example, and wait until it is read."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from texsyn import TexsynError
 
@@ -101,24 +100,3 @@ def image_gallery(label: str, **options: Any) -> gr.Gallery:
         fit_columns=False,
         **options,
     )
-
-
-def mask_editor(label: str, **options: Any) -> gr.ImageEditor:
-    """An image to paint a white mask on; its value is read by `painted_mask`. options: of `gr.ImageEditor`."""
-    return gr.ImageEditor(
-        label=label,
-        type="numpy",
-        transforms=(),
-        layers=False,
-        brush=gr.Brush(colors=["#ffffff"], color_mode="fixed", default_size=24),
-        buttons=[],
-        **options,
-    )
-
-
-def painted_mask(painted: dict[str, Any] | None) -> np.ndarray | None:
-    """What was painted in a `mask_editor`, `height width` from 0 to 255; None where nothing was painted."""
-    if not painted or not painted.get("layers"):
-        return None
-    mask: np.ndarray = painted["layers"][0][..., 3]
-    return mask if mask.any() else None

@@ -56,10 +56,12 @@ class Files:
         (image if size is None else image.resize(size, Image.Resampling.NEAREST)).save(path)
         return path
 
-    def write_texture(self, texture: torch.Tensor, fps: float = 0.0, permanent: bool = False) -> Path:
+    def write_texture(
+        self, texture: torch.Tensor, fps: float = 0.0, permanent: bool = False, metadata: dict[str, Any] | None = None
+    ) -> Path:
         """Write the colour of a texture, `channels (frames) height width` in [-1, 1], as PNG or MP4 for a browser."""
         path = self.new(".mp4" if texture.dim() == 4 else ".png", permanent)
-        texsyn.write(texture[:3] if len(texture) != 1 else texture, path, fps=fps or DEFAULT_FPS)
+        texsyn.write(texture[:3] if len(texture) != 1 else texture, path, fps=fps or DEFAULT_FPS, metadata=metadata)
         return path
 
     def copy(self, path: Path, permanent: bool = False) -> Path:

@@ -51,13 +51,14 @@ class Guard:
 
 
 def limit_images() -> None:
-    """Limit what gradio itself decodes, painted images, to PNG, JPEG and WebP of at most 40 megapixels."""
+    """Limit what this process itself decodes to PNG, JPEG and WebP of at most 40 megapixels."""
     from PIL import Image
 
     Image.init()
     Image.MAX_IMAGE_PIXELS = _MAX_PIXELS // 2  # Pillow warns from there on, and refuses twice as many
     for name in set(Image.OPEN) - _FORMATS:
         del Image.OPEN[name]
+        Image.ID.remove(name)  # or a file of no format ends in a KeyError
 
 
 def refuse_downloads() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import budgets
 import gradio as gr
-from common import PRIVATE, image_gallery, mask_editor, painted_mask, show_errors
+from common import PRIVATE, QUIET, image_gallery, show_errors
 from descriptions import describe_exemplar
+from stage import Stage
 from studio import Studio
+from viewer import PAINTED, painted_mask, view
 
 import texsyn
 from texsyn import FitOptions, TexsynError
@@ -23,9 +25,9 @@ FITTED = Path(__file__).resolve().parent / "fitted"  # packed runs, each with an
 class NewPanel:
     """An exemplar is read into a draft as soon as it is chosen, and again whenever its settings change."""
 
-    def __init__(self, studio: Studio, opened: gr.Component) -> None:
+    def __init__(self, studio: Studio, stage: Stage, opened: gr.Component) -> None:
         """opened: receives the id of a run that is learnt already, when it is chosen."""
-        self._studio, self._opened = studio, opened
+        self._studio, self._stage, self._opened = studio, stage, opened
         self._examples = _find_examples()
         self.draft, self._files = gr.State(""), gr.State([])  # the draft's id; the paths of the exemplar's files
         self._fitted = sorted(FITTED.glob("*.zip"))
@@ -90,23 +92,24 @@ class NewPanel:
         self._summary = gr.HTML("", elem_id="summary")
         self._image = gr.Image(label="Exemplar", interactive=False, visible=False, buttons=[], height=220)
         self._clip = gr.Video(label="Exemplar", interactive=False, visible=False, loop=True, autoplay=True, height=220)
-        with gr.Accordion("Mask parts of the image", open=False, visible=False) as self._masking:
-            self._mask = mask_editor("White is masked", sources=[], elem_id="mask")
-            self._apply_mask = gr.Button("Apply the mask", size="sm")
+        with gr.Row(visible=False) as self._masking:
+            self._paint_mask = gr.Button("Mask parts of the image", size="sm", elem_id="paint-mask")
+            self._apply_mask = gr.Button("Apply the mask", size="sm", elem_id="apply-mask")
 
     def _connect(self) -> None:
-        read = [self.draft, self._files, self._summary, self._image, self._clip, self._masking, self._mask]
-        outputs = [*read, self.budget]
+        outputs = [self.draft, self._files, self._summary, self._image, self._clip, self._masking, self.budget]
         given = [self.draft, *self._settings]
         self._upload.change(self._read_upload, [self._upload, *given], outputs, **PRIVATE)
         self._gallery.select(self._read_example, given, outputs, **PRIVATE)
         self.unpacked = self._learnt.select(self._unpack, None, self._opened, **PRIVATE)
         self._read_again.click(self._read, [self._files, *given], outputs, **PRIVATE)
-        self._apply_mask.click(self._read_masked, [self._mask, self._files, *given], outputs, **PRIVATE)
+        self._paint_mask.click(self._show_draft, self.draft, self._stage.view, **QUIET)
+        masked = [self._files, *given, gr.Textbox(visible=False)]
+        self._apply_mask.click(self._read_masked, masked, outputs, js=PAINTED, **PRIVATE)
 
     @show_errors
     def _read_upload(self, files: list[str] | None, draft: str, *settings: Any) -> list[Any]:
-        return self._create_draft(files, draft, _options(settings)) if files else [gr.skip()] * 8
+        return self._create_draft(files, draft, _options(settings)) if files else [gr.skip()] * 7
 
     @show_errors
     def _read_example(self, event: gr.SelectData, draft: str, *settings: Any) -> list[Any]:
@@ -121,15 +124,21 @@ class NewPanel:
         return self._create_draft(files, draft, _options(settings))
 
     @show_errors
-    def _read_masked(self, painted: dict[str, Any] | None, files: list[str], draft: str, *settings: Any) -> list[Any]:
-        if not draft:
-            raise TexsynError("choose an image first")
+    def _show_draft(self, draft: str) -> str:
+        """The exemplar on the stage, to be painted on."""
+        run = self._studio.open_run(draft)
+        path = self._studio.files.write_texture(run.exemplars()[0].pixels)
+        return view(path, None, f"{run.title}: paint over what is not to be learnt", paint=True)
+
+    @show_errors
+    def _read_masked(self, files: list[str], draft: str, *settings: Any) -> list[Any]:
+        *own, painted = settings
         mask = painted_mask(painted)
         if mask is None:
-            raise TexsynError("paint a mask first")
+            raise TexsynError("paint over parts of the image first")
         facts = self._studio.open_run(draft).facts[0]
         path = self._studio.files.write_image(mask, size=(facts["width"], facts["height"]))
-        return self._create_draft(files, draft, _options(settings, mask=path))
+        return self._create_draft(files, draft, _options(own, mask=path))
 
     def _create_draft(self, files: list[str], old_draft: str, options: FitOptions) -> list[Any]:
         """Read one exemplar's files into a new draft; returns the values of the page's outputs."""
@@ -151,8 +160,7 @@ class NewPanel:
             describe_exemplar(exemplar),
             gr.update(value=image, visible=not moving),
             gr.update(value=path if moving else None, visible=moving),
-            gr.update(visible=not moving, open=False),
-            gr.skip() if options.mask else gr.update(value=image),
+            gr.update(visible=not moving),
             gr.update(choices=budgets.choices(exemplar.modality.name, self._studio.step_seconds)),
         ]
 

@@ -8,17 +8,18 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import torch
-from common import PRIVATE, QUIET, mask_editor, painted_mask, show_errors
+from common import PRIVATE, QUIET, show_errors
 from PIL import Image
 from samples import Choice, Shape
 from stage import Stage
 from studio import Studio
-from viewer import view
+from viewer import PAINTED, painted_mask, view
 
 import texsyn
 from texsyn import Run, TexsynError
 
 _REFINE = 40  # steps after filling
+_Pictures = tuple[str, tuple[str, ...]]
 _IMAGES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"]
 
 
@@ -49,45 +50,80 @@ class MorphPanel:
 
 
 class RepairPanel:
-    """An image is painted on, and filled there."""
+    """A picture is painted on where it stands, and filled there; each filling can be undone."""
 
     def __init__(self, studio: Studio, run: gr.Dropdown, stage: Stage) -> None:
         self._studio = studio
-        gr.Markdown("Paint over what is to be filled: in the exemplar, in the sample shown, or in an image of yours.")
+        gr.Markdown("What shall be repaired? Then paint over it on the picture.")
         with gr.Row():
             exemplar = gr.Button("The exemplar", size="sm", elem_id="repair-exemplar", min_width=80)
             sample = gr.Button("The sample shown", size="sm", elem_id="repair-sample", min_width=80)
-        editor = mask_editor("Paint", sources=["upload"], elem_id="fill-editor")
+            own = gr.UploadButton("An image", file_types=_IMAGES, size="sm", elem_id="repair-image", min_width=80)
         button = gr.Button("Fill", variant="primary", elem_id="fill")
+        undo = gr.Button("Undo", size="sm", elem_id="undo")
         filled = gr.File(label="Download", interactive=False, visible=False, elem_id="filled")
-        exemplar.click(self._exemplar, run, editor, **QUIET)
-        sample.click(self._sample, [run, stage.choice], editor, **QUIET)
-        button.click(self._fill, [run, editor], [stage.view, filled], show_progress_on=button, **PRIVATE)
+        self._pictures = gr.State(("", ()))  # the run, and the files of a picture: as it is, and as it was before
+        painted = gr.Textbox(visible=False)
+        shown = [stage.view, self._pictures]
+        exemplar.click(self._exemplar, run, shown, **QUIET)
+        sample.click(self._sample, [run, stage.choice], shown, **QUIET)
+        own.upload(self._image, [run, own], shown, **QUIET)
+        asked = [run, self._pictures, painted]
+        button.click(self._fill, asked, [*shown, filled], js=PAINTED, show_progress_on=button, **PRIVATE)
+        undo.click(self._undo, self._pictures, [*shown, filled], **QUIET)
 
     @show_errors
-    def _exemplar(self, name: str) -> Any:
-        run = self._studio.open_run(name)
-        return _editable(self._studio.files.write_texture(_still(run).exemplars()[0].pixels))
-
-    @show_errors
-    def _sample(self, name: str, choice: Choice | None) -> Any:
+    def _exemplar(self, name: str) -> list[Any]:
         run = _still(self._studio.open_run(name))
-        return _editable(self._studio.samples.write(run, choice or Choice(0), Shape()))
+        return self._show(run, (self._write(run, run.exemplars()[0].pixels),))
 
     @show_errors
-    def _fill(self, name: str, painted: dict[str, Any] | None) -> list[Any]:
+    def _sample(self, name: str, choice: Choice | None) -> list[Any]:
+        run = _still(self._studio.open_run(name))
+        with Image.open(self._studio.samples.write(run, choice or Choice(0), Shape())) as image:
+            pixels = torch.from_numpy(np.asarray(image.convert("RGB")) / 127.5 - 1).permute(2, 0, 1)
+        return self._show(run, (self._write(run, pixels.float()),))
+
+    @show_errors
+    def _image(self, name: str, file: str) -> list[Any]:
+        run = _still(self._studio.open_run(name))
+        try:
+            with Image.open(file) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise TexsynError("this cannot be read as an image") from error
+        exemplar = texsyn.read_like(run.exemplars()[0], self._studio.files.write_image(pixels))
+        return self._show(run, (self._write(run, exemplar.pixels),))
+
+    @show_errors
+    def _fill(self, name: str, pictures: _Pictures, painted: str) -> list[Any]:
+        of_run, paths = pictures
         mask = painted_mask(painted)
-        if not painted or painted.get("background") is None or mask is None:
-            raise TexsynError("choose an image of this texture, and paint over what is to be filled")
+        if not paths or of_run != name or mask is None:
+            raise TexsynError("choose what shall be repaired, and paint over what is to be filled")
         run, files = self._studio.open_run(name), self._studio.files
-        image = files.write_image(np.asarray(painted["background"])[..., :3])
-        exemplar = texsyn.read_like(run.exemplars()[0], image, mask=files.write_image(mask))
+        exemplar = texsyn.read_like(run.exemplars()[0], Path(paths[0]), mask=files.write_image(mask))
         assert exemplar.mask is not None
         filled = texsyn.complete(self._studio.samples.model(run), exemplar.pixels, exemplar.mask, refine=_REFINE)
-        path = files.write_texture(filled)
-        with Image.open(image) as whole:
-            before = files.write_image(np.asarray(whole.resize((filled.shape[2], filled.shape[1]))))
-        return [view(path, before, f"{run.title}: before and after"), gr.update(value=str(path), visible=True)]
+        path = self._write(run, filled)
+        return [*self._show(run, (path, *paths)), gr.update(value=path, visible=True)]
+
+    @show_errors
+    def _undo(self, pictures: _Pictures) -> list[Any]:
+        name, paths = pictures
+        if len(paths) < 2:
+            raise TexsynError("nothing was filled yet")
+        return [*self._show(self._studio.open_run(name), paths[1:]), gr.update(value=None, visible=False)]
+
+    def _write(self, run: Run, pixels: torch.Tensor) -> str:
+        """A picture as a file that is read at its own scale again."""
+        return str(self._studio.files.write_texture(pixels, metadata=run.made_by()))
+
+    def _show(self, run: Run, paths: tuple[str, ...]) -> list[Any]:
+        """A picture to paint on, beside what it was before; and what `_pictures` holds then."""
+        before = Path(paths[1]) if len(paths) > 1 else None
+        caption = f"{run.title}: repaired" if before else f"{run.title}: paint over what is to be filled"
+        return [view(Path(paths[0]), before, caption, mode="sample", paint=True), (run.path.name, paths)]
 
 
 class CheckPanel:
@@ -137,9 +173,3 @@ def _still(run: Run) -> Run:
     if run.modality.moving:
         raise TexsynError("only stills can be painted on")
     return run
-
-
-def _editable(path: Path) -> dict[str, Any]:
-    """An image as the value of a `mask_editor`."""
-    with Image.open(path) as image:
-        return {"background": np.asarray(image.convert("RGB")), "layers": [], "composite": None}

@@ -1,14 +1,14 @@
 // The picture in the middle: a sample, its exemplar, or both, zoomed, tiled and dragged; clips play in step.
 //
-// What it shows comes from the server as JSON in the attribute data-view of #view: {sample, exemplar, caption, mode},
+// What it shows comes from the server as JSON in the attribute data-view of #view: {sample, exemplar, caption, mode, paint},
 // addresses of images or clips. How it is shown is the reader's, and a browser remembers it; `mode` is how this picture is
-// shown until the reader chooses.
+// shown until the reader chooses; where `paint`, it can be painted on, and the server asks for the mask.
 (() => {
   const LEAST = 0.05;
   const MOST = 32; // times the size of a pixel
   const STEP = 1.25; // of zooming
   const modes = ["sample", "exemplar", "split", "side", "blend"];
-  const how = { mode: "split", times: 2, seams: false, light: false, share: 0.5, blend: 0.5, speed: 1 };
+  const how = { mode: "split", times: 2, seams: false, light: false, share: 0.5, blend: 0.5, speed: 1, brush: 16, erase: false };
   try {
     Object.assign(how, JSON.parse(localStorage.getItem("texsyn-viewer") ?? "{}"));
   } catch {}
@@ -16,14 +16,17 @@
   let media = {}; // by "sample" and "exemplar": images or videos that are loaded
   let zoom = 0; // 0 fits the picture in
   let at = [0, 0]; // pixels of the page by which it is moved
+  let mask = null; // what is painted: a canvas of the picture's size, where it can be painted on
+  let painted = false;
   let paused = matchMedia("(prefers-reduced-motion: reduce)").matches;
   let due = false;
 
   const root = () => document.querySelector("#viewer");
   const canvas = () => root()?.querySelector("canvas");
-  const size = (each) => [each.videoWidth ?? each.naturalWidth, each.videoHeight ?? each.naturalHeight];
+  const size = (each) => [each.videoWidth ?? each.naturalWidth ?? each.width, each.videoHeight ?? each.naturalHeight ?? each.height];
   const isClip = (each) => each instanceof HTMLVideoElement;
   const clips = () => Object.values(media).filter(isClip);
+  const times = () => (mask ? 1 : how.times);
   const mode = () => (media.sample && media.exemplar ? (shown.mode ?? how.mode) : media.sample ? "sample" : "exemplar");
 
   const load = (address) =>
@@ -46,6 +49,9 @@
     media = Object.fromEntries(Object.entries({ sample, exemplar }).filter(([, each]) => each));
     const now = media.sample ?? media.exemplar;
     if (!before || !now || String(size(before)) !== String(size(now))) fit();
+    mask = view.paint && now ? document.createElement("canvas") : null;
+    if (mask) [mask.width, mask.height] = size(now);
+    painted = how.erase = false;
     play();
     draw();
   };
@@ -65,23 +71,27 @@
     const side = mode() === "side";
     const area = side ? [width / 2, height] : [width, height];
     const [w, h] = size(media.sample ?? media.exemplar);
-    const scale = zoom || Math.min(area[0] / (w * how.times), area[1] / (h * how.times));
+    const scale = zoom || Math.min(area[0] / (w * times()), area[1] / (h * times()));
     return { area, scale, side };
   };
+
+  // Where its first tile begins.
+  const corner = (each, { area, scale }, left = 0) =>
+    size(each).map((n, axis) => (axis ? 0 : left) + (area[axis] - n * scale * times()) / 2 + at[axis]);
 
   const paint = (context, each, left, { area, scale }, from = 0, to = 1, opacity = 1) => {
     if (!each) return;
     const [w, h] = size(each).map((n) => n * scale);
-    const whole = [w * how.times, h * how.times];
-    const origin = [left + (area[0] - whole[0]) / 2 + at[0], (area[1] - whole[1]) / 2 + at[1]];
+    const whole = [w * times(), h * times()];
+    const origin = corner(each, { area, scale }, left);
     context.save();
     context.globalAlpha = opacity;
     context.beginPath();
     context.rect(left + area[0] * from, 0, area[0] * (to - from), area[1]);
     context.clip();
     context.imageSmoothingEnabled = scale < 2;
-    for (let row = 0; row < how.times; row++)
-      for (let column = 0; column < how.times; column++) {
+    for (let row = 0; row < times(); row++)
+      for (let column = 0; column < times(); column++) {
         // Whole pixels of the screen: no gaps between tiles.
         const [x, y] = [Math.round(origin[0] + column * w), Math.round(origin[1] + row * h)];
         const [right, below] = [Math.round(origin[0] + (column + 1) * w), Math.round(origin[1] + (row + 1) * h)];
@@ -92,7 +102,7 @@
       context.strokeStyle = "#ff4d4d";
       context.lineWidth = 1;
       context.beginPath();
-      for (let n = 0; n <= how.times; n++) {
+      for (let n = 0; n <= times(); n++) {
         const [x, y] = [Math.round(origin[0] + n * w) + 0.5, Math.round(origin[1] + n * h) + 0.5];
         context.moveTo(x, origin[1]), context.lineTo(x, origin[1] + whole[1]);
         context.moveTo(origin[0], y), context.lineTo(origin[0] + whole[0], y);
@@ -127,6 +137,11 @@
         paint(context, media.exemplar, 0, where);
         paint(context, media.sample, 0, where, 0, 1, how.blend);
       } else paint(context, media[now], 0, where);
+      if (mask && now !== "side") {
+        context.globalAlpha = 0.6;
+        context.drawImage(mask, ...corner(mask, where), mask.width * where.scale, mask.height * where.scale);
+        context.globalAlpha = 1;
+      }
       root().querySelector(".zoom").textContent = `${Math.round((100 * where.scale) / ratio)} %`;
     }
     label();
@@ -138,12 +153,14 @@
       button.setAttribute("aria-pressed", String(pressed(button.dataset[name])));
     });
     set("mode", (value) => value === mode());
-    set("times", (value) => +value === how.times);
+    set("times", (value) => +value === times());
     set("toggle", (value) => (value === "play" ? !paused : how[value]));
     root().querySelectorAll("[data-mode]").forEach((button) => (button.disabled = button.dataset.mode !== mode() && !(media.sample && media.exemplar)));
     root().querySelector(".clips").hidden = !clips().length;
     root().querySelector(".blend").hidden = mode() !== "blend";
-    for (const name of ["blend", "speed"]) root().querySelector(`[data-range=${name}]`).value = how[name];
+    root().querySelector(".paint").hidden = !mask;
+    root().classList.toggle("painting", Boolean(mask));
+    for (const name of ["blend", "speed", "brush"]) root().querySelector(`[data-range=${name}]`).value = how[name];
     const words = {
       sample: "the sample",
       exemplar: "the exemplar",
@@ -151,8 +168,8 @@
       side: "exemplar and sample side by side",
       blend: "the sample over the exemplar",
     };
-    const times = how.times > 1 ? `, ${how.times} times each way` : "";
-    canvas().setAttribute("aria-label", media.sample || media.exemplar ? `${shown.caption ?? ""}: ${words[mode()]}${times}` : "no picture yet");
+    const often = times() > 1 ? `, ${times()} times each way` : "";
+    canvas().setAttribute("aria-label", media.sample || media.exemplar ? `${shown.caption ?? ""}: ${words[mode()]}${often}` : "no picture yet");
     const seen = media.sample || media.exemplar;
     root().querySelector(".caption").textContent = (seen && shown.caption) || "";
     root().querySelector(".hint").textContent = shown.caption || "Choose a texture on the left, or begin with a new one on the right.";
@@ -189,12 +206,13 @@
   };
 
   const act = (button) => {
-    const { mode: chosen, times, toggle, act: action } = button.dataset;
+    const { mode: chosen, times: often, toggle, act: action } = button.dataset;
     if (chosen) (how.mode = chosen), delete shown.mode;
-    if (times) (how.times = +times), fit();
+    if (often) (how.times = +often), fit();
     if (toggle === "play") (paused = !paused), play();
     else if (toggle) how[toggle] = !how[toggle];
     const middle = [canvas().width / 2, canvas().height / 2];
+    if (action === "clear") mask.getContext("2d").clearRect(0, 0, mask.width, mask.height), (painted = false);
     if (action === "fit") fit();
     if (action === "pixels") (zoom = devicePixelRatio || 1), (at = [0, 0]);
     if (action === "in") zoomBy(STEP, ...middle);
@@ -214,7 +232,20 @@
     later();
   });
 
-  let dragged = null; // "picture" or "split"
+  let dragged = null; // "picture", "split" or "mask"
+  let last = [0, 0]; // where the brush was
+  const brush = (to) => {
+    const where = layout();
+    const origin = corner(mask, where);
+    const context = mask.getContext("2d");
+    context.globalCompositeOperation = how.erase ? "destination-out" : "source-over";
+    Object.assign(context, { strokeStyle: "#e5484d", lineWidth: how.brush + (how.erase ? 2 : 0), lineCap: "round" });
+    context.beginPath();
+    for (const point of [last, to]) context.lineTo(...point.map((n, axis) => (n - origin[axis]) / where.scale));
+    context.stroke();
+    last = to;
+    painted ||= !how.erase;
+  };
   const position = (event) => {
     const box = canvas().getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top].map((n) => n * (devicePixelRatio || 1));
@@ -222,12 +253,14 @@
   document.addEventListener("pointerdown", (event) => {
     if (event.target !== canvas()) return;
     const near = Math.abs(position(event)[0] - canvas().width * how.share) < 14 * (devicePixelRatio || 1);
-    dragged = mode() === "split" && near ? "split" : "picture";
+    dragged = mode() === "split" && near ? "split" : mask && mode() !== "side" && !event.shiftKey ? "mask" : "picture";
     canvas().setPointerCapture(event.pointerId);
+    if (dragged === "mask") (last = position(event)), brush(last), later();
   });
   document.addEventListener("pointermove", (event) => {
     if (!dragged || event.target !== canvas()) return;
-    if (dragged === "split") how.share = Math.min(1, Math.max(0, position(event)[0] / canvas().width));
+    if (dragged === "mask") brush(position(event));
+    else if (dragged === "split") how.share = Math.min(1, Math.max(0, position(event)[0] / canvas().width));
     else at = [at[0] + event.movementX * (devicePixelRatio || 1), at[1] + event.movementY * (devicePixelRatio || 1)];
     later();
   });
@@ -272,5 +305,5 @@
     show(JSON.parse(text));
   }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-view"] });
 
-  window.texsynViewer = { get state() { return { mode: mode(), zoom, at, paused, clips: clips().length, loaded: Object.keys(media) }; } };
+  window.texsynViewer = { mask: () => (painted ? mask.toDataURL("image/png") : ""), get state() { return { mode: mode(), zoom, at, paused, clips: clips().length, loaded: Object.keys(media) }; } };
 })();

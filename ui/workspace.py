@@ -51,7 +51,7 @@ class Workspace:
                 run = self._library.run
                 with gr.Tab("Train", id="train"):
                     with gr.Accordion("New texture", open=True, elem_id="new") as self._new_area:
-                        self._new = NewPanel(studio, self._last_run)
+                        self._new = NewPanel(studio, self._stage, self._last_run)
                     self._training = TrainingPanel(studio, run, self._stage)
                 with gr.Tab("Sample", id="sample"):
                     self._sample = SamplePanel(studio, run, self._stage)

@@ -13,6 +13,7 @@ from texsyn import TexsynError
 from texsyn.core.errors import Exit
 from texsyn.core.modality import MATERIAL, MODALITIES
 from texsyn.media.reader import read, read_all, read_like
+from texsyn.media.writing import write
 
 
 def test_large_stills_are_reduced_unless_told_otherwise(tmp_path):
@@ -161,6 +162,10 @@ def test_another_image_is_read_at_the_scale_of_the_first(tmp_path):
     first = read(tmp_path / "first.png", levels=0)
     assert first.size == (300, 224)
     assert read_like(first, tmp_path / "second.png").size == (50, 150)
+    made = {"exemplar_sha256": first.facts["sha256"]}
+    for hashes, size in ((made, (120, 80)), ({"exemplar_sha256": ["0", *made.values()]}, (120, 80)), ({}, (60, 40))):
+        write(torch.zeros(3, 120, 80), tmp_path / "made.png", metadata={"seed": 0, **hashes}, force=True)
+        assert read_like(first, tmp_path / "made.png").size == size  # what texsyn made has the scale already
     clip = read(VIDEOS / "fire.mp4")
     assert read_like(clip, VIDEOS / "water.mp4", frames="0:10").size == (10, 64, 64)
 

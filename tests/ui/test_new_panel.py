@@ -10,13 +10,11 @@ import new_panel
 def test_a_masked_part_is_reported(visit):
     page = visit.page
     visit.choose_example(1)
-    page.get_by_text("Mask parts of the image").click()
-    canvas = page.locator("#mask canvas").first
-    canvas.scroll_into_view_if_needed()
-    page.wait_for_timeout(1500)
-    visit.paint(canvas)
+    page.locator("#paint-mask").click()
+    visit.wait_for_picture("paint over what is not to be learnt")
+    visit.paint(page.locator("#viewer canvas"))
     visit.screenshot("mask")
-    page.get_by_role("button", name="Apply the mask").click()
+    page.locator("#apply-mask").click()
     visit.wait_for_text("#summary", "of it is masked")
 
 

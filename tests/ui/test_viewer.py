@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from texsyn import sample
 from texsyn.metrics.scoring import to_numpy
@@ -18,13 +15,6 @@ def viewer(visit, trained_run):
     visit.page.locator("#viewer [data-mode=sample]").click()
     visit.page.locator("#viewer [data-times='1']").click()
     return visit
-
-
-def pixels(visit):
-    """What the canvas shows, `h w 3` in [0, 1]."""
-    visit.page.wait_for_timeout(300)
-    with Image.open(io.BytesIO(visit.page.locator("#viewer canvas").screenshot())) as image:
-        return np.asarray(image.convert("RGB")) / 255
 
 
 def press(visit, *keys):
@@ -42,55 +32,55 @@ def test_at_100_percent_a_pixel_is_a_pixel(viewer, trained_run):
     press(viewer, "1")
     viewer.wait_for_text("#viewer .zoom", "100 %")
     exact = to_numpy(sample(trained_run.triangle())[0])
-    assert abs(middle(pixels(viewer)) - middle(exact)).mean() < 0.02
+    assert abs(middle(viewer.picture()) - middle(exact)).mean() < 0.02
 
 
 def test_tiles_repeat_and_seams_are_drawn(viewer):
     press(viewer, "t", "1")  # two times each way, pixel by pixel
-    seen = pixels(viewer)
+    seen = viewer.picture()
     row, left = seen[seen.shape[0] // 2], seen.shape[1] // 2
     assert abs(row[left - 100 : left - 50] - row[left + 124 : left + 174]).mean() < 0.02
     press(viewer, "s")
-    assert abs(pixels(viewer) - seen).max() > 0.5
+    assert abs(viewer.picture() - seen).max() > 0.5
     assert viewer.page.locator("[data-toggle=seams]").get_attribute("aria-pressed") == "true"
 
 
 def test_the_slider_shows_the_exemplar_on_its_left(viewer):
-    page, seen = viewer.page, pixels(viewer)
+    page, seen = viewer.page, viewer.picture()
     page.locator("#viewer [data-mode=exemplar]").click()
-    exemplar = pixels(viewer)
+    exemplar = viewer.picture()
     page.locator("#viewer [data-mode=split]").click()
     box = page.locator("#viewer canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 50, steps=5)
     page.mouse.up()
-    split, at = pixels(viewer), int(seen.shape[1] * 0.6)
+    split, at = viewer.picture(), int(seen.shape[1] * 0.6)
     assert np.array_equal(split[:, : at - 5], exemplar[:, : at - 5])
     assert np.array_equal(split[:, at + 5 :], seen[:, at + 5 :])
 
 
 def test_the_sample_covers_as_much_of_the_exemplar_as_is_asked(viewer):
-    page, sample = viewer.page, pixels(viewer)
+    page, sample = viewer.page, viewer.picture()
     page.locator("#viewer [data-mode=exemplar]").click()
-    exemplar = pixels(viewer)
+    exemplar = viewer.picture()
     page.locator("#viewer [data-mode=blend]").click()
     for share in (0, 0.5, 1):
         page.locator("#viewer [data-range=blend]").fill(str(share))
-        assert abs(pixels(viewer) - (1 - share) * exemplar - share * sample).max() < 0.02
+        assert abs(viewer.picture() - (1 - share) * exemplar - share * sample).max() < 0.02
 
 
 def test_the_picture_is_zoomed_and_dragged(viewer):
     page = viewer.page
     press(viewer, "1", "+", "+")
     viewer.wait_for_text("#viewer .zoom", "156 %")
-    before = pixels(viewer)
+    before = viewer.picture()
     box = page.locator("#viewer canvas").bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + 200)
     page.mouse.down()
     page.mouse.move(box["x"] + 240, box["y"] + 230, steps=4)
     page.mouse.up()
-    after = pixels(viewer)
+    after = viewer.picture()
     assert abs(after[230:330, 240:340] - before[200:300, 200:300]).mean() < 0.02
     press(viewer, "0")
     assert viewer.shown()["zoom"] == 0

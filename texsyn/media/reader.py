@@ -18,6 +18,7 @@ from texsyn.core.text import short
 from texsyn.media import decoding, masks, material, scale
 from texsyn.media.exemplar import Exemplar, together
 from texsyn.media.frames import Box, Frames, centre_square, crop_to, frame_slice, size_text
+from texsyn.media.metadata import read_metadata
 from texsyn.media.scaling import fit_window, reduced_size, to_tensors
 
 SMALLEST = 64  # pixels that an exemplar needs on both sides
@@ -103,8 +104,8 @@ def read_like(
 ) -> Exemplar:
     """Read another image or clip of a texture at the scale at which an exemplar, `first`, was read.
 
-    frames and mask: as for `read`. Raises TexsynError (exit 3), also for another kind or a colour image where `first`
-    is grey.
+    What texsyn made from that exemplar has that scale already. frames and mask: as for `read`. Raises TexsynError
+    (exit 3), also for another kind or a colour image where `first` is grey.
     """
     modality = first.modality
     sources = _find_maps([Path(path) for path in paths], "material" if len(modality.planes) > 1 else None, None)
@@ -121,7 +122,8 @@ def read_like(
         if not _is_grey(given):
             raise TexsynError(f"{short(files[0].name)} is in colour, but this run is of a grey {modality.name}")
         given = _first_channel(given)
-    pixels, small_mask = to_tensors(given, modality, _side_like(first, given))
+    side = min(given.size[1:]) if _is_made_from(first, files[0]) else _side_like(first, given)
+    pixels, small_mask = to_tensors(given, modality, side)
     return Exemplar(pixels, modality, given.fps, {"name": short(files[0].stem)}, None, small_mask)
 
 
@@ -260,6 +262,14 @@ def _is_grey(frames: Frames) -> bool:
 
 def _first_channel(frames: Frames) -> Frames:
     return replace(frames, colours=frames.colours[..., :1])
+
+
+def _is_made_from(first: Exemplar, file: Path) -> bool:
+    """Whether texsyn made a file with a model of this exemplar."""
+    made = read_metadata(file) if file.is_file() else None
+    hashes = (made or {}).get("exemplar_sha256")
+    own = first.facts.get("sha256")
+    return own is not None and own in (hashes if isinstance(hashes, list) else [hashes])
 
 
 def _side_like(first: Exemplar, given: Frames) -> int:
