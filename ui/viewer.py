@@ -77,7 +77,7 @@ def viewer() -> str:
     zooms += "<span class='zoom'></span>"
     toggles = _button("data-toggle='seams' title='Where tiles meet (S)'", "Seams")
     toggles += _button("data-toggle='light'", "Light ground")
-    paint = _range("brush", 2, 80, 2, "width of the brush, in pixels") + "".join(
+    paint = _range("brush", 2, 80, 2, "brush, in pixels") + "".join(
         _button(attributes, text)
         for attributes, text in (("data-toggle='erase'", "Erase"), ("data-act='clear'", "Clear"))
     )
