@@ -23,7 +23,7 @@ from texsyn.models.triangle import Triangle
 _BANDWIDTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 _SAMPLES = 6  # in all, at least one for each exemplar
 _SIDE = 224  # pixels of a sample
-_COPIED = 0.085  # of neighbouring patches, in the mean of an exemplar's samples
+_COPIED = 0.08  # of neighbouring patches, in the mean of an exemplar's samples
 _BEYOND = 0.05  # or so much more than one half of the exemplar repeats of the other, as regular patterns do
 _LEAST_SIDE = 64  # pixels
 _PATCH, _STRIDE = 9, 6  # pixels
