@@ -72,9 +72,10 @@ class Library:
         if known and known[0] == time and not working:
             return known[1]
         status = texsyn.status(run)
+        words = describe_briefly(status)
         if not status.working:
-            self._settled[run.path] = (time, describe_briefly(status))
-        return describe_briefly(status)
+            self._settled[run.path] = (time, words)
+        return words
 
     def _describe(self, name: str | None) -> list[str]:
         """Facts about a run, and its title."""

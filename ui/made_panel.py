@@ -15,7 +15,7 @@ from stage import Stage
 from studio import Studio
 
 import texsyn
-from texsyn import Run, TexsynError
+from texsyn import TexsynError
 
 _MOST = 1_000_000  # pixels of a favourite that is shown as it was made
 
@@ -46,9 +46,7 @@ class MadePanel:
 
     def list_made(self, made: list[Entry] | None, name: str | None) -> list[Any]:
         """Values of `listed` for `listing`: what was made of the chosen run, and its favourites."""
-        entries = history.favourites(made, name)
-        run = self._studio.open_run(name) if entries else None
-        shown = [(str(self._picture(run, each)), history.label(each)) for each in entries if run]
+        shown = [(str(self._picture(each)), history.label(each)) for each in history.favourites(made, name)]
         return [_labels(made, name), gr.update(value=shown, visible=bool(shown))]
 
     @show_errors
@@ -56,7 +54,8 @@ class MadePanel:
         """Values of `restored`, once the run is chosen of which this is wanted."""
         return self._show(wanted) if wanted and wanted["run"] == name else [gr.skip()] * len(self.restored)
 
-    def _picture(self, run: Run, entry: Entry) -> Path:
+    def _picture(self, entry: Entry) -> Path:
+        run = self._studio.open_run(entry["run"])
         choice, shape = history.choice_of(entry), Shape.asked(run, *entry["shape"])
         *_, height, width = texsyn.target(run.modality, shape.size, shape.frames)
         return self._studio.samples.write(run, choice, shape if height * width <= _MOST else Shape())

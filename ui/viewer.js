@@ -113,6 +113,12 @@
   };
 
   const draw = () => {
+    if (!canvas()) return;
+    frame();
+    label();
+  };
+
+  const frame = () => {
     const each = canvas();
     if (!each) return;
     const ratio = devicePixelRatio || 1;
@@ -144,7 +150,6 @@
       }
       root().querySelector(".zoom").textContent = `${Math.round((100 * where.scale) / ratio)} %`;
     }
-    label();
   };
 
   // Buttons that are pressed, and what is seen in words.
@@ -189,7 +194,7 @@
     const [first, second] = clips();
     if (second && Math.abs(first.currentTime - second.currentTime) > 0.15 && first.duration && second.duration)
       second.currentTime = first.currentTime % second.duration;
-    if (first && !paused) draw();
+    if (first && !paused) frame();
     requestAnimationFrame(tick);
   };
   requestAnimationFrame(tick);

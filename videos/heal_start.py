@@ -71,7 +71,7 @@ def main() -> None:
     measured = [measure(texsyn.load(run)) for run in options.runs]
     channels = {}
     for layer, ratios in zip(LAYERS, zip(*measured, strict=True), strict=True):
-        mean = torch.stack(list(ratios)).log().mean(0).exp()
+        mean = torch.stack(ratios).log().mean(0).exp()
         worst = mean.topk(WORST)
         channels[layer] = worst.indices.tolist()
         words = ", ".join(f"{c} ({r:.1f})" for c, r in zip(channels[layer], worst.values.tolist(), strict=True))

@@ -9,7 +9,6 @@ from typing import Any
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import locked
-from texsyn.core.formats import DEFAULT_FPS
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.metrics.scoring import quick_metrics, to_numpy
@@ -134,10 +133,9 @@ class _Session:
     def _store_preview(self) -> None:
         pixels = self.state.textures(self.exemplars)
         masked = any(each.mask is not None for each in self.exemplars)
+        fps = self.exemplars[0].fps
         try:
-            panels = [previews.render(self.state.triangle, each, number=n) for n, each in enumerate(pixels)]
-            fps = self.exemplars[0].fps or DEFAULT_FPS
-            previews.store(self.run.preview_folder, self.state.step, panels, estimated=masked, fps=fps)
+            previews.make(self.run.preview_folder, self.state.step, self.state.triangle, pixels, masked, fps)
         except TexsynError as error:
             self.warn(str(error))
 

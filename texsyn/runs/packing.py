@@ -17,7 +17,6 @@ from pathlib import Path
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import existing, refuse_overwrite, replacing
-from texsyn.core.formats import DEFAULT_FPS
 from texsyn.core.text import short
 from texsyn.runs import events, exemplars, previews, serialization, storage
 from texsyn.runs.paths import refuse_used
@@ -73,7 +72,8 @@ def unpack(path: str | Path, folder: str | Path) -> Run:
         run = Run.open(part)
         if run.format != serialization.FORMAT or not run.is_packed:
             raise TexsynError(f"{path.name} is not a packed run")
-        _store_preview(run)
+        pixels = [each.pixels for each in run.exemplars()]
+        previews.make(run.preview_folder, _step(run), run.triangle(), pixels, fps=run.fps)
         try:
             shutil.rmtree(folder, ignore_errors=True)  # empty, or half laid out
             part.rename(folder)
@@ -102,13 +102,6 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
                     file.write(piece)
         except OSError as error:
             raise TexsynError(f"{folder.name} cannot be written: {error.strerror}", Exit.DISK) from error
-
-
-def _store_preview(run: Run) -> None:
-    """Samples of the model, which the file does not hold."""
-    triangle = run.triangle()
-    panels = [previews.render(triangle, each.pixels, number=number) for number, each in enumerate(run.exemplars())]
-    previews.store(run.preview_folder, _step(run), panels, fps=run.fps or DEFAULT_FPS)
 
 
 def _step(run: Run) -> int:

@@ -122,6 +122,19 @@ def _crop_like(pixels: Tensor, sample: Tensor) -> Tensor:
     return pixels
 
 
+def make(
+    folder: Path,
+    step: int,
+    triangle: Triangle,
+    pixels: Sequence[Tensor],
+    estimated: bool = False,
+    fps: float = 0.0,
+) -> None:
+    """Render and store a preview. pixels: the exemplars, `channels *axes` each. fps: of clips; 0: the default's."""
+    panels = [render(triangle, each, number=number) for number, each in enumerate(pixels)]
+    store(folder, step, panels, estimated, fps or DEFAULT_FPS)
+
+
 def store(folder: Path, step: int, panels: Sequence[Panels], estimated: bool = False, fps: float = DEFAULT_FPS) -> None:
     """Write a preview of the exemplars of one model; the sheet is written last.
 
