@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from texsyn.core import ops
 from texsyn.core.modality import CLIP, STILL, SURFACE
 from texsyn.core.recipes import design_for, recipe_for
 from texsyn.models.mixture_prior import MixturePrior
@@ -29,12 +30,14 @@ def noise_of(prior, *grid, count=1):
 @torch.no_grad()
 @pytest.mark.parametrize(("modality", "grid"), [(STILL, (4, 6)), (CLIP, (5, 4, 4)), (SURFACE, (3, 2, 4))])
 def test_draws_live_on_the_torus(modality, grid):
+    """Moved by whole blocks."""
     prior = prior_of(modality)
     grid = tuple(n if same else f for n, f, same in zip(grid, prior.folded, modality.stationary, strict=True))
     noise = noise_of(prior, *grid)
     axes = [axis for axis, same in enumerate(modality.stationary, start=2) if same]
-    moved = prior(noise.roll([1] * len(axes), axes))
-    assert torch.allclose(moved, prior(noise).roll([1] * len(axes), axes), atol=1e-3)
+    steps = [prior.block[axis - 2] for axis in axes]
+    moved = prior(noise.roll(steps, axes))
+    assert torch.allclose(moved, prior(noise).roll(steps, axes), atol=1e-3)
     assert not torch.allclose(prior(noise), noise, atol=0.1)
 
 
@@ -51,8 +54,74 @@ def test_a_part_depends_on_noise_within_reach_alone(modality):
     rest = [3 if same else n for n, same in zip(prior.folded[1:], modality.stationary[1:], strict=True)]
     noise = noise_of(prior, 2 * reach + 9, *rest)
     wrapped = [False, *modality.stationary[1:]]
-    inside = prior(noise[:, :, 3 : 3 + 2 * reach + 2], wrapped)[:, :, reach : reach + 2]
+    origin = (3, *(0 for _ in rest))  # in the middle of a block, where cells have blocks
+    inside = prior(noise[:, :, 3 : 3 + 2 * reach + 2], wrapped, origin=origin)[:, :, reach : reach + 2]
     assert torch.allclose(inside, prior(noise)[:, :, 3 + reach : 5 + reach], atol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("grid", [(4, 6), (5, 7)])
+def test_cells_of_a_block_are_from_places_beside_each_other(grid):
+    prior = prior_of(STILL)
+    x = prior(noise_of(prior, *grid, count=2))
+    pieces = prior._pieces(x, prior._mixture(None), (True, True), (0, 0), None)
+    rows, columns = pieces.places
+    whole = (slice(None), slice(0, grid[0] // 2 * 2), slice(0, grid[1] // 2 * 2))
+    assert all(int(place[whole].min()) >= 1 for place in pieces.places)  # never of the ring
+    assert int(rows.max()) <= prior.inner[0]
+    assert int(columns.max()) <= prior.inner[1]
+    for y, x in ((0, 1), (1, 0), (1, 1)):
+        first, beside = (
+            (slice(None), slice(0, -1, 2), slice(0, -1, 2)),
+            (slice(None), slice(y, None, 2), slice(x, None, 2)),
+        )
+        beside = tuple(slice(each.start, grid[n - 1] // 2 * 2, 2) if n else each for n, each in enumerate(beside))
+        assert torch.equal(pieces.code[beside], pieces.code[first])
+        assert torch.equal(rows[beside], rows[first] + y)
+        assert torch.equal(columns[beside], columns[first] + x)
+
+
+@torch.no_grad()
+def test_a_block_is_of_the_place_that_is_likeliest_for_all_its_cells():
+    """A field that is a part of a code, whose cells alone would be told wrongly, is found."""
+    prior = prior_of(STILL)
+    y, x = 2, 3
+    field = prior.means[5:6, :, y : y + 2, x : x + 2].clone()
+    field[..., 1, 1] = prior.means[7, :, 1, 1]  # of the four cells three agree
+    pieces = prior._pieces(field, prior._mixture(None), (False, False), (0, 0), None)
+    assert pieces.code.flatten().tolist() == [5, 5, 5, 5]
+    assert pieces.places[0].flatten().tolist() == [y, y, y + 1, y + 1]
+    assert pieces.places[1].flatten().tolist() == [x, x + 1, x, x + 1]
+    kept = torch.tensor([[[False, False], [False, True]]])
+    single = prior._pieces(field, prior._mixture(None), (False, False), (0, 0), kept)
+    assert single.code.flatten().tolist() == [5, 5, 5, 7]
+
+
+@torch.no_grad()
+def test_what_a_draw_should_show_is_what_the_crops_of_its_pieces_show():
+    """Pictures that are means of codes' own values: then a draw without width shows what it is, but beside seams."""
+    prior = prior_of(STILL)
+    prior.bandwidth.fill_(1e-6)
+    prior.variances.fill_(1e-6)
+    prior.keep_pictures(1)
+    fine, size = prior.seams.fine, [n * f for n, f in zip(prior.means.shape[2:], prior.stride, strict=True)]
+    per_fine = [f // n for f, n in zip(prior.stride, fine, strict=True)]
+    for slot in range(len(prior.means)):
+        values = finest(prior, prior.means[slot : slot + 1])
+        prior.note_picture(slot, ops.repeat(values, per_fine)[0])
+        assert prior.pictures.shape[2:] == tuple(n // 4 for n in size)
+    drawn, picture = prior.illustrate(noise_of(prior, 4, 6, count=2))
+    shown = ops.repeat(finest(prior, drawn), [n // 4 for n in per_fine])
+    assert picture.pixels.shape == picture.known.shape == shown.shape
+    assert 0.2 < picture.known.mean() < 0.95
+    assert float(((shown - picture.pixels).abs() * picture.known).max()) < 0.02
+    assert torch.equal(picture.part(slice(1, 2)).known, picture.known[1:])
+
+
+def finest(prior, z):
+    """The first value of the finest field, `b 1 *positions`."""
+    field = prior.seams.fields[-1]
+    return ops.depth_to_space(z[:, -field.packed :], field.grid)[:, :1]
 
 
 @torch.no_grad()

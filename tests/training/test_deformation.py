@@ -1,7 +1,7 @@
 """Crops that are deformed: how far pixels move, where they come from, and what stays as it is."""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from texsyn.core.modality import STILL
 from texsyn.core.recipes import Recipe, recipe_for
 from texsyn.media import lattice
 from texsyn.training import deformation
-from texsyn.training.deformation import Source
+from texsyn.training.deformation import NONE, Deformation, Source, deformation_of
 
 WHOLE = (slice(None), slice(0, 128), slice(0, 128))
 
@@ -31,7 +31,7 @@ def random_of(seed):
 def test_pixels_move_by_the_amount_and_neighbours_together():
     """Over many crops: the standard deviation in the middle, and the differences of neighbours."""
     straight = torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(96.0), indexing="ij"))
-    moved = torch.stack([deformation._places((64, 96), 2.0, random_of(n)) - straight for n in range(400)])
+    moved = torch.stack([deformation._places((64, 96), Deformation(2.0), random_of(n)) - straight for n in range(400)])
     assert moved[:, :, 32, 48].std(0).tolist() == pytest.approx([2, 2], rel=0.15)
     assert moved.mean(0).abs().max() < 0.6
     assert max(moved.diff(dim=axis).abs().max() for axis in (2, 3)) < 0.9
@@ -41,7 +41,7 @@ def test_pixels_move_by_the_amount_and_neighbours_together():
 
 def test_a_small_amount_changes_next_to_nothing_and_none_draws_nothing():
     pixels = waves(160, 9.0, 7.0)
-    near = Source.of(pixels, 1e-4).cut(WHOLE, random_of(0), (8, 8))
+    near = Source.of(pixels, Deformation(1e-4)).cut(WHOLE, random_of(0), (8, 8))
     exact = Source.of(pixels).cut(WHOLE, None, (8, 8))
     assert exact.shape == near.shape == (3, 144, 144)
     assert torch.equal(Source.of(pixels).cut(WHOLE, None), pixels[WHOLE])
@@ -49,17 +49,18 @@ def test_a_small_amount_changes_next_to_nothing_and_none_draws_nothing():
     torch.testing.assert_close(near[inner], exact[inner], atol=0.01, rtol=0)
 
 
-def test_deformed_values_are_those_of_where_they_come_from():
+@pytest.mark.parametrize("change", [Deformation(2.0), Deformation(2.0, 0.3, 0.1), Deformation(0.0, 0.3)])
+def test_deformed_values_are_those_of_where_they_come_from(change):
     """Of a smooth wave, known between its pixels."""
     pixels = waves(256, 24.0)
     crop = (slice(None), slice(40, 104), slice(60, 124))
-    places = deformation._places((64, 64), 2.0, random_of(3)) + torch.tensor([40.0, 60.0]).view(2, 1, 1)
+    places = deformation._places((64, 64), change, random_of(3)) + torch.tensor([40.0, 60.0]).view(2, 1, 1)
     expected = 0.4 * torch.sin(2 * math.pi * places[1] / 24)
-    deformed = Source.of(pixels, 2.0).cut(crop, random_of(3))
+    deformed = Source.of(pixels, change).cut(crop, random_of(3))
     torch.testing.assert_close(deformed[0], expected, atol=0.01, rtol=0)
     assert (deformed - pixels[crop]).abs().max() > 0.1
-    assert torch.equal(deformed, Source.of(pixels, 2.0).cut(crop, random_of(3)))
-    assert not torch.equal(deformed, Source.of(pixels, 2.0).cut(crop, random_of(4)))
+    assert torch.equal(deformed, Source.of(pixels, change).cut(crop, random_of(3)))
+    assert not torch.equal(deformed, Source.of(pixels, change).cut(crop, random_of(4)))
 
 
 def test_fine_detail_stays():
@@ -67,7 +68,10 @@ def test_fine_detail_stays():
     noise = torch.rand(3, 224, 224, generator=random_of(5)) * 2 - 1
     fine = ops.resize(noise, (112, 112))
     deformed = torch.stack(
-        [Source.of(fine, 1.0).cut((slice(None), slice(0, 112), slice(0, 112)), random_of(n)) for n in range(4)]
+        [
+            Source.of(fine, Deformation(1.0)).cut((slice(None), slice(0, 112), slice(0, 112)), random_of(n))
+            for n in range(4)
+        ]
     )
     assert deformed.diff(dim=-1).std() == pytest.approx(float(fine.diff(dim=-1).std()), rel=0.06)
 
@@ -95,17 +99,34 @@ def test_order_is_correlation_far_away(pixels, least, most):
 def test_what_is_in_order_is_not_deformed():
     recipe = recipe_for("fast", STILL)
     noise = torch.rand(3, 224, 224, generator=random_of(1))
-    assert deformation.amount(noise, STILL, recipe) == recipe.deformation > 0
-    assert deformation.amount(waves(224, 20.0), STILL, recipe) == 0
-    between = deformation.amount(waves(224, 20.0) + 2 * noise, STILL, recipe)
-    assert 0 < between < recipe.deformation
+    whole = deformation_of(noise, STILL, recipe)
+    assert whole == Deformation(recipe.deformation, math.radians(recipe.rotation), recipe.scaling)
+    assert min(astuple(whole)) > 0
+    assert deformation_of(waves(224, 20.0), STILL, recipe) == NONE
+    between = deformation_of(waves(224, 20.0) + 2 * noise, STILL, recipe)
+    assert all(0 < part < most for part, most in zip(astuple(between), astuple(whole), strict=True))
+
+
+def test_crops_are_turned_and_scaled_by_the_amount():
+    """Over many crops: angle and length of the way from one end of a crop to the other."""
+    moved = torch.stack([deformation._places((65, 65), Deformation(0.0, 0.2, 0.1), random_of(n)) for n in range(600)])
+    down, right = (moved[:, :, 32, 64] - moved[:, :, 32, 0]).unbind(1)
+    assert torch.atan2(down, right).std() == pytest.approx(0.2, rel=0.1)
+    assert (torch.hypot(down, right) / 64).log().std() == pytest.approx(0.1, rel=0.1)
+    assert torch.allclose(moved[:, :, 32, 32], torch.tensor([32.0, 32.0]), atol=1e-3)
+
+
+def test_below_levels_of_detail_crops_are_not_turned():
+    noise = torch.rand(3, 224, 224, generator=random_of(1))
+    modality = replace(STILL, factors=(2,))
+    assert deformation_of(noise, modality, Recipe()) == Deformation(Recipe().deformation)
 
 
 def test_only_stills_without_a_period_are_deformed(modality):
     noise = torch.rand(modality.channels, *modality.window, generator=random_of(1))
     alone = all(modality.stationary) and not modality.moving and not modality.period
-    assert bool(deformation.amount(noise, modality, Recipe())) == alone
-    assert deformation.amount(noise, modality, replace(Recipe(), deformation=0.0)) == 0
+    assert bool(deformation_of(noise, modality, Recipe())) == alone
+    assert deformation_of(noise, modality, replace(Recipe(), deformation=0.0, rotation=0.0, scaling=0.0)) == NONE
 
 
 def test_margins_are_reflected():
@@ -117,8 +138,9 @@ def test_margins_are_reflected():
     assert far.shape[1] == 3
 
 
+@pytest.mark.parametrize("change", [Deformation(3.0), Deformation(2.0, 0.3, 0.1)])
 @pytest.mark.parametrize("flipped", [False, True])
-def test_normals_turn_as_their_height_is_deformed(flipped):
+def test_normals_turn_as_their_height_is_deformed(flipped, change):
     """Those of a deformed height are the deformed normals, turned."""
     down, right = torch.meshgrid(torch.arange(160.0), torch.arange(160.0), indexing="ij")
     height = 6 * torch.sin(0.11 * right + 0.07 * down) + 5 * torch.sin(0.13 * down - 0.04 * right)
@@ -131,10 +153,10 @@ def test_normals_turn_as_their_height_is_deformed(flipped):
     planes = (Plane("height", 1), Plane("normal", flipped=flipped))
     texture = torch.cat((height[None] / 12, normals(height)))
     crop = (slice(None), slice(24, 136), slice(24, 136))
-    deformed = Source.of(texture, 3.0, planes).cut(crop, random_of(2))
+    deformed = Source.of(texture, change, planes).cut(crop, random_of(2))
     expected = normals(12 * deformed[0])
     inner = (slice(None), slice(2, -2), slice(2, -2))
     angles = (deformed[1:] * expected)[inner].sum(0).clamp(-1, 1).acos().rad2deg()
     assert float(angles.mean()) < 1.0
-    stiff = Source.of(texture, 3.0).cut(crop, random_of(2))  # normals that do not turn
+    stiff = Source.of(texture, change).cut(crop, random_of(2))  # normals that do not turn
     assert float((stiff[1:] * expected)[inner].sum(0).clamp(-1, 1).acos().rad2deg().mean()) > 2 * float(angles.mean())

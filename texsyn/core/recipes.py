@@ -39,6 +39,7 @@ class Objective:
     prior: float = _option(1.0, "weight of the prior term", 0.0, 1e6)
     energy: float = _option(1.0, "weight of both energy terms for the generator", 0.0, 1e6)
     latent: float = _option(1.0, "weight of the latent term", 0.0, 1e6)
+    pieces: float = _option(0.0, "weight of how far draws are from showing the pieces they are of", 0.0, 1e6)
     reconstruction_trains_posterior: bool = _option(True, "the reconstruction term trains the posterior, too")
     latent_trains_generator: bool = _option(True, "the latent term trains the generator, too")
     sigma: float = _option(0.3, "standard deviation of p(x|z) per pixel value in [-1, 1]", 1e-3, 10.0)
@@ -82,6 +83,11 @@ class Recipe(Objective):
     deformation: float = _option(
         2.5, "smooth displacement that deforms the crops of a still, in pixels; 0: none", 0.0, 16.0
     )
+    rotation: float = _option(
+        12.0, "standard deviation of the angle by which crops of a still are turned, in degrees", 0.0, 180.0
+    )
+    scaling: float = _option(0.08, "standard deviation of the logarithm of the factor on their size", 0.0, 0.5)
+    pieces: float = _option(1.0, "weight of how far draws are from showing the pieces they are of", 0.0, 1e6)
     log_variance_bound: float = _option(6.0, "bound of the posterior's log variances; 0: no bound", 0, 100)
     steps: int = _option(4000, "training steps, unless there is a time budget", 1, 10_000_000)
     minutes: float = _option(0.0, "time budget in minutes; 0: none", 0, 60 * 24 * 30)
@@ -118,6 +124,9 @@ RECIPES: dict[str, Recipe] = {
         whole_periods=False,
         colour_balance=1.0,
         deformation=0.0,
+        rotation=0.0,
+        scaling=0.0,
+        pieces=0.0,
         energy_signed=False,
         steps=8000,
         weight_decay=5e-4,

@@ -30,6 +30,19 @@ _WINDOWS = 2  # a code has at most the positions of so many training windows, pe
 BANDWIDTH = 0.15  # in training, unless the recipe says another
 _LEAST_SHARE = 1e-30
 _OTHER_PHASE = -1e4  # logarithm of what a code in another place of a period counts
+_BLOCK = 2  # cells along each axis of a still that a draw takes from one place: half as many seams
+_COARSE = 4  # pixels of the blocks whose means `pictures` are, unless the finest field has more positions
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What textures should show, coarsely."""
+
+    pixels: Tensor  # `b channels *blocks`, means over blocks
+    known: Tensor  # `b 1 *blocks`: 1 where pieces are whole; 0 beside seams, where there is nothing to compare with
+
+    def part(self, chunk: slice) -> Picture:
+        return Picture(self.pixels[chunk], self.known[chunk])
 
 
 class MixturePrior(nn.Module):
@@ -41,11 +54,12 @@ class MixturePrior(nn.Module):
     starts: Tensor
     sources: Tensor
     bandwidth: Tensor
+    pictures: Tensor
 
     def __init__(self, modality: Modality, design: Design, traced: bool = False) -> None:
         """traced: codes know the places of the exemplars that they are of, for `trace`."""
         super().__init__()
-        self.stationary, self.channels = modality.stationary, design.latent_channels
+        self.stationary, self.channels, self.stride = modality.stationary, design.latent_channels, design.stride
         # Positions on fixed axes differ by their place, so they are channels.
         whole = modality.network_size(modality.size)
         sizes = list(zip(whole, modality.window, design.stride, modality.stationary, strict=True))
@@ -62,6 +76,11 @@ class MixturePrior(nn.Module):
         self.register_buffer("labels", torch.zeros(count, design.labels))  # of the codes' exemplars
         self.register_buffer("bandwidth", torch.tensor(BANDWIDTH))
         self.seams = Seams(design.fields, self.stationary, self.folded)
+        # Per axis; codes of small windows have fewer cells.
+        still = not modality.moving and all(self.stationary)
+        self.block = tuple(min(_BLOCK, n) if still else 1 for n in self.inner)
+        # Per axis: pixels of the blocks whose means `pictures` are.
+        self.coarse = tuple(min(_COARSE, f // n) for f, n in zip(design.stride, self.seams.fine, strict=True))
         self.traced = traced
         if traced:  # number of the exemplar, and per axis the middle in its pixels, of the finest field's positions
             fine = (n * f for n, f in zip(grid, self.seams.fine, strict=True))
@@ -76,7 +95,8 @@ class MixturePrior(nn.Module):
     @property
     def reach(self) -> tuple[int, ...]:
         """Per axis: positions beyond which noise has no influence on a draw. The first step sees only its own."""
-        return tuple((_STEPS - 1) * n + m for n, m in zip(self.ring, self.seams.reach, strict=True))
+        axes = zip(self.ring, self.seams.reach, self.block, strict=True)
+        return tuple((_STEPS - 1) * n + m + 2 * (block - 1) for n, m, block in axes)
 
     def store(
         self,
@@ -103,6 +123,29 @@ class MixturePrior(nn.Module):
         """Note where a code is from: the number of its exemplar, and `1 axes *positions` of the finest field."""
         self.sources[slot, 0] = exemplar
         self.sources[slot, 1:] = middles[0].to(self.sources)
+
+    def keep_pictures(self, channels: int) -> None:
+        """Keep what the crops of codes show, in means over blocks of 4 x 4 pixels, for `illustrate`."""
+        grid = (n * f // each for n, f, each in zip(self.means.shape[2:], self.stride, self.coarse, strict=True))
+        self.register_buffer("pictures", self.means.new_zeros(len(self.means), channels, *grid))
+
+    @property
+    def has_pictures(self) -> bool:
+        return hasattr(self, "pictures")
+
+    def note_picture(self, slot: int, pixels: Tensor) -> None:
+        """Note what the crop of a code shows, `channels *pixels`."""
+        self.pictures[slot] = ops.block_mean(pixels[None], self.coarse)[0]
+
+    def illustrate(self, noise: Tensor) -> tuple[Tensor, Picture]:
+        """A draw on a torus, and what it should show: of each piece what the crop shows whose code it is of."""
+        drawn, pieces, chosen = self._draw(noise, self.stationary, None, None, None)
+        fine = self.seams.fine
+        blocks = [f // n // each for f, n, each in zip(self.stride, fine, self.coarse, strict=True)]
+        shown = self.seams.follow(ops.space_to_depth(self.pictures, blocks), pieces, chosen, self.stationary)
+        bank = (len(self.means), *(n * f for n, f in zip(self.means.shape[2:], fine, strict=True)))
+        whole = self.seams.undivided(bank, pieces, chosen)[:, None].to(drawn)
+        return drawn, Picture(ops.depth_to_space(shown, blocks), ops.repeat(whole, blocks))
 
     def forward(
         self,
@@ -147,7 +190,8 @@ class MixturePrior(nn.Module):
         wrapped = self.stationary if wrapped is None else wrapped
         noise, labels = noise.tensor_split([self.channels], 1)
         x = start = self._fold(noise)
-        mixture = self._mixture(self._log_chances(x, labels, origin or (0,) * len(self.phases)))
+        origin = origin or (0,) * len(self.phases)
+        mixture = self._mixture(self._log_chances(x, labels, origin))
         held, fixed = (None, None) if given is None or known is None else (self._fold(given), self._fold(known))
 
         def hold(x: Tensor, time: float) -> Tensor:
@@ -157,10 +201,11 @@ class MixturePrior(nn.Module):
             for step in range(_STEPS):
                 time = step / _STEPS
                 x = self._step(hold(x, time), time, time + 1 / _STEPS, mixture, wrapped)
-            pieces = self._pieces(hold(x, 1.0), mixture)
+            kept = None if fixed is None else fixed.any(1)
+            pieces = self._pieces(hold(x, 1.0), mixture, wrapped, origin, kept)
             variance = mixture.variance.view(1, -1, *(1,) * len(self.ring))
             scale = ops.depth_to_space(variance.rsqrt(), self.folded)
-            chosen = self.seams.choose(self.means, scale, pieces, wrapped, None if fixed is None else fixed.any(1))
+            chosen = self.seams.choose(self.means, scale, pieces, wrapped, kept)
             if self.seams.axes:
                 joined = self.seams.join(self.means, pieces, chosen, wrapped)
                 x = self._fold(joined) + variance.sqrt() * start
@@ -180,15 +225,64 @@ class MixturePrior(nn.Module):
             chances=chances,
         )
 
-    def _pieces(self, x: Tensor, mixture: _Mixture) -> Pieces:
-        """The places of the bank that the cells of a draw `x` are most likely of."""
+    def _pieces(
+        self, x: Tensor, mixture: _Mixture, wrapped: Sequence[bool], origin: Sequence[int], kept: Tensor | None
+    ) -> Pieces:
+        """The places of the bank that the cells of a draw `x` are most likely of, block by block.
+
+        Cells of a block, counted from the field's first, are from places beside each other; but where one of its
+        cells is `kept`, `b *cells`, each cell is from its own.
+        """
         logits = _log_likelihood(_rows(x), mixture.middle, 1.0, mixture.variance)
         if mixture.chances is not None:
             logits = logits + mixture.chances
-        nearest = logits.argmax(1).view(x.shape[0], *x.shape[2:])
-        cells = (n // f for n, f in zip(self.inner, self.folded, strict=True))
-        code, *inner = torch.unravel_index(nearest, (len(self.means), *cells))
+        cells = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
+        logits = logits.view(x.shape[0], *x.shape[2:], len(self.means), *cells)
+        if all(n == 1 for n in self.block):
+            return self._nearest(logits)
+        blocks = self._of_blocks(self._nearest(self._block_sums(logits, wrapped)), origin)
+        if kept is None:
+            return blocks
+        singles, apart = self._nearest(logits), self._touched(kept, wrapped, origin)
+        places = zip(singles.places, blocks.places, strict=True)
+        return Pieces(torch.where(apart, singles.code, blocks.code), tuple(torch.where(apart, a, b) for a, b in places))
+
+    def _nearest(self, logits: Tensor) -> Pieces:
+        """The likeliest places for each cell. logits: `b *cells n *cells` of the field and of the bank."""
+        axes = len(self.ring)
+        code, *inner = torch.unravel_index(logits.flatten(1 + axes).argmax(-1), logits.shape[1 + axes :])
         return Pieces(code, tuple(cell + ring for cell, ring in zip(inner, self.ring, strict=True)))
+
+    def _block_sums(self, logits: Tensor, wrapped: Sequence[bool]) -> Tensor:
+        """Likelihoods of the blocks that begin at each cell. Beyond an end that is not wrapped, nothing is added."""
+        axes = len(self.ring)
+        for axis, (block, circular) in enumerate(zip(self.block, wrapped, strict=True)):
+            field, bank = axis + 1, axis + 2 + axes
+            total = logits.narrow(bank, 0, logits.shape[bank] - block + 1)
+            for n in range(1, block):
+                beside = _shifted(logits, field, n, circular)
+                total = total + beside.narrow(bank, n, logits.shape[bank] - block + 1)
+            logits = total
+        return logits
+
+    def _of_blocks(self, starts: Pieces, origin: Sequence[int]) -> Pieces:
+        """For each cell the place that its block's first cell gives it."""
+        code, places = starts.code, list(starts.places)
+        for axis, (block, first) in enumerate(zip(self.block, origin, strict=True)):
+            own = torch.arange(code.shape[axis + 1], device=code.device)
+            within = (own + first) % block
+            begins = (own - within).clamp(min=0)  # one that begins before a band is no part of what is kept of it
+            code, *places = (each.index_select(axis + 1, begins) for each in (code, *places))
+            places[axis] = places[axis] + within.view(-1, *(1,) * (len(self.block) - 1 - axis))
+        return Pieces(code, tuple(places))
+
+    def _touched(self, kept: Tensor, wrapped: Sequence[bool], origin: Sequence[int]) -> Tensor:
+        """`b *cells`: true in every cell of a block of which one is kept."""
+        whole = kept.float()
+        for axis, (block, circular) in enumerate(zip(self.block, wrapped, strict=True)):
+            whole = sum((_shifted(whole, axis + 1, n, circular) for n in range(1, block)), whole)
+        same = torch.zeros_like(kept, dtype=torch.long)
+        return self._of_blocks(Pieces((whole > 0).long(), (same,) * len(self.block)), origin).code > 0
 
     def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:
         """x at time `after` from x at `time`."""
@@ -255,6 +349,16 @@ class _Mixture:
     middle: Tensor  # `n values`: those of the position
     variance: Tensor  # `values`
     chances: Tensor | None  # `positions n`: the logarithm of what each counts at the positions of a field
+
+
+def _shifted(x: Tensor, axis: int, n: int, circular: bool) -> Tensor:
+    """What lies `n` positions further along an axis; beyond an end that is not circular, 0."""
+    index = torch.arange(x.shape[axis], device=x.device) + n
+    moved = x.index_select(axis, index % x.shape[axis])
+    if circular:
+        return moved
+    inside = (index < x.shape[axis]).view(-1, *(1,) * (x.dim() - 1 - axis))
+    return torch.where(inside, moved, 0.0)
 
 
 def _log_likelihood(x: Tensor, means: Tensor, time: float, variance: Tensor) -> Tensor:

@@ -94,6 +94,22 @@ class Seams:
         """What they give of other values of codes, `n c *positions` of the finest field: `b c *positions`."""
         return self._follow(self.fine, values, pieces, chosen, wrapped)
 
+    def undivided(self, bank: Sequence[int], pieces: Pieces, chosen: Tensor) -> Tensor:
+        """`b *positions` of a torus's finest field: true where no seam is beside a position, nor at a corner of it.
+
+        bank: `n *positions` of the codes.
+        """
+        number, cells = chosen, _cells(pieces, self.fine)
+        for place, axis in enumerate(reversed(self.axes)):
+            cells[axis] = cells[axis] + number // 3**place % 3 - 1
+        source = _source(pieces, cells, self.fine, bank, [True] * len(self.fine))
+        whole = torch.ones_like(source, dtype=torch.bool)
+        strides = [math.prod(bank[axis + 2 :]) for axis in self.axes]
+        for offsets in product((-1, 0, 1), repeat=len(self.axes)):
+            beside = source.roll(offsets, [axis + 1 for axis in self.axes])
+            whole &= source == beside + sum(n * stride for n, stride in zip(offsets, strides, strict=True))
+        return whole
+
     @property
     def fine(self) -> tuple[int, ...]:
         """Positions of the finest field for one cell, per axis."""

@@ -17,11 +17,13 @@ averaged over the batch:
     energy_generated -E_P f(g(z))
     latent           E_P 1/2 sum [(z - mu(g(z)))^2 / V(g(z)) + log V(g(z))]
 
+Where draws are made of pieces of codes, `unlikeness` to what these show is added for theta; it is no part of D.
 Where the design balances colours, x - g(z) in the reconstruction is in the colours that posterior and energy see.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +36,7 @@ from texsyn.core.architecture import Design
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import TRIANGLE, Objective
 from texsyn.models import layers, networks
+from texsyn.models.mixture_prior import Picture
 
 Gaussian = tuple[Tensor, Tensor]  # mean and log variance
 TERMS = ("reconstruction", "prior", "energy_data", "energy_generated", "latent")
@@ -123,6 +126,7 @@ class Trio(nn.Module):
         labels: Tensor | None = None,
         mask: Tensor | None = None,
         below: Below | None = None,
+        picture: Picture | None = None,
     ) -> Losses:
         """The terms that `objective` uses; others are not computed.
 
@@ -130,7 +134,8 @@ class Trio(nn.Module):
         noise: `b latent_channels *latent_grid`, standard normal, for z ~ q_phi(z|x). penalised: with gradient_norm.
         labels: `b labels`, of data and of generated textures (then m = b), where the model has several exemplars.
         mask: `b 1 *grid`, 1 where x is masked (an estimate), else 0: masked pixels do not enter the reconstruction.
-        below: of a level, what it adds to: `b + m`, that of the data first.
+        below: of a level, what it adds to: `b + m`, that of the data first. picture: what generated textures should
+        show; it is part of the loss, and none of the terms.
         """
         passes = self._passes(x, z, noise, objective, labels, below)
         terms: dict[str, Tensor] = {}
@@ -148,6 +153,10 @@ class Trio(nn.Module):
             terms["energy_data"] = energies[: len(x)].mean()
             terms["energy_generated"] = -energies[len(x) :].mean()
         loss = _weighted_sum(x.new_zeros(()), terms, objective)
+        if picture is not None:
+            seen = self.posterior.colours
+            shown = Picture(seen(picture.pixels), picture.known)
+            loss = loss + objective.pieces * unlikeness(shown, seen(passes.generated), objective.sigma)
         decoded = None if passes.decoded is None else passes.decoded.detach()
         return Losses(loss, terms, decoded, gradient_norm)
 
@@ -251,6 +260,17 @@ def reconstruction(x: Tensor, decoded: Tensor, sigma: float, mask: Tensor | None
     if mask is not None:
         error = error * (1 - mask)
     return error.flatten(1).sum(1).mean() / (2 * sigma**2)
+
+
+def unlikeness(picture: Picture, generated: Tensor, sigma: float) -> Tensor:
+    """-log N(means over blocks; those of a picture, sigma^2) where these are known, up to its constant, in all pixels.
+
+    Finer detail is free, as draws differ from the codes that they are of.
+    """
+    sizes = [n // m for n, m in zip(generated.shape[2:], picture.pixels.shape[2:], strict=True)]
+    error = (ops.block_mean(generated, sizes) - picture.pixels).square() * picture.known
+    total: Tensor = math.prod(sizes) * error.flatten(1).sum(1).mean()
+    return total / (2 * sigma**2)
 
 
 def prior(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -63,6 +63,9 @@ _ADDED = {
     "colour_balance": 1.0,
     "deformation": 0.0,
     "bandwidth": 0.0,
+    "rotation": 0.0,
+    "scaling": 0.0,
+    "pieces": 0.0,
 }
 _ADDED_NUMBERS = {"level": 0, "level_step": 0}  # of checkpoints, likewise
 _TENSORS = {  # parts of their names

@@ -64,6 +64,9 @@ def _encode(
         mean, log_variance = (_inner(each, prior.means.shape[2:]) for each in (mean, log_variance))
         starts = [part.start for part in crop[1:]]
         prior.store([number], mean, log_variance, triangle.labels([exemplar]), starts)
+        if prior.has_pictures:
+            size = [n * f for n, f in zip(prior.means.shape[2:], prior.stride, strict=True)]
+            prior.note_picture(number, _inner(beside[None], size)[0])
         if prior.traced:
             prior.note_sources(number, exemplar, _inner(_middles(origins, triangle, prior), prior.sources.shape[2:]))
 

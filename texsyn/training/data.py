@@ -14,9 +14,10 @@ from texsyn.core import ops
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar, Place, random_places
+from texsyn.models.mixture_prior import MixturePrior, Picture
 from texsyn.models.triangle import Triangle
 from texsyn.models.trio import Below
-from texsyn.training.deformation import Source, amount
+from texsyn.training.deformation import NONE, Source, deformation_of
 from texsyn.training.state import TrainState
 
 _ESTIMATE_RATE = 0.1  # at which masked pixels move towards each new reconstruction
@@ -58,8 +59,8 @@ class Data:
             for each, own in zip(exemplars, pixels, strict=True)
         ]
         deformed = all(each is None for each in masks)
-        amounts = [amount(each, modality, recipe) if deformed else 0.0 for each in pixels]
-        sources = [Source.of(each, much, modality.planes) for each, much in zip(pixels, amounts, strict=True)]
+        changes = [deformation_of(each, modality, recipe) if deformed else NONE for each in pixels]
+        sources = [Source.of(each, change, modality.planes) for each, change in zip(pixels, changes, strict=True)]
         return cls(sources, masks)
 
     @property
@@ -101,6 +102,7 @@ class Batch:
     labels: Tensor | None
     mask: Tensor | None
     below: Below | None = None  # of a level, what it adds to: that of the data, then that of `z`
+    picture: Picture | None = None  # what textures of `z` should show
 
     def split(self, parts: int) -> Iterator[tuple[float, dict[str, Any]]]:
         """The batch in `parts` smaller ones: the share of each, and its inputs for `Triangle.losses`."""
@@ -110,6 +112,7 @@ class Batch:
             chunk = slice(part * size // parts, (part + 1) * size // parts)
             chunked: dict[str, Any] = {name: None if each is None else each[chunk] for name, each in inputs.items()}
             chunked["below"] = None if self.below is None else self.below.part(chunk, size)
+            chunked["picture"] = None if self.picture is None else self.picture.part(chunk)
             yield (chunk.stop - chunk.start) / size, chunked
 
 
@@ -122,12 +125,25 @@ def draw_batch(state: TrainState, data: Data, recipe: Recipe) -> Batch:
     places = random_places(sizes, modality.window, step * count, count, random, triangle.raster)
     crops = data.crops(places, random)
     labels = triangle.labels([exemplar for exemplar, _ in places])
-    noise = latent_noise(triangle, count, seed, Stream.PRIOR, step)
+    z, picture = _draw(state.prior, latent_noise(triangle, count, seed, Stream.PRIOR, step), labels)
     return Batch(
         places,
         x=crops.contiguous(memory_format=ops.memory_format(len(modality.window))),
-        z=noise if state.prior is None else state.prior(triangle.labelled(noise, labels))[:, : noise.shape[1]],
+        z=z,
         noise=latent_noise(triangle, count, seed, Stream.POSTERIOR, step),
         labels=labels,
         mask=data.mask(places),
+        picture=picture,
     )
+
+
+def _draw(prior: MixturePrior | None, noise: Tensor, labels: Tensor | None) -> tuple[Tensor, Picture | None]:
+    """Latent fields for textures like `labels` say, as a function of noise, and what they should show."""
+    if prior is None:
+        return noise, None
+    labelled, picture = noise if labels is None else ops.append_labels(noise, labels), None
+    if prior.has_pictures:
+        drawn, picture = prior.illustrate(labelled)
+    else:
+        drawn = prior(labelled)
+    return drawn[:, : noise.shape[1]], picture

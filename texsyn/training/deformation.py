@@ -1,7 +1,7 @@
 """Crops of an exemplar, smoothly deformed: more things than it shows, so that these are learnt and not the picture.
 
-One still shows some fifty beans, and a fit sees each of them thousands of times. Deformed a little, differently each
-time, they are still beans, and never the same.
+One still shows some fifty beans, and a fit sees each of them thousands of times. Turned, scaled and bent a little,
+differently each time, they are still beans, and never the same.
 """
 
 from __future__ import annotations
@@ -27,38 +27,58 @@ _FINER = 2  # times as many pixels before cubic interpolation, which would blur 
 _LOOSE, _ORDERED = 0.2, 0.45  # correlation far away up to which all is deformed, and from which on nothing is
 
 
-def amount(pixels: Tensor, modality: Modality, recipe: Recipe) -> float:
-    """Pixels by which crops of an exemplar, `channels *axes`, are deformed: 0 but for stills.
+@dataclass(frozen=True)
+class Deformation:
+    """Standard deviations of how a crop is deformed; all are 0 where it is not.
+
+    displacement: of a smooth one, in pixels and along each axis, and of a linear one at 64 pixels from the middle.
+    """
+
+    displacement: float = 0.0
+    rotation: float = 0.0  # radians
+    scaling: float = 0.0  # of the logarithm of the factor
+
+    def __bool__(self) -> bool:
+        return any((self.displacement, self.rotation, self.scaling))
+
+
+NONE = Deformation()
+
+
+def deformation_of(pixels: Tensor, modality: Modality, recipe: Recipe) -> Deformation:
+    """How crops of an exemplar, `channels *axes`, are deformed: not at all but for stills.
 
     Less for what is in order over long ways, such as cells of a honeycomb: deformed, it would be out of order. A
-    regular pattern would lose its phase, and a clip its places.
+    regular pattern would lose its phase, and a clip its places. Below levels of detail, whose codes are of the places
+    as they are, crops are not turned and scaled.
     """
     still = len(modality.axes) == 2 and all(modality.stationary)
-    if not recipe.deformation or not still or modality.period:
-        return 0.0
+    if not still or modality.period or not (recipe.deformation or recipe.rotation or recipe.scaling):
+        return NONE
     order = lattice.order(lattice.principal(pixels[: modality.planes[0].channels]))
-    return recipe.deformation * min(1.0, max(0.0, (_ORDERED - order) / (_ORDERED - _LOOSE)))
+    much = min(1.0, max(0.0, (_ORDERED - order) / (_ORDERED - _LOOSE)))
+    turned = 0.0 if modality.factors else much
+    return Deformation(much * recipe.deformation, turned * math.radians(recipe.rotation), turned * recipe.scaling)
 
 
 @dataclass(frozen=True)
 class Source:
-    """An exemplar that crops are cut from. pixels: `channels *axes`. amount: see `cut`. planes: of its channels."""
+    """An exemplar that crops are cut from. pixels: `channels *axes`. planes: of its channels."""
 
     pixels: Tensor
-    amount: float
+    deformation: Deformation
     finer: Tensor | None
     planes: tuple[Plane, ...]
 
     @classmethod
-    def of(cls, pixels: Tensor, amount: float = 0.0, planes: Sequence[Plane] = ()) -> Source:
-        finer = ops.resize(pixels, [_FINER * n for n in pixels.shape[1:]]) if amount else None
-        return cls(pixels, amount, finer, tuple(planes))
+    def of(cls, pixels: Tensor, deformation: Deformation = NONE, planes: Sequence[Plane] = ()) -> Source:
+        finer = ops.resize(pixels, [_FINER * n for n in pixels.shape[1:]]) if deformation else None
+        return cls(pixels, deformation, finer, tuple(planes))
 
     def cut(self, crop: Sequence[slice], random: torch.Generator, margins: Sequence[int] = ()) -> Tensor:
-        """A crop of `channels *axes` with margins, reflected where it lies outside.
+        """A crop of `channels *axes` with margins, deformed, and reflected where it lies outside.
 
-        `amount` is the standard deviation, in pixels and along each axis, of the smooth displacement that deforms it,
-        and of a linear one at 64 pixels from the middle. With 0 it is as it is, and nothing is drawn from `random`.
+        Without a deformation it is as it is, and nothing is drawn from `random`.
         """
         return self._undeformed(crop, margins) if self.finer is None else self.trace(crop, random, margins)[0]
 
@@ -72,7 +92,7 @@ class Source:
             return self._undeformed(crop, margins), torch.stack(torch.meshgrid(*ranges, indexing="ij"))
         starts = [part.start - n for part, n in zip(crop[1:], margins, strict=True)]
         size = [part.stop - part.start + 2 * n for part, n in zip(crop[1:], margins, strict=True)]
-        moved = _places(size, self.amount, random)
+        moved = _places(size, self.deformation, random)
         places = (moved + torch.tensor(starts).view(-1, 1, 1)).to(self.finer)
         # From pixels to what grid_sample wants: -1 to 1 between the outer edges of all pixels, x first.
         ends = torch.tensor(self.finer.shape[1:], device=places.device).view(-1, 1, 1)
@@ -98,15 +118,19 @@ def _turned(normals: Tensor, places: Tensor, flipped: bool) -> Tensor:
     return ops.normals_of(torch.einsum("ap...,a...->p...", jacobian, slopes), flipped, axis=0)
 
 
-def _places(size: Sequence[int], amount: float, random: torch.Generator) -> Tensor:
+def _places(size: Sequence[int], deformation: Deformation, random: torch.Generator) -> Tensor:
     """`2 y x`: where in a crop of `size`, in pixels, each pixel of a deformed one comes from."""
     middles = [(n - 1) / 2 for n in size]
     straight = torch.stack(
         torch.meshgrid(*(torch.arange(n) - m for n, m in zip(size, middles, strict=True)), indexing="ij")
     )
-    linear = torch.eye(2) + torch.randn(2, 2, generator=random) * (amount / _LINEAR)
+    linear = torch.eye(2) + torch.randn(2, 2, generator=random) * (deformation.displacement / _LINEAR)
+    if deformation.rotation or deformation.scaling:
+        angle, scale = torch.randn(2, generator=random) * torch.tensor([deformation.rotation, deformation.scaling])
+        cos, sin = scale.exp() * angle.cos(), scale.exp() * angle.sin()
+        linear = torch.stack((torch.stack((cos, -sin)), torch.stack((sin, cos)))) @ linear
     down, right = (_spline(n, random) for n in size)
-    nodes = torch.randn(2, down.shape[1], right.shape[1], generator=random) * (amount / _SPLINE)
+    nodes = torch.randn(2, down.shape[1], right.shape[1], generator=random) * (deformation.displacement / _SPLINE)
     places: Tensor = torch.tensordot(linear, straight, dims=1) + down @ nodes @ right.T
     return places + torch.tensor(middles).view(2, 1, 1)
 
