@@ -23,6 +23,7 @@ _NAMES = {
     "best": "Best: four times as long",
     _OPEN: "Until I stop it",
 }
+SHOWN = ("draft", DEFAULT)  # of which fitted/ has an image each
 
 
 class Machine:

@@ -88,12 +88,12 @@ def confirm(question: str) -> str:
     return f"(...values) => {{ if (!confirm({question!r})) throw new Error('cancelled'); return values; }}"
 
 
-def image_gallery(label: str, **options: Any) -> gr.Gallery:
+def image_gallery(label: str, columns: int = 4, **options: Any) -> gr.Gallery:
     """A gallery to choose from, without an upload box or a preview of its own. options: of `gr.Gallery`."""
     return gr.Gallery(
         label=label,
         show_label=False,
-        columns=4,
+        columns=columns,
         interactive=False,
         allow_preview=False,
         buttons=[],

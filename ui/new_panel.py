@@ -34,6 +34,14 @@ class NewPanel:
         self._add_choices()
         self._add_result()
         self.budget = gr.Radio(budgets.choices(), value=budgets.DEFAULT, label="How long to train", elem_id="budget")
+        gr.Markdown("What that gives of the beans:")
+        self._gains = image_gallery(
+            "What each budget gives",
+            value=[(str(studio.files.copy(FITTED / f"beans-{name}.jpg", True)), name) for name in budgets.SHOWN],
+            columns=len(budgets.SHOWN),
+            height=170,
+            elem_id="gains",
+        )
         with gr.Accordion("More settings", open=False):
             self._add_settings()
         self.start = gr.Button("Start training", variant="primary", elem_id="start")
@@ -102,6 +110,7 @@ class NewPanel:
         self._upload.change(self._read_upload, [self._upload, *given], outputs, **PRIVATE)
         self._gallery.select(self._read_example, given, outputs, **PRIVATE)
         self.unpacked = self._learnt.select(self._unpack, None, self._opened, **PRIVATE)
+        self._gains.select(_choose_budget, None, self.budget, **QUIET)
         self._read_again.click(self._read, [self._files, *given], outputs, **PRIVATE)
         self._paint_mask.click(self._show_draft, self.draft, self._stage.view, **QUIET)
         masked = [self._files, *given, gr.Textbox(visible=False)]
@@ -169,6 +178,10 @@ class NewPanel:
         exemplar = texsyn.read(path, side=64)
         frame = exemplar.pixels[:, 0] if exemplar.modality.moving else exemplar.pixels
         return self._studio.files.write_texture(frame, permanent=True)
+
+
+def _choose_budget(event: gr.SelectData) -> str:
+    return budgets.SHOWN[event.index]
 
 
 def _whole_number(label: str) -> gr.Number:

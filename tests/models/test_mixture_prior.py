@@ -60,11 +60,23 @@ def test_a_part_depends_on_noise_within_reach_alone(modality):
 
 
 @torch.no_grad()
+def test_a_part_across_the_border_of_an_odd_torus_equals_the_whole():
+    prior = prior_of(STILL)
+    reach = prior.reach[0]
+    size = 2 * reach + 5  # odd, larger than a part with its reach
+    noise = noise_of(prior, size, 3)
+    rows = [(size - 1 - reach + n) % size for n in range(2 * reach + 3)]
+    part = prior(noise[:, :, rows], (False, True), origin=(rows[0], 0), whole=(size, 3))
+    expected = prior(noise)[:, :, [size - 1, 0, 1]]
+    assert torch.allclose(part[:, :, reach : reach + 3], expected, atol=1e-3)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("grid", [(4, 6), (5, 7)])
 def test_cells_of_a_block_are_from_places_beside_each_other(grid):
     prior = prior_of(STILL)
     x = prior(noise_of(prior, *grid, count=2))
-    pieces = prior._pieces(x, prior._mixture(None), (True, True), (0, 0), None)
+    pieces = prior._pieces(x, prior._mixture(None), (True, True), prior._within(x, (0, 0), None), None)
     rows, columns = pieces.places
     whole = (slice(None), slice(0, grid[0] // 2 * 2), slice(0, grid[1] // 2 * 2))
     assert all(int(place[whole].min()) >= 1 for place in pieces.places)  # never of the ring
@@ -88,12 +100,13 @@ def test_a_block_is_of_the_place_that_is_likeliest_for_all_its_cells():
     y, x = 2, 3
     field = prior.means[5:6, :, y : y + 2, x : x + 2].clone()
     field[..., 1, 1] = prior.means[7, :, 1, 1]  # of the four cells three agree
-    pieces = prior._pieces(field, prior._mixture(None), (False, False), (0, 0), None)
+    within = prior._within(field, (0, 0), None)
+    pieces = prior._pieces(field, prior._mixture(None), (False, False), within, None)
     assert pieces.code.flatten().tolist() == [5, 5, 5, 5]
     assert pieces.places[0].flatten().tolist() == [y, y, y + 1, y + 1]
     assert pieces.places[1].flatten().tolist() == [x, x + 1, x, x + 1]
     kept = torch.tensor([[[False, False], [False, True]]])
-    single = prior._pieces(field, prior._mixture(None), (False, False), (0, 0), kept)
+    single = prior._pieces(field, prior._mixture(None), (False, False), within, kept)
     assert single.code.flatten().tolist() == [5, 5, 5, 7]
 
 

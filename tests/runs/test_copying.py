@@ -109,9 +109,9 @@ def test_of_a_large_exemplar_fewer_patches_are_compared(monkeypatch):
     sample = to_numpy(noise(0, 224))
     for side in (64, 224, 512, 2048):
         copying._copied(sample, np.broadcast_to(np.float32(0), (side, side, 3)))
-    assert [each.shape[:2] for each in compared] == [(224, 224), (75, 224), (51, 57), (51, 51)]
+    assert [each.shape[:2] for each in compared] == [(224, 224), (219, 224), (51, 177), (51, 51)]
     compared.clear()
     for number in range(3):
-        copying._copied(sample, np.broadcast_to(np.float32(0), (224, 224, 3)), number)
-    for each, top in zip(compared, (0, 75, 0), strict=True):  # strips at other heights
-        assert np.array_equal(each, sample[top : top + 75])
+        copying._copied(sample, np.broadcast_to(np.float32(0), (512, 512, 3)), number)
+    for each, top in zip(compared, (0, 51, 102), strict=True):  # strips at other heights
+        assert np.array_equal(each, sample[top : top + 51, :177])

@@ -71,6 +71,15 @@ def test_what_is_learnt_already_is_one_click_away(visit, server, find_new_run):
     visit.page.get_by_text("was packed: it can be sampled").first.wait_for()
 
 
+def test_a_budget_is_chosen_by_what_it_gives(visit):
+    visit.open_new()
+    images = visit.page.locator("#gains button:has(img)")
+    assert images.count() == 2
+    for number, words in ((0, "Draft"), (1, "Good")):
+        images.nth(number).click()
+        visit.page.get_by_role("radio", name=re.compile(words), checked=True).wait_for()
+
+
 def test_examples_are_exemplars_and_no_results():
     names = [path.stem for path in new_panel._find_examples()]
     assert {"beans", "hubble", "water", "cobbles"} <= set(names)

@@ -139,7 +139,7 @@ class MixturePrior(nn.Module):
 
     def illustrate(self, noise: Tensor) -> tuple[Tensor, Picture]:
         """A draw on a torus, and what it should show: of each piece what the crop shows whose code it is of."""
-        drawn, pieces, chosen = self._draw(noise, self.stationary, None, None, None)
+        drawn, pieces, chosen = self._draw(noise, self.stationary)
         fine = self.seams.fine
         blocks = [f // n // each for f, n, each in zip(self.stride, fine, self.coarse, strict=True)]
         shown = self.seams.follow(ops.space_to_depth(self.pictures, blocks), pieces, chosen, self.stationary)
@@ -154,14 +154,16 @@ class MixturePrior(nn.Module):
         given: Tensor | None = None,
         known: Tensor | None = None,
         origin: Sequence[int] | None = None,
+        whole: Sequence[int] | None = None,
     ) -> Tensor:
         """A draw: the latent fields at the end of the paths that begin at `noise`.
 
         wrapped: the axes on which `noise` is a torus; by default all stationary ones. given: values, `b
         latent_channels *latent_grid`, for where `known`, of the same shape, is true: what is drawn beside them fits.
-        origin: place of the first position in the whole field, per axis (default 0), which regular patterns depend on.
+        origin: place of the first position in the whole field, per axis (default 0), which blocks and regular patterns
+        depend on. whole: positions of the whole field, per axis (default: of `noise`), after which it begins again.
         """
-        return self._draw(noise, wrapped, given, known, origin)[0]
+        return self._draw(noise, wrapped, given, known, origin, whole)[0]
 
     def trace(
         self,
@@ -170,21 +172,23 @@ class MixturePrior(nn.Module):
         origin: Sequence[int] | None = None,
         given: Tensor | None = None,
         known: Tensor | None = None,
+        whole: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """A draw as `forward` makes it, and where it is from: `b 1+axes *positions` of the finest field.
 
         For each position the number of the exemplar, and the place of its middle, per axis in the exemplar's pixels.
         """
-        drawn, pieces, chosen = self._draw(noise, wrapped, given, known, origin)
+        drawn, pieces, chosen = self._draw(noise, wrapped, given, known, origin, whole)
         return drawn, self.seams.follow(self.sources, pieces, chosen, self.stationary if wrapped is None else wrapped)
 
     def _draw(
         self,
         noise: Tensor,
-        wrapped: Sequence[bool] | None,
-        given: Tensor | None,
-        known: Tensor | None,
-        origin: Sequence[int] | None,
+        wrapped: Sequence[bool] | None = None,
+        given: Tensor | None = None,
+        known: Tensor | None = None,
+        origin: Sequence[int] | None = None,
+        whole: Sequence[int] | None = None,
     ) -> tuple[Tensor, Pieces, Tensor]:
         """A draw, its pieces, and the number of the piece that each position of the finest field is from."""
         wrapped = self.stationary if wrapped is None else wrapped
@@ -202,7 +206,8 @@ class MixturePrior(nn.Module):
                 time = step / _STEPS
                 x = self._step(hold(x, time), time, time + 1 / _STEPS, mixture, wrapped)
             kept = None if fixed is None else fixed.any(1)
-            pieces = self._pieces(hold(x, 1.0), mixture, wrapped, origin, kept)
+            within = self._within(x, origin, whole)
+            pieces = self._pieces(hold(x, 1.0), mixture, wrapped, within, kept)
             variance = mixture.variance.view(1, -1, *(1,) * len(self.ring))
             scale = ops.depth_to_space(variance.rsqrt(), self.folded)
             chosen = self.seams.choose(self.means, scale, pieces, wrapped, kept)
@@ -226,12 +231,12 @@ class MixturePrior(nn.Module):
         )
 
     def _pieces(
-        self, x: Tensor, mixture: _Mixture, wrapped: Sequence[bool], origin: Sequence[int], kept: Tensor | None
+        self, x: Tensor, mixture: _Mixture, wrapped: Sequence[bool], within: Sequence[Tensor], kept: Tensor | None
     ) -> Pieces:
         """The places of the bank that the cells of a draw `x` are most likely of, block by block.
 
-        Cells of a block, counted from the field's first, are from places beside each other; but where one of its
-        cells is `kept`, `b *cells`, each cell is from its own.
+        within: of `_within`. Cells of a block are from places beside each other; but where one of its cells is `kept`,
+        `b *cells`, each cell is from its own.
         """
         logits = _log_likelihood(_rows(x), mixture.middle, 1.0, mixture.variance)
         if mixture.chances is not None:
@@ -240,10 +245,10 @@ class MixturePrior(nn.Module):
         logits = logits.view(x.shape[0], *x.shape[2:], len(self.means), *cells)
         if all(n == 1 for n in self.block):
             return self._nearest(logits)
-        blocks = self._of_blocks(self._nearest(self._block_sums(logits, wrapped)), origin)
+        blocks = self._of_blocks(self._nearest(self._block_sums(logits, wrapped)), within)
         if kept is None:
             return blocks
-        singles, apart = self._nearest(logits), self._touched(kept, wrapped, origin)
+        singles, apart = self._nearest(logits), self._touched(kept, wrapped, within)
         places = zip(singles.places, blocks.places, strict=True)
         return Pieces(torch.where(apart, singles.code, blocks.code), tuple(torch.where(apart, a, b) for a, b in places))
 
@@ -265,24 +270,31 @@ class MixturePrior(nn.Module):
             logits = total
         return logits
 
-    def _of_blocks(self, starts: Pieces, origin: Sequence[int]) -> Pieces:
+    def _within(self, x: Tensor, origin: Sequence[int], whole: Sequence[int] | None) -> list[Tensor]:
+        """Per axis: the place of each cell within its block. Blocks are counted from the whole field's first cell."""
+        found = []
+        for axis, (block, first) in enumerate(zip(self.block, origin, strict=True)):
+            own = torch.arange(x.shape[axis + 2], device=x.device) + first
+            found.append((own if whole is None else own % whole[axis]) % block)
+        return found
+
+    def _of_blocks(self, starts: Pieces, within: Sequence[Tensor]) -> Pieces:
         """For each cell the place that its block's first cell gives it."""
         code, places = starts.code, list(starts.places)
-        for axis, (block, first) in enumerate(zip(self.block, origin, strict=True)):
-            own = torch.arange(code.shape[axis + 1], device=code.device)
-            within = (own + first) % block
-            begins = (own - within).clamp(min=0)  # one that begins before a band is no part of what is kept of it
+        for axis, place in enumerate(within):
+            # A block that begins before a band is no part of what is kept of it.
+            begins = (torch.arange(code.shape[axis + 1], device=code.device) - place).clamp(min=0)
             code, *places = (each.index_select(axis + 1, begins) for each in (code, *places))
-            places[axis] = places[axis] + within.view(-1, *(1,) * (len(self.block) - 1 - axis))
+            places[axis] = places[axis] + place.view(-1, *(1,) * (len(within) - 1 - axis))
         return Pieces(code, tuple(places))
 
-    def _touched(self, kept: Tensor, wrapped: Sequence[bool], origin: Sequence[int]) -> Tensor:
+    def _touched(self, kept: Tensor, wrapped: Sequence[bool], within: Sequence[Tensor]) -> Tensor:
         """`b *cells`: true in every cell of a block of which one is kept."""
         whole = kept.float()
         for axis, (block, circular) in enumerate(zip(self.block, wrapped, strict=True)):
             whole = sum((_shifted(whole, axis + 1, n, circular) for n in range(1, block)), whole)
         same = torch.zeros_like(kept, dtype=torch.long)
-        return self._of_blocks(Pieces((whole > 0).long(), (same,) * len(self.block)), origin).code > 0
+        return self._of_blocks(Pieces((whole > 0).long(), (same,) * len(self.block)), within).code > 0
 
     def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:
         """x at time `after` from x at `time`."""
@@ -353,11 +365,11 @@ class _Mixture:
 
 def _shifted(x: Tensor, axis: int, n: int, circular: bool) -> Tensor:
     """What lies `n` positions further along an axis; beyond an end that is not circular, 0."""
-    index = torch.arange(x.shape[axis], device=x.device) + n
-    moved = x.index_select(axis, index % x.shape[axis])
+    index = torch.arange(x.shape[axis], device=x.device)
+    moved = x.index_select(axis, index.roll(-n))
     if circular:
         return moved
-    inside = (index < x.shape[axis]).view(-1, *(1,) * (x.dim() - 1 - axis))
+    inside = (index < x.shape[axis] - n).view(-1, *(1,) * (x.dim() - 1 - axis))
     return torch.where(inside, moved, 0.0)
 
 

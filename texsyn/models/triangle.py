@@ -130,23 +130,33 @@ class Triangle(Trio):
         return torch.eye(self.design.labels, device=self.device)[list(exemplars)]
 
     def draw_latents(
-        self, noise: Tensor, wrapped: Sequence[bool] | None = None, origin: Sequence[int] | None = None
+        self,
+        noise: Tensor,
+        wrapped: Sequence[bool] | None = None,
+        origin: Sequence[int] | None = None,
+        whole: Sequence[int] | None = None,
     ) -> Tensor:
         """Latent fields from p(z) as a function of standard normal noise; `b latent_channels+labels *latent_grid` both.
 
         Labels stay as they are. wrapped: the axes on which `noise` is a torus; by default all stationary ones.
-        origin: the place of its first position in the whole field, per axis; it matters for regular patterns.
+        origin: the place of its first position in the whole field, per axis. whole: positions of the whole field.
         """
-        drawn: Tensor = noise if self.mixture_prior is None else self.mixture_prior(noise, wrapped, origin=origin)
+        if self.mixture_prior is None:
+            return noise
+        drawn: Tensor = self.mixture_prior(noise, wrapped, origin=origin, whole=whole)
         return drawn
 
     def trace_latents(
-        self, noise: Tensor, wrapped: Sequence[bool] | None = None, origin: Sequence[int] | None = None
+        self,
+        noise: Tensor,
+        wrapped: Sequence[bool] | None = None,
+        origin: Sequence[int] | None = None,
+        whole: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """`draw_latents`, and where in the exemplars positions are from: see `MixturePrior.trace`; None for N(0, I)."""
         if self.mixture_prior is None:
             return noise, None
-        return self.mixture_prior.trace(noise, wrapped, origin)
+        return self.mixture_prior.trace(noise, wrapped, origin, whole=whole)
 
     def reduced(self, x: Tensor, level: int) -> Tensor:
         """Textures, `b channels *grid`, as they are with so many levels; 0 for the base."""

@@ -23,11 +23,11 @@ from texsyn.models.triangle import Triangle
 _BANDWIDTHS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 _SAMPLES = 6  # in all, at least one for each exemplar
 _SIDE = 224  # pixels of a sample
-_COPIED = 0.08  # of neighbouring patches, in the mean of an exemplar's samples
+_COPIED = 0.095  # of neighbouring patches, in the mean of an exemplar's samples
 _BEYOND = 0.05  # or so much more than one half of the exemplar repeats of the other, as regular patterns do
 _LEAST_SIDE = 64  # pixels
 _PATCH, _STRIDE = 9, 6  # pixels
-_PAIRS = 20_000_000  # of patches that are compared, of a sample and of an exemplar
+_PAIRS = 60_000_000  # of patches that are compared, of a sample and of an exemplar
 _LEAST_PATCHES = 8  # of a sample along each axis
 
 

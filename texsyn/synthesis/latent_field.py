@@ -117,8 +117,8 @@ class SampledField:
         """`1 1+axes *n` of rows of the base's field: see `Triangle.trace_latents`."""
         fine = self._fine
 
-        def trace(noise: Tensor, wrapped: Sequence[bool], origin: Sequence[int]) -> Tensor:
-            sources = self.triangle.trace_latents(noise, wrapped, origin)[1]
+        def trace(noise: Tensor, wrapped: Sequence[bool], origin: Sequence[int], whole: Sequence[int]) -> Tensor:
+            sources = self.triangle.trace_latents(noise, wrapped, origin, whole)[1]
             assert sources is not None
             return sources
 
@@ -139,7 +139,7 @@ class SampledField:
         first = indices[0] - reach
         noise = self._noise(range(first, first + len(indices) + 2 * reach))
         origin = (first % self.grid[0], *(0 for _ in self.grid[1:]))
-        return draw(noise, wrapped, origin).narrow(2, fine * reach, fine * len(indices))
+        return draw(noise, wrapped, origin, self.grid).narrow(2, fine * reach, fine * len(indices))
 
     def _interpolated(self, blend: Blend, level: int, indices: Sequence[int]) -> Tensor:
         """Rows of the base (0) or of a level, between those of the two steps beside the blend's share."""
