@@ -104,7 +104,21 @@ def test_what_is_in_order_is_not_deformed():
     assert min(astuple(whole)) > 0
     assert deformation_of(waves(224, 20.0), STILL, recipe) == NONE
     between = deformation_of(waves(224, 20.0) + 2 * noise, STILL, recipe)
-    assert all(0 < part < most for part, most in zip(astuple(between), astuple(whole), strict=True))
+    assert 0 < between.displacement < whole.displacement
+    assert 0 < between.scaling < whole.scaling
+
+
+def test_what_has_a_direction_is_not_turned():
+    """Noise that is drawn out along columns, as fissures of bark are."""
+    noise = torch.rand(1, 3, 224, 224, generator=random_of(1))
+    streaks = torch.nn.functional.avg_pool2d(noise, (13, 1), 1, (6, 0))[0]
+    assert lattice.coherence(lattice.principal(noise[0])) < 0.1
+    assert lattice.coherence(lattice.principal(streaks)) > 0.6
+    found = deformation_of(streaks / streaks.std(), STILL, Recipe())
+    assert found.rotation == 0
+    assert found.displacement > 0
+    assert found.scaling > 0
+    assert lattice.coherence(torch.zeros(24, 24)) == 0  # too small to tell
 
 
 def test_crops_are_turned_and_scaled_by_the_amount():

@@ -78,7 +78,7 @@ def other_run(server, find_new_run):
 
 
 def test_of_another_run_it_chooses_that(other_run, visit, trained_run, tmp_path):
-    visit.wait_for_picture("after 3,000 steps")  # the newest run
+    visit.wait_for_picture("after 4,000 steps")  # the newest run
     visit.open_tab("Sample")
     visit.page.locator("#dropped input[type=file]").set_input_files(made(trained_run, tmp_path / "a.png", seed=4))
     visit.wait_for_picture("seed 4")

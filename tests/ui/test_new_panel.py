@@ -59,8 +59,8 @@ def test_an_error_is_shown_once_and_covers_nothing(server, visit):
 def test_what_is_learnt_already_is_one_click_away(visit, server, find_new_run):
     visit.open_new()
     visit.page.locator("#fitted button:has(img)").first.click()
-    visit.wait_for_text("#status", "Finished: 3,000 steps")
-    visit.wait_for_picture("after 3,000 steps")
+    visit.wait_for_text("#status", "Finished: 4,000 steps")
+    visit.wait_for_picture("after 4,000 steps")
     assert visit.shown()["loaded"] == ["sample", "exemplar"]
     assert find_new_run().is_packed
     visit.open_tab("Sample")

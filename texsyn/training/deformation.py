@@ -25,6 +25,7 @@ _SPLINE = 0.48  # standard deviation of such a spline of two axes, of coefficien
 _LINEAR = 64  # pixels from the middle at which the linear part displaces as much
 _FINER = 2  # times as many pixels before cubic interpolation, which would blur fine detail
 _LOOSE, _ORDERED = 0.2, 0.45  # correlation far away up to which all is deformed, and from which on nothing is
+_ROUND, _DIRECTED = 0.3, 0.4  # coherence of slopes up to which crops are turned, and from which on they are not
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,22 @@ def deformation_of(pixels: Tensor, modality: Modality, recipe: Recipe) -> Deform
     """How crops of an exemplar, `channels *axes`, are deformed: not at all but for stills.
 
     Less for what is in order over long ways, such as cells of a honeycomb: deformed, it would be out of order. A
-    regular pattern would lose its phase, and a clip its places. Below levels of detail, whose codes are of the places
-    as they are, crops are not turned and scaled.
+    regular pattern would lose its phase, and a clip its places. What has a direction, such as bark, is not turned, and
+    below levels of detail, whose codes are of the places as they are, crops are neither turned nor scaled.
     """
     still = len(modality.axes) == 2 and all(modality.stationary)
     if not still or modality.period or not (recipe.deformation or recipe.rotation or recipe.scaling):
         return NONE
-    order = lattice.order(lattice.principal(pixels[: modality.planes[0].channels]))
-    much = min(1.0, max(0.0, (_ORDERED - order) / (_ORDERED - _LOOSE)))
-    turned = 0.0 if modality.factors else much
-    return Deformation(much * recipe.deformation, turned * math.radians(recipe.rotation), turned * recipe.scaling)
+    light = lattice.principal(pixels[: modality.planes[0].channels])
+    much = _share(lattice.order(light), _LOOSE, _ORDERED)
+    scaled = 0.0 if modality.factors else much
+    turned = scaled * _share(lattice.coherence(light), _ROUND, _DIRECTED)
+    return Deformation(much * recipe.deformation, turned * math.radians(recipe.rotation), scaled * recipe.scaling)
+
+
+def _share(value: float, all_up_to: float, none_from: float) -> float:
+    """1 up to one value, 0 from another on, and in proportion between."""
+    return min(1.0, max(0.0, (none_from - value) / (none_from - all_up_to)))
 
 
 @dataclass(frozen=True)
