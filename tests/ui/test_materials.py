@@ -72,11 +72,14 @@ def test_a_sample_is_seen_lit_and_downloaded(material_run, browser, server, tmp_
         page.locator("#samples button:has(img)").first.click()
         canvas = page.locator("#lit canvas")
         canvas.wait_for()
-        page.wait_for_timeout(3000)
         canvas.scroll_into_view_if_needed()
+        for _ in range(60):  # of a busy machine
+            picture = canvas.screenshot(path=tmp_path / "lit.png")
+            if len(picture) > 20_000:  # a shaded body, not an empty ground
+                break
+            page.wait_for_timeout(1000)
+        assert len(picture) > 20_000
         visit.screenshot("material")
-        picture = canvas.screenshot(path=tmp_path / "lit.png")
-        assert len(picture) > 20_000  # a shaded body, not an empty ground
         # The viewer tries WebGPU first, and says so where there is none.
         visit.errors = [error for error in visit.errors if "WebGPU" not in error]
         page.locator("#save").click()
