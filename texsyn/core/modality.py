@@ -90,6 +90,11 @@ class Modality:
     def moving(self) -> bool:
         return "t" in self.axes
 
+    @property
+    def is_stationary_still(self) -> bool:
+        """Whether textures have no time and look the same everywhere."""
+        return not self.moving and all(self.stationary)
+
 
 STILL = Modality(
     "still",

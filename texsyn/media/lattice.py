@@ -39,7 +39,7 @@ def fitted(modality: Modality, pixels: Tensor, stride: Sequence[int]) -> Modalit
 
     As it is, where the texture is not regular, or the kind has other axes.
     """
-    if modality.moving or not all(modality.stationary):
+    if not modality.is_stationary_still:
         return modality
     light = principal(pixels[: modality.planes[0].channels])
     found = [period_along(light, axis) / modality.enlargement for axis in (0, 1)]

@@ -77,7 +77,7 @@ def read(
     if modality.planes == _PICTURE and _is_grey(used):
         used, modality = _first_channel(used), replace(modality, planes=(Plane(COLOUR, 1),))
         held = None if held is None else _first_channel(held)
-    if levels and (modality.moving or not all(modality.stationary)):
+    if levels and not modality.is_stationary_still:
         raise TexsynError(f"--levels is for stills and materials, not for a {modality.name}", Exit.USAGE)
     elements: dict[str, Any] = {}
     if levels is None and side is None:
@@ -245,7 +245,7 @@ def _choose_scale(used: Frames, modality: Modality) -> tuple[int | None, Modalit
 
     Small stills, those with masked parts, and clips have the kind's side and no levels.
     """
-    if modality.moving or not all(modality.stationary) or used.mask is not None:
+    if not modality.is_stationary_still or used.mask is not None:
         return None, modality, {}
     shorter = min(reduced_size(used, modality, _LARGEST_SIDE))
     if shorter < scale.LEAST_LARGE:

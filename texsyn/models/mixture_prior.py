@@ -77,8 +77,7 @@ class MixturePrior(nn.Module):
         self.register_buffer("bandwidth", torch.tensor(BANDWIDTH))
         self.seams = Seams(design.fields, self.stationary, self.folded)
         # Per axis; codes of small windows have fewer cells.
-        still = not modality.moving and all(self.stationary)
-        self.block = tuple(min(_BLOCK, n) if still else 1 for n in self.inner)
+        self.block = tuple(min(_BLOCK, n) if modality.is_stationary_still else 1 for n in self.inner)
         # Per axis: pixels of the blocks whose means `pictures` are.
         self.coarse = tuple(min(_COARSE, f // n) for f, n in zip(design.stride, self.seams.fine, strict=True))
         self.traced = traced

@@ -99,9 +99,7 @@ class Seams:
 
         bank: `n *positions` of the codes.
         """
-        number, cells = chosen, _cells(pieces, self.fine)
-        for place, axis in enumerate(reversed(self.axes)):
-            cells[axis] = cells[axis] + number // 3**place % 3 - 1
+        cells = self._numbered(pieces, self.fine, chosen)
         source = _source(pieces, cells, self.fine, bank, [True] * len(self.fine))
         whole = torch.ones_like(source, dtype=torch.bool)
         strides = [math.prod(bank[axis + 2 :]) for axis in self.axes]
@@ -149,17 +147,20 @@ class Seams:
 
         Each is from the piece that most of its fine positions take.
         """
-        axes = self.axes
         block = [n // g for n, g in zip(self.fine, grid, strict=True)]
         votes = F.one_hot(chosen, self._kinds).to(part.dtype).movedim(-1, 1)
         own = F.one_hot(torch.tensor(self._kinds // 2, device=part.device), self._kinds).to(part.dtype)
         shares = ops.block_mean(votes, block) + (_OWN / math.prod(block)) * own.view(-1, *(1,) * len(grid))
-        number = shares.argmax(1)
-        cells = _cells(pieces, grid)
-        for place, axis in enumerate(reversed(axes)):
-            cells[axis] = cells[axis] + number // 3**place % 3 - 1
+        cells = self._numbered(pieces, grid, shares.argmax(1))
         source = _source(pieces, cells, grid, (len(part), *part.shape[2:]), wrapped)
         return part.movedim(1, -1).flatten(0, -2)[source].movedim(-1, 1)
+
+    def _numbered(self, pieces: Pieces, grid: Sequence[int], number: Tensor) -> list[Tensor]:
+        """Per axis, `b *positions` of a field with a `grid` for each cell: the cell of the piece of that number."""
+        cells = _cells(pieces, grid)
+        for place, axis in enumerate(reversed(self.axes)):
+            cells[axis] = cells[axis] + number // 3**place % 3 - 1
+        return cells
 
 
 def _positions(like: Tensor, axis: int) -> Tensor:

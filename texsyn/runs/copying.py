@@ -39,7 +39,7 @@ def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
     with a fixed frame, for the prior N(0, I), and for crops of less than 64 pixels.
     """
     prior, modality = triangle.mixture_prior, triangle.modality
-    if prior is None or modality.moving or not all(modality.stationary) or min(modality.window) < _LEAST_SIDE:
+    if prior is None or not modality.is_stationary_still or min(modality.window) < _LEAST_SIDE:
         return None
     exemplars = [to_numpy(triangle.scaled(each.to(triangle.device))) for each in pixels]
     limits = [max(_COPIED, _repeated(each) + _BEYOND) for each in exemplars]

@@ -125,11 +125,12 @@ def draw_batch(state: TrainState, data: Data, recipe: Recipe) -> Batch:
     places = random_places(sizes, modality.window, step * count, count, random, triangle.raster)
     crops = data.crops(places, random)
     labels = triangle.labels([exemplar for exemplar, _ in places])
-    z, picture = _draw(state.prior, latent_noise(triangle, count, seed, Stream.PRIOR, step), labels)
+    noise = triangle.labelled(latent_noise(triangle, count, seed, Stream.PRIOR, step), labels)
+    drawn, picture = _draw(state.prior, noise)
     return Batch(
         places,
         x=crops.contiguous(memory_format=ops.memory_format(len(modality.window))),
-        z=z,
+        z=drawn[:, : triangle.design.latent_channels],
         noise=latent_noise(triangle, count, seed, Stream.POSTERIOR, step),
         labels=labels,
         mask=data.mask(places),
@@ -137,13 +138,8 @@ def draw_batch(state: TrainState, data: Data, recipe: Recipe) -> Batch:
     )
 
 
-def _draw(prior: MixturePrior | None, noise: Tensor, labels: Tensor | None) -> tuple[Tensor, Picture | None]:
-    """Latent fields for textures like `labels` say, as a function of noise, and what they should show."""
+def _draw(prior: MixturePrior | None, noise: Tensor) -> tuple[Tensor, Picture | None]:
+    """Latent fields as a function of noise, with labels both, and what textures of them should show."""
     if prior is None:
         return noise, None
-    labelled, picture = noise if labels is None else ops.append_labels(noise, labels), None
-    if prior.has_pictures:
-        drawn, picture = prior.illustrate(labelled)
-    else:
-        drawn = prior(labelled)
-    return drawn[:, : noise.shape[1]], picture
+    return prior.illustrate(noise) if prior.has_pictures else (prior(noise), None)

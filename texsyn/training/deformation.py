@@ -53,8 +53,11 @@ def deformation_of(pixels: Tensor, modality: Modality, recipe: Recipe) -> Deform
     regular pattern would lose its phase, and a clip its places. What has a direction, such as bark, is not turned, and
     below levels of detail, whose codes are of the places as they are, crops are neither turned nor scaled.
     """
-    still = len(modality.axes) == 2 and all(modality.stationary)
-    if not still or modality.period or not (recipe.deformation or recipe.rotation or recipe.scaling):
+    if (
+        not modality.is_stationary_still
+        or modality.period
+        or not (recipe.deformation or recipe.rotation or recipe.scaling)
+    ):
         return NONE
     light = lattice.principal(pixels[: modality.planes[0].channels])
     much = _share(lattice.order(light), _LOOSE, _ORDERED)

@@ -125,15 +125,14 @@ def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]
     estimates = {n: triangle.scaled(each.pixels.to(triangle.device)).clone() for n, each in masked.items()}
     codes = [copy.deepcopy(level.codes) for level in triangle.detail]
     prior = copy.deepcopy(triangle.mixture_prior)
-    if prior is not None and shows_pieces(triangle, recipe, exemplars):
+    if prior is not None and _shows_pieces(triangle, recipe, exemplars):
         prior.keep_pictures(triangle.modality.channels)
     return TrainState(triangle, optimisers, prior, codes, estimates=estimates)
 
 
-def shows_pieces(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> bool:
+def _shows_pieces(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> bool:
     """Whether draws are compared with what their pieces show: of stills, but not of estimates of masked pixels."""
-    modality = triangle.modality
-    still = not modality.moving and all(modality.stationary)
+    still = triangle.modality.is_stationary_still
     return bool(recipe.pieces) and still and all(each.mask is None for each in exemplars)
 
 
