@@ -2,7 +2,7 @@
 
 >>> import texsyn
 >>> sorted(texsyn.MODALITIES)
-['clip', 'material', 'objects28', 'objects32', 'objects64', 'still', 'surface']
+['clip', 'material', 'objects128', 'objects256', 'objects28', 'objects32', 'objects64', 'still', 'surface']
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ _WHERE = {
     "save": "runs.serialization",
     "load": "runs.run",
     "limit_copying": "runs.copying",
+    "score_collection": "runs.collection_scores",
+    "Group": "core.group",
     "pack": "runs.packing",
     "unpack": "runs.packing",
     "tune": "core.performance",
@@ -130,6 +132,8 @@ __all__ = [  # written out, for type checkers
     "save",
     "load",
     "limit_copying",
+    "score_collection",
+    "Group",
     "pack",
     "unpack",
     "tune",
@@ -138,6 +142,7 @@ __all__ = [  # written out, for type checkers
 if TYPE_CHECKING:
     from texsyn.core.errors import TexsynError
     from texsyn.core.formats import ENDINGS, formats
+    from texsyn.core.group import Group
     from texsyn.core.modality import MODALITIES
     from texsyn.core.performance import tune
     from texsyn.core.recipes import RECIPES, Recipe, recipe_for
@@ -153,6 +158,7 @@ if TYPE_CHECKING:
     from texsyn.media.reader import read, read_all, read_like
     from texsyn.media.writing import write, write_bands
     from texsyn.models.triangle import Triangle
+    from texsyn.runs.collection_scores import score_collection
     from texsyn.runs.copying import limit_copying
     from texsyn.runs.packing import pack, unpack
     from texsyn.runs.previews import Preview

@@ -18,7 +18,7 @@ from texsyn.media import writing
 from texsyn.media.exemplar import Exemplar
 from texsyn.models.triangle import Triangle
 from texsyn.runs import previews
-from texsyn.runs.cards import score_collection
+from texsyn.runs.collection_scores import reconstruction
 from texsyn.runs.fitting import fit_run
 from texsyn.synthesis.landscape import Landscape
 from texsyn.synthesis.landscape_plot import draw
@@ -98,7 +98,7 @@ def objects(options: argparse.Namespace) -> str:
                 pass
         opened = texsyn.Run.open(run)
         triangle = opened.triangle()
-        train_error, held_error = score_collection(opened, triangle)
+        train_error, held_error = reconstruction(opened, triangle)
         variance = float(exemplar.pixels.var()) / 4
         rows.append([name, len(pictures), *(f"{each:.4f}" for each in (train_error, held_error, variance))])
         print(rows[-1], flush=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import tarfile
 import zlib
 from pathlib import Path
 
@@ -96,6 +98,23 @@ def idx(pictures: np.ndarray) -> bytes:
     return b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in pictures.shape) + pictures.tobytes()
 
 
-def cifar(count: int) -> bytes:
+def cifar(count: int, classes: int = 1) -> bytes:
+    """Random images. classes: bytes before each, 1 of CIFAR-10, 2 of CIFAR-100."""
     random = np.random.default_rng(1)
-    return random.integers(0, 256, (count, 3073), dtype=np.uint8).tobytes()
+    return random.integers(0, 256, (count, 3072 + classes), dtype=np.uint8).tobytes()
+
+
+def packed(picture: np.ndarray) -> bytes:
+    """A PNG's bytes."""
+    blob = io.BytesIO()
+    Image.fromarray(picture).save(blob, "PNG")
+    return blob.getvalue()
+
+
+def tar(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path

@@ -67,6 +67,28 @@ def test_windows_are_whole_pictures(folder):
     assert len({each.numpy().tobytes() for each in seen}) > 10
 
 
+def test_subfolders_are_classes(folder):
+    for number, file in enumerate(sorted(folder.iterdir())):
+        target = folder / ("big" if number % 2 else "small") / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+    found = texsyn.read_collection(folder)
+    assert found.classes == ("big", "small")
+    assert texsyn.read_collection(folder, labelled=False).classes == ()
+    assert texsyn.read_collection(folder / "big", folder / "small").classes == ("big", "small")
+    (folder / "extra.png").write_bytes((folder / "big" / "01.png").read_bytes())
+    assert texsyn.read_collection(folder).classes == ()  # one image has none
+
+
+def test_colours_turn_up_late(folder):
+    for number in range(30, 34):
+        Image.new("RGB", (28, 28), (200, 10 * number % 250, 0)).save(folder / f"{number}.png")
+    found = texsyn.read_collection(folder)
+    assert (found.modality.name, found.modality.channels, found.facts["pictures"]) == ("objects32", 3, 28)
+    with pytest.raises(TexsynError, match="grey, but discs is in colour"):
+        texsyn.read_collection(folder, side=28)
+
+
 @pytest.mark.parametrize("row", OBJECTS, ids=lambda row: row.name)
 def test_every_size_learns_samples_and_reconstructs(row):
     random = torch.Generator().manual_seed(0)

@@ -38,7 +38,11 @@ def add_run_command(
 
 
 def add_exemplar(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--exemplar", metavar="NAME", help="which exemplar of a run with several (default: the first)")
+    parser.add_argument(
+        "--exemplar",
+        metavar="NAME",
+        help="exemplar of a run with several (default: the first), or class of a collection (samples: all in turn)",
+    )
 
 
 def add_seed(parser: argparse.ArgumentParser, help: str = "seed of the noise (default 0)") -> None:

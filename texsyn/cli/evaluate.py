@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from texsyn.core.errors import Exit, TexsynError
 
 if TYPE_CHECKING:
     from texsyn.metrics.card import Card
+    from texsyn.runs.run import Run
 
 
 def add(commands: Any) -> None:
@@ -41,7 +43,7 @@ def _rank(options: argparse.Namespace) -> int:
 
     run, triangle = arguments.open_run(options)
     number = run.number(options.exemplar)
-    exemplar = run.exemplars()[number]
+    exemplar = run.exemplar_of(number)
     images = [read_like(exemplar, path, frames=options.frames).pixels for path in options.images]
     energies = [energy(triangle, pixels, exemplar=number) for pixels in images]
     for path, value in sorted(zip(options.images, energies, strict=True), key=lambda pair: -pair[1]):
@@ -102,12 +104,12 @@ def _landscape(options: argparse.Namespace) -> int:
     for path in options.out or []:
         check_path(path, options.force)
     run, triangle = arguments.open_run(options)
-    exemplars = [exemplar.pixels for exemplar in run.exemplars()]
     how = {"starts": options.starts, "steps": options.steps, "seed": options.seed, "latent": options.latent}
-    result = landscape(triangle, exemplars, **how)
+    result = landscape(triangle, run.pixels_by_condition(), **how)
     crops = [near for near, kind in zip(result.near, result.kinds, strict=True) if kind.startswith("crop")]
     for path in options.out or [run.path / "landscape.png"]:
-        draw(result, path, force=options.force or not options.out)  # the run's own file is always replaced
+        # The run's own file is always replaced.
+        draw(result, path, force=options.force or not options.out, names=run.classes() or run.names())
         if not options.json:
             print(path)
     if options.json:
@@ -213,19 +215,39 @@ def _add_score(commands: Any) -> None:
         "--critic", action="store_true", help="also train a critic to tell stills from the exemplar (takes longer)"
     )
     parser.add_argument("--native", action="store_true", help="score crops of stills at the files' own sizes")
+    collection = parser.add_argument_group("a run that was trained on a collection")
+    collection.add_argument(
+        "--features",
+        type=Path,
+        metavar="FILE.onnx",
+        help="network whose features are compared (default: a classifier learnt on the collection, or the posterior)",
+    )
+    collection.add_argument("--count", type=int, default=2000, metavar="N", help="samples (default 2000)")
     arguments.add_json(parser, "print the card as JSON")
 
 
-def _score_run(options: argparse.Namespace) -> list[Card]:
+def _score_collection(run: Run, options: argparse.Namespace) -> None:
+    import torch
+
+    from texsyn.runs.collection_scores import NEAREST, describe, score_collection
+
+    if not 2 <= options.count <= 100_000:
+        raise TexsynError(f"--count must lie in 2 to 100000, but is {options.count}", Exit.USAGE)
+    card = score_collection(run, run.triangle(torch.device("cpu")), options.features, options.count)
+    print(json.dumps(asdict(card)) if options.json else "\n".join(describe(card)))
+    print(f"samples, and right of each the nearest training image: {run.path / NEAREST}", file=sys.stderr)
+
+
+def _score_run(run: Run, options: argparse.Namespace) -> list[Card]:
     """The cards of a run's model, which are stored; a critic and a large texture are always part of it."""
     import torch
 
     from texsyn.runs.cards import score_run
-    from texsyn.runs.run import Run
 
     if options.native:
         raise TexsynError("--native is for files: a model is scored at the size of its samples", Exit.USAGE)
-    run = Run.open(options.exemplar)
+    if options.features:
+        raise TexsynError("--features is for runs that were trained on a collection", Exit.USAGE)
     triangle = run.triangle(torch.device("cpu"))
     return [score_run(run, triangle, number, thorough=True) for number in range(len(run.names()))]
 
@@ -240,8 +262,14 @@ def _score_files(options: argparse.Namespace) -> list[Card]:
 
 
 def _score(options: argparse.Namespace) -> int:
+    from texsyn.runs.run import Run
+
     is_run = (options.exemplar / "run.json").exists() and not options.samples
-    for card in _score_run(options) if is_run else _score_files(options):
+    run = Run.open(options.exemplar) if is_run else None
+    if run is not None and run.modality.collection:
+        _score_collection(run, options)
+        return Exit.OK
+    for card in _score_files(options) if run is None else _score_run(run, options):
         print(json.dumps(card.to_dict())) if options.json else _print_card(card)
     return Exit.OK
 

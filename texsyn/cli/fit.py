@@ -16,11 +16,13 @@ from texsyn.cli import arguments
 from texsyn.cli.console import FitDisplay
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.text import short
+from texsyn.jobs import devices
 from texsyn.jobs.options import RESUME_CONFLICT, FitOptions, add_arguments
 
 if TYPE_CHECKING:
     import torch
 
+    from texsyn.core.group import Group
     from texsyn.core.modality import Modality
     from texsyn.core.recipes import Recipe
     from texsyn.media.exemplar import Exemplar
@@ -56,6 +58,8 @@ def _fit(parsed: argparse.Namespace) -> int:
         return arguments.list_recipe_fields()
     display = FitDisplay(options.json, options.quiet)
     device = arguments.open_device(options.device)
+    if helper := devices.helper():
+        return _help(options, device, helper)
     if options.resume:
         run, recipe = _resume(options.resume, parsed.exemplar, options)
     else:
@@ -85,12 +89,13 @@ def _create(files: Sequence[Path], options: FitOptions) -> tuple[Run, Recipe]:
     if options.untrusted:
         run = prepare(files, path, options)
         return run, run.recipe
-    exemplars = _read_exemplars(files, options)
+    exemplars = _read_exemplars(files, options, path.parent)
     recipe = options.new_recipe(exemplars[0].modality)
     return Run.create(path, exemplars, recipe, options.recipe_name), recipe
 
 
-def _read_exemplars(files: Sequence[Path], options: FitOptions) -> tuple[Exemplar, ...]:
+def _read_exemplars(files: Sequence[Path], options: FitOptions, folder: Path) -> tuple[Exemplar, ...]:
+    """folder: where a run will be, for the images of a collection."""
     from texsyn.media.collection import read_collection
     from texsyn.media.material import parse_maps
     from texsyn.media.reader import read_all
@@ -101,7 +106,10 @@ def _read_exemplars(files: Sequence[Path], options: FitOptions) -> tuple[Exempla
         if options.recipe_name == "paper" and options.levels is None:
             settings["levels"] = 0  # the paper has one size
         return tuple(read_all(files, maps=parse_maps(options.maps), **settings))
-    collection = read_collection(*files, side=options.side, seed=options.seed or 0)
+    folder.mkdir(parents=True, exist_ok=True)
+    collection = read_collection(
+        *files, side=options.side, seed=options.seed or 0, labelled=not options.unlabelled, folder=folder
+    )
     for line in collection.facts["skipped"]:
         print(f"texsyn: warning: {line}: skipped", file=sys.stderr)
     if collection.facts["skipped_count"]:
@@ -122,22 +130,48 @@ def _resume(path: Path, files: Sequence[Path], options: FitOptions) -> tuple[Run
 
 def _train(run: Run, recipe: Recipe, device: torch.device, options: FitOptions, display: FitDisplay) -> int:
     """Train a run, score it, and return the exit code."""
+    from texsyn.core.group import Group
+    from texsyn.training.loop import check_group
+
+    check_group(run.exemplars(), recipe, Group(count=options.devices))  # before processes are started
+    with devices.together(run, options, device) as (group, device):
+        return _train_together(run, recipe, device, group, options, display)
+
+
+def _help(options: FitOptions, device: torch.device, helper: devices.Helper) -> int:
+    """Take part in the training of a run, as one of several processes."""
+    from texsyn.models import precision
+    from texsyn.runs.fitting import help_fit
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # process 0 tells when to stop
+    run, recipe = _resume(options.resume or Path(), (), options)
+    with helper.joined(device) as (group, device):
+        recipe = replace(recipe, precision=precision.resolve(recipe.precision, device))
+        help_fit(run, run.fresh(device), run.exemplars(), recipe, group)
+    return Exit.OK
+
+
+def _train_together(
+    run: Run, recipe: Recipe, device: torch.device, group: Group, options: FitOptions, display: FitDisplay
+) -> int:
+    """As process 0 of a group, or alone."""
     from texsyn.models import precision
     from texsyn.runs.fitting import fit_run
 
     exemplars = run.exemplars()
     for exemplar in exemplars:
-        display.say(f"{run.path}: {_describe(exemplar, named=len(exemplars) > 1)} on {device}")
+        display.say(f"{run.path}: {_describe(exemplar, named=len(exemplars) > 1)} on {devices.text(device, group)}")
     if pattern := _describe_pattern(exemplars[0].modality):
         display.say(f"{run.path}: {pattern}")
     triangle = run.fresh(device)
     recipe = replace(recipe, precision=precision.resolve(recipe.precision, device))  # stored, so that resuming keeps it
     report = None
     with _stop_signals() as stop, display:
-        for report in fit_run(run, triangle, exemplars, recipe, display.warn):
+        for report in fit_run(run, triangle, exemplars, recipe, display.warn, group):
             display.show_step(report, recipe)
-            if stop.signal:
+            if stop.signal and group.count == 1:
                 break
+            group.stop = bool(stop.signal)  # all stop after the next step
     if report is None:
         display.say(f"{run.path} is finished already: more --steps or --minutes train it further")
     # A finished run without a card was killed while it was scored.
@@ -151,10 +185,11 @@ def _train(run: Run, recipe: Recipe, device: torch.device, options: FitOptions, 
 def _score(run: Run, triangle: Triangle, display: FitDisplay) -> None:
     """Score samples of each exemplar, or the reconstructions of a collection."""
     from texsyn.metrics.card import describe
-    from texsyn.runs.cards import score_collection, score_run
+    from texsyn.runs.cards import score_run
+    from texsyn.runs.collection_scores import reconstruction
 
     if triangle.modality.collection:
-        train, held = score_collection(run, triangle)
+        train, held = reconstruction(run, triangle)
         errors = f"{train:.5f} (training images), {held:.5f} (held-out images)"
         display.say(f"mean squared error of reconstructions, pixel values in [0, 1]: {errors}")
         return
@@ -175,7 +210,8 @@ def _describe(exemplar: Exemplar, named: bool) -> str:
     facts, kind = exemplar.facts, exemplar.modality.name
     if exemplar.modality.collection:
         held = f"{facts.get('held', 0)} held out"
-        return f"{kind}, {facts.get('pictures', '?')} images of {exemplar.modality.side} pixels, {held},"
+        classes = f", {len(exemplar.classes)} classes" * bool(exemplar.classes)
+        return f"{kind}, {facts.get('pictures', '?')} images of {exemplar.modality.side} pixels{classes}, {held},"
     size = f"{facts.get('width', exemplar.size[-1])} x {facts.get('height', exemplar.size[-2])}"
     size += f" x {facts['frames']} frames" if "frames" in facts else ""
     masked = "" if exemplar.mask is None else f", {100 * float(exemplar.mask.mean()):.1f} % masked"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from texsyn.models.triangle import Triangle
+    from texsyn.runs.run import Run
+    from texsyn.synthesis.latent_field import End
 
 _MAX_COUNT = 100_000
 _MORPH_FRAMES = 64  # of a morph between stills
@@ -67,13 +70,19 @@ def _sample(options: argparse.Namespace) -> int:
     kept, count = _counts(options)
     arguments.check_seed(options.seed)
     run, triangle = arguments.open_run(options)
-    number = run.number(options.exemplar)
+    own = run.number(options.exemplar) if options.exemplar else None
     size = extent.target(triangle.modality, options.size, options.frames)
     how = {"size": options.size, "frames": options.frames, "tile": options.tile, "loop": options.loop}
     wrapped = extent.wraps(triangle.modality, options.tile, options.loop)
+    named = options.exemplar or run.classes()
+
+    def number_of(seed: int) -> int:
+        """Of the exemplar; of classes, one after the other, unless one was named."""
+        return triangle.in_turn(1, seed)[0] if own is None else own
 
     def sample_whole(seed: int) -> Tensor:
         """A sample in one piece, as the energy needs it."""
+        number = number_of(seed)
         (texture,) = sampling.sample(triangle, seed=seed, exemplar=number, **how)
         steps = options.langevin
         return langevin(triangle, texture, steps=steps, wrapped=wrapped, exemplar=number) if steps else texture
@@ -85,16 +94,16 @@ def _sample(options: argparse.Namespace) -> int:
     writer = open_writer(seeds[: kept or None])
     energies: dict[int, float] = {}
     if kept:
-        energies = {seed: energy(triangle, sample_whole(seed), exemplar=number) for seed in seeds}
+        energies = {seed: energy(triangle, sample_whole(seed), exemplar=number_of(seed)) for seed in seeds}
         seeds = sorted(seeds, key=lambda seed: -energies[seed])[:kept]
         writer = open_writer(seeds)
     _warn_resampled(triangle, size)
     for index, seed in enumerate(seeds):
-        metadata = {"seed": seed, **_wrapping(options), **({"exemplar": number} if options.exemplar else {})}
+        metadata = {"seed": seed, **_wrapping(options), **({"exemplar": number_of(seed)} if named else {})}
         if options.langevin:
             bands, metadata = iter([sample_whole(seed)]), {**metadata, "langevin": options.langevin}
         else:
-            bands = sampling.bands(triangle, seed=seed, exemplar=number, **how)
+            bands = sampling.bands(triangle, seed=seed, exemplar=number_of(seed), **how)
         printed = {"seed": seed, **({"energy": energies[seed]} if seed in energies else {})}
         writer.write(index, with_progress(bands, size[0], f"seed {seed}"), metadata, printed)
     return Exit.OK
@@ -137,7 +146,14 @@ def _add_morph(commands: Any) -> None:
             metavar="SEED|NAME|NAME:SEED",
             help=f"the {which} texture: a seed, an exemplar of the run, or an exemplar and a seed",
         )
-    parser.add_argument("--across", action="store_true", help="one texture that changes from left to right")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--across", action="store_true", help="one texture that changes from left to right")
+    how.add_argument(
+        "--grid",
+        type=arguments.width_by_height,
+        metavar="COLUMNSxROWS",
+        help="an image of so many steps from left to right, in so many rows with other seeds each",
+    )
     _add_size(parser)
     textures.add_output(parser, "output file")
 
@@ -151,6 +167,8 @@ def _morph(options: argparse.Namespace) -> int:
         raise TexsynError(f"--from and --to are the same, {options.first}", Exit.USAGE)
     how = {"size": options.size, "loop": options.loop}
     metadata = {"morph": [[end.exemplar, end.seed] for end in ends], "loop": options.loop}
+    if options.grid:
+        return _morph_grid(run, triangle, ends, options, metadata)
     if options.across:
         if options.tile not in (None, "y", "none"):
             raise TexsynError("a texture that changes from left to right cannot tile along x", Exit.USAGE)
@@ -165,6 +183,30 @@ def _morph(options: argparse.Namespace) -> int:
         bands = sampling.morph(triangle, *ends, frames=frames, tile=options.tile, **how)
     writer = textures.TextureWriter(options, run, triangle, size, ["across" if options.across else "morph"])
     writer.write(0, with_progress(bands, size[0], "morph"), metadata)
+    return Exit.OK
+
+
+def _morph_grid(
+    run: Run, triangle: Triangle, ends: tuple[End, End], options: argparse.Namespace, metadata: dict[str, Any]
+) -> int:
+    """An image of textures between two ends; the ends' seeds grow by one from row to row."""
+    import torch
+
+    from texsyn.synthesis import extent, sampling
+
+    columns, rows = options.grid
+    if triangle.modality.moving or not (2 <= columns <= 64 and rows <= 64):
+        raise TexsynError("--grid is for stills: 2 to 64 columns and 1 to 64 rows", Exit.USAGE)
+    height, width = extent.target(triangle.modality, options.size, None)
+    how = {"size": options.size, "tile": options.tile}
+
+    def row(number: int) -> Tensor:
+        start, end = (replace(each, seed=each.seed + number) for each in ends)
+        shares = [n / (columns - 1) for n in range(columns)]
+        return torch.cat([sampling.between(triangle, start, end, share, **how) for share in shares], -1)
+
+    writer = textures.TextureWriter(options, run, triangle, (rows * height, columns * width), ["grid"])
+    writer.write(0, with_progress(map(row, range(rows)), rows * height, "grid"), {**metadata, "grid": [columns, rows]})
     return Exit.OK
 
 

@@ -57,7 +57,7 @@ def open_run_and_image(options: argparse.Namespace, heatmap: bool = False) -> tu
         raise TexsynError(f"--refine must lie in 0 to 100000, but is {options.refine}", Exit.USAGE)
     run = Run.open(options.run)
     number = run.number(options.exemplar)
-    exemplar = run.exemplars()[number]
+    exemplar = run.exemplar_of(number)
     if exemplar.modality.collection and heatmap:
         raise TexsynError("there are no heat maps for a run that was trained on a collection")
     if exemplar.modality.collection and not options.image:

@@ -246,11 +246,12 @@ def clip_local() -> Design:
 
 
 def objects(side: int, latent: int) -> Design:
-    """The paper's object networks for 32 pixels; 64 pixels take one layer more, 28 one layer less."""
+    """The paper's object networks for 32 pixels; each doubling takes one layer more, 28 pixels one less."""
     doubling = _square(4), _square(2)
     first = _square(7 if side == 28 else 4)  # pixels of the first layer's output for the one latent position
-    widths = {28: (512, 256), 32: (512, 256, 128), 64: (512, 256, 128, 64)}[side]
-    down = {28: (64, 128), 32: (64, 128, 256, 512), 64: (64, 128, 256, 512, 512)}[side]
+    doublings = (side // first[0]).bit_length() - 1
+    widths = tuple(max(32, 512 >> n) for n in range(doublings))
+    down = tuple(min(512, 64 << n) for n in range(doublings + (side > 28)))
     last = _square(7 if side == 28 else 2)  # positions that remain after `down`
     return Design(
         latents=(latent,),

@@ -142,6 +142,6 @@ def _objects(side: int, channels: int) -> Modality:
     )
 
 
-OBJECTS = (_objects(28, channels=1), _objects(32, channels=3), _objects(64, channels=3))
+OBJECTS = (_objects(28, channels=1), *(_objects(side, channels=3) for side in (32, 64, 128, 256)))
 
 MODALITIES = {row.name: row for row in (STILL, CLIP, SURFACE, MATERIAL, *OBJECTS)}

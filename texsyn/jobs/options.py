@@ -82,6 +82,7 @@ class FitOptions:
         type=int,
         metavar="N",
     )
+    unlabelled: bool = _option(False, "exemplar", "of a collection, leave out the classes of its images")
     recipe: str | None = _option(None, "recipe", "named training settings (default fast)", choices=(*RECIPES,))
     objective: str | None = _option(
         None, "recipe", "divergence triangle (default), or a special case of it", choices=(*OBJECTIVES,)
@@ -97,6 +98,7 @@ class FitOptions:
         None, "run", "continue this run, with more --steps or --minutes if it is finished", type=Path, metavar="RUN"
     )
     device: str = _option("auto", "run", "auto, cpu, cuda or cuda:N (default auto)")
+    devices: int = _option(1, "run", "processes that share each batch, one on each device", type=int, metavar="N")
     prepare: bool = _option(False, "run", "create the run without training it; --resume trains it")
     untrusted: bool = _option(False, "run", "read the files in a process with limits on memory and time")
     wait: bool = _option(False, "run", "wait for earlier fits on the same device")
@@ -111,6 +113,8 @@ class FitOptions:
             value, choices = getattr(self, each.name), each.metadata["argument"].get("choices")
             if choices and value is not None and value not in choices:
                 raise TexsynError(f"{flag(each.name)} is one of {', '.join(choices)}, not {value!r}", Exit.USAGE)
+        if not 1 <= self.devices <= 1024:
+            raise TexsynError(f"--devices must lie in 1 to 1024, but is {self.devices}", Exit.USAGE)
         if self.minutes is not None and not self.minutes > 0:  # 0 is no time limit in a recipe
             raise TexsynError(f"--minutes must be more than 0, but is {self.minutes:g}", Exit.USAGE)
         if self.resume and (fixed := self.given(FIXED)):

@@ -10,7 +10,7 @@ from texsyn.core.errors import TexsynError
 from texsyn.core.formats import STILL_ENDINGS
 from texsyn.core.text import short
 from texsyn.media import exr, images, video
-from texsyn.media.detection import MAX_FRAMES, format_of
+from texsyn.media.detection import MAX_FRAMES, File, Member, format_of
 from texsyn.media.frames import Frames, concatenate, size_text
 
 _FOLDER_RATE = 25.0  # frames per second of a folder of frames
@@ -24,7 +24,7 @@ def sniff(path: Path) -> str:
     return "clip" if format in ("gif", "video") or images.is_animated(path, format) else "still"
 
 
-def read_still(path: Path) -> Frames:
+def read_still(path: File) -> Frames:
     """One image in sRGB, upright: colours `1 h w 3`, float32 in [0, 1]; masked where it is not fully opaque.
 
     Raises TexsynError (exit 3) for a file that is damaged or too large, an animation, or a TIFF of several pages.
@@ -33,6 +33,8 @@ def read_still(path: Path) -> Frames:
     if format in ("gif", "video"):
         raise TexsynError(f"{short(path.name)} is a clip, not a still")
     if format == "exr":
+        if isinstance(path, Member):
+            raise TexsynError(f"{short(path.name)} is an EXR image, which is read as a file of its own only")
         return Frames(exr.to_srgb(exr.read(path))[None])
     return images.read_image(path, format)
 

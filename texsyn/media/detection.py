@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import UnidentifiedImageError
 
@@ -43,7 +46,22 @@ _PARSER_ERRORS = (
 )
 
 
-def format_of(path: Path) -> str:
+@dataclass(frozen=True)
+class Member:
+    """An image in an archive, in the place of a file."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """Its bytes, to be read."""
+        return io.BytesIO(self.data)
+
+
+File = Path | Member
+
+
+def format_of(path: File) -> str:
     """png, jpeg, tiff, webp, exr, gif or video, by the first bytes. Raises TexsynError (exit 3) for anything else."""
     head = _first_bytes(path)
     for magic, name in _MAGIC.items():
@@ -58,9 +76,9 @@ def format_of(path: Path) -> str:
     )
 
 
-def _first_bytes(path: Path) -> bytes:
+def _first_bytes(path: File) -> bytes:
     try:
-        size = existing(path).stat().st_size
+        size = len(path.data) if isinstance(path, Member) else existing(path).stat().st_size
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
@@ -72,7 +90,7 @@ def _first_bytes(path: Path) -> bytes:
     return head
 
 
-def check_size(path: Path, frames: int, height: int, width: int) -> None:
+def check_size(path: File, frames: int, height: int, width: int) -> None:
     """Raise TexsynError (exit 3) for more pixels or frames than are decoded."""
     if width * height > MAX_PIXELS:
         raise TexsynError(
@@ -91,7 +109,7 @@ def check_duration(path: Path, seconds: float) -> None:
 
 
 @contextmanager
-def decoder_errors(path: Path, what: str) -> Iterator[None]:
+def decoder_errors(path: File, what: str) -> Iterator[None]:
     """Turn a decoder's exceptions into TexsynError (exit 3): `path` cannot be read as `what`."""
     try:
         yield

@@ -12,6 +12,7 @@ from torch import Tensor
 from texsyn.core import ops
 from texsyn.core.errors import TexsynError
 from texsyn.core.modality import Modality
+from texsyn.media.pictures import Pictures
 
 _UNEVEN = 0.3  # share of the contrast that a slope of brightness explains
 _MOVES = 0.004  # mean absolute difference of frames, in [-1, 1]
@@ -29,6 +30,9 @@ class Exemplar:
     facts: dict[str, Any] = field(default_factory=dict)  # JSON: name, sha256, size and frames as read
     held: Tensor | None = field(default=None, repr=False)  # frames held out of training, to score against
     mask: Tensor | None = field(default=None, repr=False)  # `1 *axes`, 1 where pixels are missing and only a guess
+    # Of a collection: what it is trained on, and what is held out. `pixels` and `held` are sheets of the first ones.
+    pictures: Pictures | None = field(default=None, repr=False)
+    held_pictures: Pictures | None = field(default=None, repr=False)
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -46,6 +50,11 @@ class Exemplar:
         """Of the file, without its ending."""
         return str(self.facts.get("name", ""))
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of a collection's classes; () where it has none."""
+        return tuple(self.facts.get("classes", ()))
+
 
 OneOrMore = Exemplar | Sequence[Exemplar]  # one, or several of one kind: see `together`
 
@@ -53,6 +62,11 @@ OneOrMore = Exemplar | Sequence[Exemplar]  # one, or several of one kind: see `t
 def as_tuple(exemplar: OneOrMore) -> tuple[Exemplar, ...]:
     """One exemplar or several, as a tuple."""
     return (exemplar,) if isinstance(exemplar, Exemplar) else tuple(exemplar)
+
+
+def conditions(exemplars: Sequence[Exemplar]) -> int:
+    """How many things a model can be asked for: the classes of a collection, or exemplars."""
+    return len(exemplars[0].classes) or len(exemplars)
 
 
 def together(*exemplars: Exemplar) -> tuple[Exemplar, ...]:

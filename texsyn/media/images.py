@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 from texsyn.core.errors import TexsynError
 from texsyn.core.text import short
-from texsyn.media.detection import MAX_FRAMES, check_duration, check_size, decoder_errors
+from texsyn.media.detection import MAX_FRAMES, File, check_duration, check_size, decoder_errors
 from texsyn.media.frames import Frames, concatenate, constant_rate, to_unit_range
 from texsyn.media.video import read_deep_image
 
@@ -54,7 +54,7 @@ class OneFormat(PillowPlugin):
 
 
 @contextmanager
-def open_image(path: Path, format: str) -> Iterator[OneFormat]:
+def open_image(path: File, format: str) -> Iterator[OneFormat]:
     """Open a file that `format_of` calls `format`. imageio gets the open file, so it never interprets the name."""
     with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")  # Pillow warns about what is refused or unused here
@@ -62,7 +62,7 @@ def open_image(path: Path, format: str) -> Iterator[OneFormat]:
             yield image
 
 
-def is_animated(path: Path, format: str) -> bool:
+def is_animated(path: File, format: str) -> bool:
     """Whether a PNG or WebP is a clip; False for a file that cannot be opened, too."""
     if format not in ("png", "webp"):
         return False
@@ -73,7 +73,7 @@ def is_animated(path: Path, format: str) -> bool:
         return False
 
 
-def read_image(path: Path, format: str, linear: bool = False) -> Frames:
+def read_image(path: File, format: str, linear: bool = False) -> Frames:
     """One still in sRGB, upright: colours `1 h w 3`, float32; masked where a pixel is not fully opaque.
 
     linear: its values are no colours, so no profile of colours changes them. 16-bit files keep their precision.
@@ -115,7 +115,7 @@ def read_comment(path: Path, format: str) -> str | None:
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else found if isinstance(found, str) else None
 
 
-def _read_frame(image: OneFormat, index: int, path: Path, linear: bool = False) -> Frames:
+def _read_frame(image: OneFormat, index: int, path: File, linear: bool = False) -> Frames:
     """One frame as it looks: in sRGB, upright; uint8 or float32 in [0, 1]."""
     if image.pillow.mode.startswith(("I", "F")):
         return _upright(Frames(_grey(image.read(index=index), path)[None]), image)
@@ -145,7 +145,7 @@ def _srgb(image: OneFormat, index: int) -> np.ndarray:
     return image.read(index=index, mode="RGB", writeable_output=False)
 
 
-def _grey(values: np.ndarray, path: Path) -> np.ndarray:
+def _grey(values: np.ndarray, path: File) -> np.ndarray:
     """`h w` of 16 or 32 bits -> `h w 3`, float32 in [0, 1]."""
     if values.dtype == np.float32:
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
@@ -155,7 +155,7 @@ def _grey(values: np.ndarray, path: Path) -> np.ndarray:
     return np.repeat(values[..., None], 3, -1)
 
 
-def _is_deep_colour(path: Path, format: str, pillow: Image.Image) -> bool:
+def _is_deep_colour(path: File, format: str, pillow: Image.Image) -> bool:
     """Whether a file has 16 bits for each colour, which Pillow would cut to 8."""
     if format == "png":
         with path.open("rb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ from av.container import InputContainer
 
 from texsyn.core.errors import TexsynError
 from texsyn.core.text import reason, short
-from texsyn.media.detection import MAX_FRAMES, MAX_PIXELS, check_duration, check_size, decoder_errors
+from texsyn.media.detection import MAX_FRAMES, MAX_PIXELS, File, Member, check_duration, check_size, decoder_errors
 from texsyn.media.frames import Frames, constant_rate
 
 # libav opens scripts and playlists that name other files; only these containers, and only from this file.
@@ -39,7 +40,7 @@ def read_video(path: Path) -> Frames:
     return Frames(np.stack([frames[index] for index in shown]), None, rate)
 
 
-def read_deep_image(path: Path) -> Frames:
+def read_deep_image(path: File) -> Frames:
     """A PNG or TIFF with 16 bits for each colour: float32 in [0, 1], masked where it is not fully opaque."""
     with _open(path) as container:
         container.streams.video[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -55,8 +56,10 @@ def read_comment(path: Path) -> str | None:
         return container.metadata.get("comment")
 
 
-def _open(path: Path) -> InputContainer:
-    return av.open(str(path.absolute()), container_options=_CONTAINER, timeout=_SECONDS)
+def _open(path: File) -> InputContainer:
+    source: Any = path.open() if isinstance(path, Member) else str(path.absolute())
+    opened: InputContainer = av.open(source, mode="r", container_options=_CONTAINER, timeout=_SECONDS)
+    return opened
 
 
 @contextmanager

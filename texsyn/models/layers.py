@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from texsyn.core import ops
+from texsyn.core.group import Group, total
 from texsyn.models import im2col
 from texsyn.models.overlap_add import Margins, overlap_add
 
@@ -218,7 +219,11 @@ def _patch_conv_transpose(x: Tensor, weight: Tensor) -> Tensor:
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation over any number of axes. With stored statistics and no gradients it works in place."""
 
+    group: Group | None = None  # processes whose batches are one
+
     def forward(self, input: Tensor) -> Tensor:
+        if self.training and self.group is not None:
+            return self._over_all(input, self.group)
         if self.training or torch.is_grad_enabled():
             out: Tensor = super().forward(input)
             return out
@@ -234,6 +239,28 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         scale = self.weight / (self.running_var + self.eps).sqrt()
         return scale, self.bias - self.running_mean * scale
 
+    def _over_all(self, input: Tensor, group: Group) -> Tensor:
+        """In training, with the statistics of the parts of all processes."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        axes = [0, *range(2, input.dim())]
+        x = ops.to_float32(input)
+        count = x.new_full((1,), input.numel() / input.shape[1])
+        measured = total(torch.cat((x.sum(axes), x.square().sum(axes), count)), group)
+        sums, squares, count = torch.split(measured, [input.shape[1], input.shape[1], 1])
+        mean = sums / count
+        variance = (squares / count - mean.square()).clamp(min=0)
+        if self.track_running_stats:
+            keep = 0.0 if self.momentum is None else self.momentum
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, keep)
+                self.running_var.lerp_(variance * count / (count - 1), keep)
+                if self.num_batches_tracked is not None:
+                    self.num_batches_tracked.add_(1)
+        shape = (-1, *(1,) * (input.dim() - 2))
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return torch.addcmul((self.bias - mean * scale).view(shape), x, scale.view(shape)).to(input.dtype)
+
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"expected at least 2 axes, got {input.dim()}")
@@ -242,6 +269,19 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 def normalisation(kind: str, channels: int) -> nn.Module:
     """A layer of kind `batch` or `none`."""
     return BatchNorm(channels) if kind == "batch" else nn.Identity()
+
+
+@contextmanager
+def shared_statistics(network: nn.Module, group: Group) -> Iterator[None]:
+    """Within the block, batch norms in training use the statistics of the batches of all processes together."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)] if group.count > 1 else []
+    for norm in norms:
+        norm.group = group
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.group = None
 
 
 @contextmanager

@@ -129,6 +129,10 @@ class Triangle(Trio):
             return None
         return torch.eye(self.design.labels, device=self.device)[list(exemplars)]
 
+    def in_turn(self, count: int, first: int = 0) -> list[int]:
+        """Classes for so many samples of a collection, one after the other; of other kinds the first exemplar."""
+        return [(first + n) % self.design.exemplars if self.modality.collection else 0 for n in range(count)]
+
     def draw_latents(
         self,
         noise: Tensor,

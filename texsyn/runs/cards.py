@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from texsyn.media.collection import images_of
 from texsyn.media.scale import LEAST_LARGE
 from texsyn.metrics.card import Card
 from texsyn.metrics.extras import with_critic, with_repetition
@@ -10,15 +9,13 @@ from texsyn.metrics.material import with_maps
 from texsyn.metrics.scoring import score_clips, score_native, score_stills, to_numpy
 from texsyn.metrics.sliced_wasserstein import Array
 from texsyn.models.triangle import Triangle
-from texsyn.runs import events, storage
-from texsyn.runs.fields import damaged
+from texsyn.runs import storage
 from texsyn.runs.run import Run
-from texsyn.synthesis import inversion, sampling
+from texsyn.synthesis import sampling
 
 _SCORED = 3  # samples
 _STILLS = 12  # samples whose seams are measured: that is cheap, and seams vary
 _LARGE = (2048, 2048)  # of the texture whose repetition is measured
-_IMAGES = 500  # of a collection, at most
 
 
 def score_run(run: Run, triangle: Triangle, exemplar: int = 0, thorough: bool = False) -> Card:
@@ -58,20 +55,3 @@ def _score_clip(run: Run, triangle: Triangle, exemplar: int) -> Card:
 
 def _estimated(run: Run, exemplar: int) -> Array:
     return to_numpy(run.estimated_pixels()[exemplar])
-
-
-def score_collection(run: Run, triangle: Triangle) -> tuple[float, float]:
-    """Mean squared error, for each value in [0, 1], of reconstructed training and held-out images of a collection.
-
-    At most 500 images of each are reconstructed. The result is also stored as an event.
-    Raises TexsynError (exit 3) where no images were held out.
-    """
-    exemplar, side = run.exemplars()[0], triangle.modality.window[0]
-    if exemplar.held is None:
-        raise damaged(run.path, "exemplar")
-    train, held = (
-        inversion.reconstruction_error(triangle, images_of(sheet, side)[:_IMAGES])
-        for sheet in (exemplar.pixels, exemplar.held)
-    )
-    events.append(run.event_file, lambda warning: None, event="reconstruction", train=train, held=held)
-    return train, held

@@ -9,6 +9,7 @@ from typing import Any
 
 from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import locked
+from texsyn.core.group import Group
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.metrics.scoring import quick_metrics, to_numpy
@@ -24,13 +25,19 @@ _EVENT_SHARE, _EVENT_LEAST, _EVENT_MOST = 1 / 500, 0.5, 10.0  # of the time so f
 
 
 def fit_run(
-    run: Run, triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, warn: Callable[[str], None]
+    run: Run,
+    triangle: Triangle,
+    exemplar: OneOrMore,
+    recipe: Recipe,
+    warn: Callable[[str], None],
+    group: Group | None = None,
 ) -> Iterator[loop.Report]:
     """Train from where the run stands; yields a report after each step.
 
     Whenever iteration ends, the model is stored; it resumes bit for bit. `warn` receives what goes wrong without ending
-    the training, such as a damaged checkpoint. Raises TexsynError, besides those of `loop.fit`: exit 2 when another
-    process trains the run, or the budget is spent; exit 3 for a run of an older format.
+    the training, such as a damaged checkpoint. group: of processes that train the run together, of which this one is
+    number 0; the others call `help_fit`. Raises TexsynError, besides those of `loop.fit`: exit 2 when another process
+    trains the run, or the budget is spent; exit 3 for a run of an older format.
     """
     run.check_trainable()
     with locked(run.lock):
@@ -40,7 +47,16 @@ def fit_run(
         state = init_state(triangle, recipe, exemplars)
         checkpoints.restore(run.checkpoint_folder, state, warn)
         _store_recipe(run, state, recipe)
-        yield from _Session(run, state, exemplars, recipe, warn).train()
+        yield from _Session(run, state, exemplars, recipe, warn, group or Group()).train()
+
+
+def help_fit(run: Run, triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, group: Group) -> None:
+    """Take part in `fit_run` of another process, from the checkpoint where the run stands. Nothing is stored."""
+    exemplars = as_tuple(exemplar)
+    state = init_state(triangle, recipe, exemplars)
+    checkpoints.restore(run.checkpoint_folder, state, lambda warning: None)
+    for _report in loop.fit(triangle, exemplars, recipe, state, group):
+        pass
 
 
 def _store_recipe(run: Run, state: TrainState, recipe: Recipe) -> None:
@@ -65,6 +81,7 @@ class _Session:
     exemplars: tuple[Exemplar, ...]
     recipe: Recipe
     warn: Callable[[str], None]
+    group: Group
     last_event: float = -math.inf  # seconds of training
 
     def train(self) -> Iterator[loop.Report]:
@@ -73,7 +90,7 @@ class _Session:
         times, first = previews.Times(state.seconds), state.step + 1
         ending = "stopped"
         try:
-            for report in loop.fit(state.triangle, self.exemplars, self.recipe, state):
+            for report in loop.fit(state.triangle, self.exemplars, self.recipe, state, self.group):
                 if report.step == first:
                     self._delete_cards()
                 self._record(report)

@@ -99,7 +99,7 @@ def render(triangle: Triangle, pixels: Tensor, count: int = 3, number: int = 0) 
 
 
 def _render_collection(triangle: Triangle, pixels: Tensor) -> Panels:
-    samples = sampling.sample(triangle, count=_GRID**2)
+    samples = sampling.sample(triangle, count=_GRID**2, exemplar=triangle.in_turn(_GRID**2))
     rows = [torch.cat(list(samples[n : n + _GRID]), -1) for n in range(0, _GRID**2, _GRID)]
     block = torch.cat(rows, -2)
     return Panels(_crop_like(pixels, block), [block], axis=-1)

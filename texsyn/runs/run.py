@@ -30,7 +30,8 @@ from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe, design_for, level_designs
 from texsyn.core.text import short
 from texsyn.core.version import __version__
-from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
+from texsyn.media.collection import SHOWN, sheet
+from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple, conditions
 from texsyn.metrics.card import Card, describe
 from texsyn.models.triangle import Triangle
 from texsyn.runs import checkpoints, events, exemplars, previews, serialization, storage
@@ -218,24 +219,46 @@ class Run:
         """The exemplars that it is trained on."""
         return exemplars.load(self.exemplar_folder, self.modality, self.facts, self.fps, self.format)
 
+    def exemplar_of(self, number: int) -> Exemplar:
+        """The exemplar of that number, or the collection of which it is a class."""
+        found = self.exemplars()
+        return found[0 if found[0].modality.collection else number]
+
+    def pixels_by_condition(self) -> list[Tensor]:
+        """The exemplars, `channels *axes` each; of a collection with classes, a sheet of images of each class."""
+        found = self.exemplars()
+        pictures = found[0].pictures
+        if pictures is None or not found[0].classes:
+            return [each.pixels for each in found]
+        each_class = [pictures.of_class(number) for number in range(len(found[0].classes))]
+        return [sheet(each.read(range(min(SHOWN, len(each))))) for each in each_class]
+
     def names(self) -> list[str]:
         """The exemplars' names, in the order of their numbers."""
         return [str(each.get("name", "")) for each in self.facts]
 
+    def classes(self) -> list[str]:
+        """The names of the classes that a collection was trained with; [] where there are none."""
+        return exemplars.classes_in(self.facts[0], self.path)
+
     def number(self, name: str | None) -> int:
-        """The number of the exemplar of that name; 0 for None. Raises TexsynError (exit 2)."""
-        names = self.names()
+        """The number of the exemplar, or class, of that name; 0 for None. Raises TexsynError (exit 2)."""
+        names = self.classes() or self.names()
         if name is not None and name not in names:
             raise TexsynError(f"this run was trained on {', '.join(names)}, but not on {name}", Exit.USAGE)
         return 0 if name is None else names.index(name)
 
     def end(self, text: str) -> End:
-        """One end of a morph: a seed, the name of an exemplar, or NAME:SEED. Raises TexsynError (exit 2)."""
+        """One end of a morph: a seed, the name of an exemplar or class, or NAME:SEED. Raises TexsynError (exit 2).
+
+        A class whose name is a number is named with a seed: 7:0.
+        """
         name, colon, seed = text.rpartition(":")
-        if text in self.names():
+        names = self.classes() or self.names()
+        if text in names and not text.isdecimal():
             return End(0, self.number(text))
         if not (seed.isdecimal() and int(seed) < 2**31):
-            raise TexsynError(f"{text!r} is no seed and none of {', '.join(self.names())}", Exit.USAGE)
+            raise TexsynError(f"{text!r} is no seed and none of {', '.join(names)}", Exit.USAGE)
         return End(int(seed), self.number(name) if colon else 0)
 
     # ------------------------------------------------------------ networks
@@ -330,7 +353,7 @@ def _describe_run(exemplars: Sequence[Exemplar], recipe: Recipe, recipe_name: st
         "recipe_name": recipe_name,
         "recipe": asdict(recipe),
         "modality": to_json(modality),
-        "design": to_json(design_for(modality, recipe, len(exemplars))),
+        "design": to_json(design_for(modality, recipe, conditions(exemplars))),
         "levels": [to_json(each) for each in level_designs(modality, recipe, [each.size for each in exemplars])],
         "exemplars": [{**each.facts, "fps": each.fps} for each in exemplars],
         "made_with": {"texsyn": __version__, "torch": torch.__version__, "python": platform.python_version()},

@@ -7,7 +7,9 @@ Each level of detail above it then encodes what it adds to the texture, and adds
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -19,11 +21,12 @@ from texsyn.core.recipes import TRIANGLE
 from texsyn.media import inpaint, lattice
 from texsyn.models import layers
 from texsyn.models.triangle import Triangle
-from texsyn.models.trio import reconstruction
+from texsyn.models.trio import prior, reconstruction
 
 _LEARNING_RATE = 0.1  # of Adam over z
 _ROUNDS = 4  # of encoding and estimating masked pixels, before z is refined
 _BATCH = 50
+_LEVELS = 255  # steps of an 8-bit value
 
 
 def reconstruct(
@@ -39,15 +42,51 @@ def reconstruct(
 
 
 @torch.no_grad()
-def reconstruction_error(triangle: Triangle, textures: Tensor) -> float:
-    """Mean squared error, for each value in [0, 1], of `n channels *axes` in [-1, 1] encoded and decoded."""
+def reconstruction_error(triangle: Triangle, textures: Tensor, conditions: Sequence[int] | None = None) -> float:
+    """Mean squared error, for each value in [0, 1], of `n channels *axes` in [-1, 1] encoded and decoded.
+
+    conditions: the number of each texture's exemplar or class; 0 by default.
+    """
+    return _reconstruct(triangle, textures, conditions or [0] * len(textures), None)[0] / 4
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The two parts of the evidence lower bound, means over textures."""
+
+    error: float  # mean squared, of values in [-1, 1], decoded from draws of the posterior
+    divergence: float  # of the posterior from N(0, I), in nats of a texture
+    values: int  # of a texture
+
+    def bits(self, variance: float) -> float:
+        """An upper bound on the bits of each 8-bit value: -log2 of the bound, for p(x|z) = N(g(z), variance)."""
+        nats = 0.5 * (self.error / variance + math.log(2 * math.pi * variance)) + self.divergence / self.values
+        return nats / math.log(2) + math.log2(_LEVELS / 2)
+
+
+def evidence(triangle: Triangle, textures: Tensor, conditions: Sequence[int], seed: int = 0) -> Evidence:
+    """The evidence lower bound of `n channels *axes` in [-1, 1], with one draw of the posterior for each."""
+    random = torch.Generator().manual_seed(seed)
+    return Evidence(*_reconstruct(triangle, textures, conditions, random), textures[0].numel())
+
+
+@torch.no_grad()
+def _reconstruct(
+    triangle: Triangle, textures: Tensor, conditions: Sequence[int], random: torch.Generator | None
+) -> tuple[float, float]:
+    """Mean squared error of values, and divergence of the posterior; decoded from its means, or from random draws."""
     triangle.eval()
-    total = 0.0
-    for part in torch.split(textures.to(triangle.device), _BATCH):
-        mean, _variance = triangle.posterior(part)
-        error = (_decode_encoded(triangle, mean, None) - part).square()
-        total += float(error.mean(tuple(range(1, part.dim()))).sum()) / 4
-    return total / len(textures)
+    error = divergence = 0.0
+    for start in range(0, len(textures), _BATCH):
+        part = textures[start : start + _BATCH].to(triangle.device)
+        mean, log_variance = triangle.posterior(part)
+        z = mean
+        if random is not None:
+            z = mean + torch.randn(mean.shape, generator=random).to(mean) * (0.5 * log_variance).exp()
+        decoded = _decode_encoded(triangle, z, triangle.labels(conditions[start : start + _BATCH]))
+        error += float((decoded - part).square().flatten(1).mean(1).sum())
+        divergence += float(prior(mean, log_variance)) * len(part)
+    return error / len(textures), divergence / len(textures)
 
 
 def complete(

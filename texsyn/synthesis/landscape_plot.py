@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from texsyn.synthesis.landscape import Landscape
 _THUMBNAIL = 52  # pixels of its longer side
 
 
-def draw(landscape: Landscape, path: str | Path, *, force: bool = False) -> None:
+def draw(landscape: Landscape, path: str | Path, *, force: bool = False, names: Sequence[str] = ()) -> None:
     """Write the graph, with thumbnails of the ends at its leaves, as PNG or SVG.
+
+    names: of the exemplars or classes; each has a colour, where there are several.
 
     Raises TexsynError: exit 2 where matplotlib is missing, for another ending, or for an existing file (unless
     `force`), exit 5 when the disk refuses.
@@ -32,7 +35,7 @@ def draw(landscape: Landscape, path: str | Path, *, force: bool = False) -> None
     axes = figure.add_subplot()
     _draw_tree(axes, landscape, order)
     for place, leaf in enumerate(order):
-        _draw_leaf(axes, landscape, leaf, place)
+        _draw_leaf(axes, landscape, leaf, place, names)
     _style(axes, landscape, len(order))
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, bbox_inches="tight")
@@ -64,15 +67,23 @@ def _draw_tree(axes: Any, landscape: Landscape, order: list[int]) -> None:
         top[low] = ((xa + xb) / 2, barrier)
 
 
-def _draw_leaf(axes: Any, landscape: Landscape, leaf: int, place: int) -> None:
+def _draw_leaf(axes: Any, landscape: Landscape, leaf: int, place: int, names: Sequence[str]) -> None:
+    from matplotlib import colormaps
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     position, end = (float(place), landscape.after[leaf]), landscape.ends[leaf]
     image = writing.to_uint8(end[:3] if len(end) > 1 else end)[0]
     image = image[..., 0] if image.shape[-1] == 1 else image
     thumbnail = OffsetImage(image, zoom=_THUMBNAIL / max(image.shape[:2]), cmap="gray")
-    axes.add_artist(AnnotationBbox(thumbnail, position, xybox=(0, -34), boxcoords="offset points", frameon=False))
-    axes.annotate(landscape.kinds[leaf], position, (0, -66), textcoords="offset points", ha="center", fontsize=6)
+    kind, number = landscape.kinds[leaf].split()
+    colour, several = colormaps["tab10"](int(number) % 10), len(names) > 1
+    look = {"edgecolor": colour, "linewidth": 2} if several else {}
+    box = AnnotationBbox(
+        thumbnail, position, xybox=(0, -34), boxcoords="offset points", frameon=several, pad=0.15, bboxprops=look
+    )
+    axes.add_artist(box)
+    text = f"{kind} {names[int(number)]}" if several else landscape.kinds[leaf]
+    axes.annotate(text, position, (0, -66), textcoords="offset points", ha="center", fontsize=6)
 
 
 def _style(axes: Any, landscape: Landscape, count: int) -> None:

@@ -8,7 +8,7 @@ axis, from top to bottom or first frame to last; what is returned whole consists
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -34,14 +34,14 @@ def sample(
     frames: int | None = None,
     tile: str | None = None,
     loop: bool = True,
-    exemplar: int = 0,
+    exemplar: int | Sequence[int] = 0,
 ) -> Tensor:
     """`count channels *axes` in [-1, 1]; texture i of seed s is texture 0 of seed s + i.
 
     size: width and height in pixels, by default the exemplar's. frames: of a clip. tile: "xy", "x", "y" or "none", by
     default every axis on which the kind is stationary. A size on a wrapped axis that is no multiple of the generator's
     stride is reached by resampling the nearest multiple on the torus, so it wraps as exactly.
-    exemplar: number of the one to resemble, for a model of several.
+    exemplar: number of the one to resemble, for a model of several, or of a class; one for all, or one for each.
     Raises TexsynError (exit 2) for a size or an axis that the kind cannot have, or for a texture too large to return
     in one piece: see `bands`.
     """
@@ -50,7 +50,8 @@ def sample(
         text = " x ".join(map(str, extent.size[::-1]))
         raise TexsynError(f"{text} is too large to return in one piece: use `bands`", Exit.USAGE)
     grid = torus_grid(triangle, extent)
-    fields = (SampledField(triangle, End(seed + n, exemplar), grid) for n in range(count))
+    of = [exemplar] * count if isinstance(exemplar, int) else exemplar
+    fields = (SampledField(triangle, End(seed + n, of[n]), grid) for n in range(count))
     return torch.stack([_join(_bands(field, extent)) for field in fields])
 
 

@@ -33,10 +33,11 @@ def calibrate(triangle: Triangle, recipe: Recipe, data: Data, detail: Detail | N
         _calibrate_level(detail, recipe)
         return
     encode_codes(triangle, data, recipe)
-    exemplars = len(data.pixels)
+    conditions = triangle.design.exemplars
+    count = max(_BATCH, recipe.batch_size if triangle.modality.collection else 0)
     with _fitted_norms(triangle.generator_ema), torch.no_grad(), precision.autocast(recipe.precision, triangle.device):
         for batch in _STATISTICS:
-            in_turn = [(batch + n) % exemplars for n in range(_BATCH)]
+            in_turn = [(batch * count + n) % conditions for n in range(count)]
             triangle.generator_ema(_latents(triangle, recipe, batch, in_turn))
     triangle.generator_ema.eval()
     modality = triangle.modality

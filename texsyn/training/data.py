@@ -14,6 +14,7 @@ from texsyn.core import ops
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar, Place, random_places
+from texsyn.media.pictures import Pictures
 from texsyn.models.mixture_prior import MixturePrior, Picture
 from texsyn.models.triangle import Triangle
 from texsyn.models.trio import Below
@@ -46,6 +47,7 @@ class Data:
 
     sources: list[Source]
     masks: list[Tensor | None]
+    pictures: Pictures | None = None  # of a collection, of which each image is a crop
 
     @classmethod
     def of(cls, exemplars: Sequence[Exemplar], pixels: Sequence[Tensor], modality: Modality, recipe: Recipe) -> Data:
@@ -61,7 +63,7 @@ class Data:
         deformed = all(each is None for each in masks)
         changes = [deformation_of(each, modality, recipe) if deformed else NONE for each in pixels]
         sources = [Source.of(each, change, modality.planes) for each, change in zip(pixels, changes, strict=True)]
-        return cls(sources, masks)
+        return cls(sources, masks, exemplars[0].pictures)
 
     @property
     def pixels(self) -> list[Tensor]:
@@ -120,11 +122,16 @@ def draw_batch(state: TrainState, data: Data, recipe: Recipe) -> Batch:
     """The batch of a step: crops of the exemplars in turn, and noise."""
     triangle, step = state.triangle, state.step
     modality, count, seed = triangle.modality, recipe.batch_size, recipe.seed
-    random = ops.seeded_generator(seed, Stream.CROP, step)
-    sizes = [each.shape[1:] for each in data.pixels]
-    places = random_places(sizes, modality.window, step * count, count, random, triangle.raster)
-    crops = data.crops(places, random)
-    labels = triangle.labels([exemplar for exemplar, _ in places])
+    places: list[Place] = []
+    if data.pictures is not None:
+        chosen = data.pictures.drawn(step * count, count, seed)
+        crops, of = data.pictures.read(chosen).to(triangle.device), data.pictures.classes_of(chosen)
+    else:
+        random = ops.seeded_generator(seed, Stream.CROP, step)
+        sizes = [each.shape[1:] for each in data.pixels]
+        places = random_places(sizes, modality.window, step * count, count, random, triangle.raster)
+        crops, of = data.crops(places, random), [exemplar for exemplar, _ in places]
+    labels = triangle.labels(of)
     noise = triangle.labelled(latent_noise(triangle, count, seed, Stream.PRIOR, step), labels)
     drawn, picture = _draw(state.prior, noise)
     return Batch(

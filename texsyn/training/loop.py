@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from texsyn.core.architecture import Design, LevelDesign
 from texsyn.core.errors import Exit, TexsynError
+from texsyn.core.group import Group
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import LEVEL_SHARE, Recipe, design_for, level_designs
 from texsyn.media import lattice
-from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
-from texsyn.models import initial_weights, precision
+from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple, conditions
+from texsyn.models import initial_weights, layers, precision
 from texsyn.models.triangle import Triangle
 from texsyn.models.trio import TERMS, Trio
 from texsyn.training.bank import renew_codes
@@ -39,7 +40,7 @@ def create(exemplar: OneOrMore, recipe: Recipe, device: str | torch.device = "cp
     exemplars = as_tuple(exemplar)
     modality = modality_for(exemplars, recipe)
     levels = level_designs(modality, recipe, [each.size for each in exemplars])
-    return begin(modality, design_for(modality, recipe, len(exemplars)), levels, exemplars, recipe).to(device)
+    return begin(modality, design_for(modality, recipe, conditions(exemplars)), levels, exemplars, recipe).to(device)
 
 
 def modality_for(exemplars: Sequence[Exemplar], recipe: Recipe) -> Modality:
@@ -71,7 +72,9 @@ def begin(
 def check(exemplar: OneOrMore, recipe: Recipe) -> None:
     """Raise TexsynError (exit 2 or 3) where exemplars and recipe do not match."""
     exemplars = as_tuple(exemplar)
-    check_fit(exemplars[0].modality, recipe, len(exemplars))
+    check_fit(exemplars[0].modality, recipe, conditions(exemplars))
+    if exemplars[0].classes and recipe.latent_prior != "normal":
+        raise TexsynError("images with classes are drawn from N(0, I): use --set latent_prior=normal", Exit.USAGE)
     masked = any(each.mask is not None for each in exemplars)
     if masked and exemplars[0].modality.factors:
         raise TexsynError("masked exemplars are learnt without levels of detail: use --levels 0", Exit.USAGE)
@@ -117,15 +120,24 @@ class Report:
         return f"level {self.state.level} of {levels}" if self.state.level else "base"
 
 
-def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainState | None = None) -> Iterator[Report]:
+def fit(
+    triangle: Triangle,
+    exemplar: OneOrMore,
+    recipe: Recipe,
+    state: TrainState | None = None,
+    group: Group | None = None,
+) -> Iterator[Report]:
     """Train step by step. The caller can stop at any time; the triangle keeps what it has learned.
 
     Random numbers depend on (seed, stream, step) alone, so a fit resumed from a stored `state` gives the same bits on
-    the same device. A step with numbers that are not finite is skipped; after three in a row the fit goes back to its
-    last checkpoint at half the learning rate. Raises TexsynError: exit 6 where that keeps happening, with the last good
-    weights in `triangle`; exit 4 where not even one texture per step fits in memory.
+    the same device. group: of processes that train one model together, each with these arguments; by default those of
+    torch.distributed, if it was started. A step with numbers that are not finite is skipped; after three in a row the
+    fit goes back to its last checkpoint at half the learning rate. Raises TexsynError: exit 6 where that keeps
+    happening, with the last good weights in `triangle`; exit 4 where not even one texture per step fits in memory;
+    exit 2 for a batch that cannot be shared; exit 143 where another process has ended.
     """
-    exemplars = as_tuple(exemplar)
+    exemplars, group = as_tuple(exemplar), group or Group.joined()
+    check_group(exemplars, recipe, group)
     state = state or init_state(triangle, recipe, exemplars)
     data = Data.of(exemplars, state.pixels(exemplars), triangle.modality, recipe)
     detail = _detail(state, exemplars)
@@ -133,7 +145,7 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
     throughput = _Throughput(state)
     parts = 1  # into which a batch is split
     try:
-        while progress(state, recipe) < 1:
+        while progress(state, recipe) < 1 and not (group.count > 1 and group.stop):
             if state.level < len(triangle.levels) and _progress_of_level(state, recipe) >= 1:
                 calibrate(triangle, recipe, data, detail)
                 state.begin_level()
@@ -142,11 +154,15 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
                 detail.begin(state, recipe)
                 good = state.snapshot()
             try:
-                terms, skipped = train_step(state, detail or data, recipe, parts)
+                terms, skipped = train_step(state, detail or data, recipe, parts, group)
             except torch.OutOfMemoryError as error:
+                if group.count > 1:  # the others wait for this process's part
+                    why = "its part of a batch does not fit in this device's memory: use more --devices"
+                    raise TexsynError(why, Exit.OUT_OF_MEMORY) from error
                 parts = _split_batch(parts, recipe, state, good, error)
                 continue
             throughput.tick(state)
+            state.seconds = group.agree(state.seconds, triangle.device)
             skipped = _count_skipped(state, good, skipped)
             done = progress(state, recipe)
             checkpoint = not skipped and (state.step % recipe.checkpoint_interval == 0 or done >= 1)
@@ -165,6 +181,17 @@ def fit(triangle: Triangle, exemplar: OneOrMore, recipe: Recipe, state: TrainSta
             )
     finally:
         calibrate(triangle, recipe, data, detail)
+
+
+def check_group(exemplars: Sequence[Exemplar], recipe: Recipe, group: Group) -> None:
+    """Raise TexsynError (exit 2) where a fit cannot be shared among the processes of a group."""
+    if group.count > recipe.batch_size:
+        raise TexsynError(
+            f"a batch of {recipe.batch_size} cannot be shared among {group.count} devices: use --set batch_size=...",
+            Exit.USAGE,
+        )
+    if group.count > 1 and any(each.mask is not None for each in exemplars):
+        raise TexsynError("masked exemplars are learnt on one device", Exit.USAGE)
 
 
 def prepare(state: TrainState, exemplars: Sequence[Exemplar], recipe: Recipe) -> None:
@@ -199,8 +226,12 @@ def _progress_of_level(state: TrainState, recipe: Recipe) -> float:
     return min(1.0, (progress(state, recipe) - start) / (end - start))
 
 
-def train_step(state: TrainState, data: Data | Detail, recipe: Recipe, parts: int = 1) -> tuple[dict[str, float], str]:
+def train_step(
+    state: TrainState, data: Data | Detail, recipe: Recipe, parts: int = 1, group: Group | None = None
+) -> tuple[dict[str, float], str]:
     """One step of all three networks of the base, or of the level in training, its batch split into `parts`.
+
+    group: of processes, each of which takes its part of the batch.
 
     Returns the terms, and why the step was skipped, or an empty string.
     """
@@ -213,7 +244,7 @@ def train_step(state: TrainState, data: Data | Detail, recipe: Recipe, parts: in
         batch = draw_batch(state, data, recipe)
     penalised = state.step % recipe.penalty_interval == 0
     penalty = recipe.gradient_penalty * state.penalty_scale if penalised else 0.0
-    terms, gradient_norm, decoded = _backward(state.trio, batch, recipe, penalty, parts)
+    terms, gradient_norm, decoded = _backward(state.trio, batch, recipe, penalty, parts, group or Group())
     state.step += 1
     nonfinite = _find_nonfinite(state, terms)
     if not nonfinite:
@@ -226,7 +257,7 @@ def train_step(state: TrainState, data: Data | Detail, recipe: Recipe, parts: in
 
 
 def _backward(
-    trio: Trio, batch: Batch, recipe: Recipe, penalty: float, parts: int
+    trio: Trio, batch: Batch, recipe: Recipe, penalty: float, parts: int, group: Group
 ) -> tuple[dict[str, float], float, list[Tensor]]:
     """Give every weight its gradient, the sum of those of the batch's parts.
 
@@ -235,18 +266,23 @@ def _backward(
     size = trio.modality.channels * math.prod(trio.modality.window)  # nats per value: gradients of order one
     trio.zero_grad(set_to_none=True)
     measured, decoded = [], []
-    for share, inputs in batch.split(parts):
-        with precision.autocast(recipe.precision, trio.device):
-            losses = trio.losses(**inputs, objective=recipe, penalised=penalty > 0)
-        loss = losses.loss / size + penalty * recipe.penalty_interval * losses.gradient_norm
-        torch.autograd.backward(loss * share)
+    own = slice(group.rank * parts, (group.rank + 1) * parts)
+    for share, inputs in list(batch.split(parts * group.count))[own]:
+        with layers.shared_statistics(trio.generator, group):
+            with precision.autocast(recipe.precision, trio.device):
+                losses = trio.losses(**inputs, objective=recipe, penalised=penalty > 0)
+            loss = losses.loss / size + penalty * recipe.penalty_interval * losses.gradient_norm
+            torch.autograd.backward(loss * share)
         if losses.decoded is not None:
             decoded.append(losses.decoded)
         names = [name for name in TERMS if name in losses.terms]
         numbers = (losses.gradient_norm, *(losses.terms[name] for name in names))
         measured.append(share * torch.stack([each.detach() for each in numbers]))
+    numbers_of_batch = torch.stack(measured).sum(0)
+    gradients = [each.grad for each in trio.parameters() if each.grad is not None]
+    group.add([numbers_of_batch, *gradients])
     # All numbers at once: each reading waits for the device.
-    gradient_norm, *terms = torch.stack(measured).sum(0).tolist()
+    gradient_norm, *terms = numbers_of_batch.tolist()
     return dict(zip(names, terms, strict=True)), gradient_norm, decoded
 
 
