@@ -27,6 +27,7 @@ from texsyn.core.formats import ALL_FORMATS
 from texsyn.core.modality import CLIP, MODALITIES, OBJECTS, STILL
 from texsyn.core.recipes import OBJECTIVES, RECIPES, Recipe, recipe_for
 from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS
+from texsyn.models import mixture_prior, seams
 
 ROOT = Path(__file__).parent.parent
 HIDDEN = (".venv", ".git", ".pytest_cache", "build", "dist", "demo", "runs")
@@ -151,6 +152,8 @@ def workplace(tmp_path, monkeypatch):
     for number in range(20):
         draw(tmp_path / "digits" / f"{number}.png", (28, 28), lambda image, n=number: image.rotate(9 * n).convert("L"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mixture_prior, "_STEPS", 3)  # draws, and their graphs, are not what is tested
+    monkeypatch.setattr(seams, "_ROUNDS", 3)
     with queue_fits_in(tmp_path):
         yield tmp_path
 

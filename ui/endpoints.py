@@ -32,10 +32,18 @@ def add_endpoints(studio: Studio) -> None:
         return {name: getattr(found, name) for name in ("state", "step", "progress", "seconds", "remaining", "message")}
 
     @show_errors
-    def sample(run: str, seed: int = 0, width: int = 0, height: int = 0) -> gr.FileData:
-        """A sample as a file: PNG, or MP4 for clips. 0: the exemplar's width and height."""
-        size = (int(width), int(height)) if width or height else None
-        return gr.FileData(path=str(studio.samples.write(studio.open_run(run), Choice(int(seed)), Shape(size))))
+    def sample(run: str, seed: int = 0, width: int = 0, height: int = 0, format: str = "") -> gr.FileData:
+        """A sample as a file: PNG, or MP4 for clips. 0: the exemplar's width and height.
+
+        format: of `texsyn sample --format`; several files, such as the maps of a material, come as a ZIP.
+        """
+        found, choice = studio.open_run(run), Choice(int(seed))
+        shape = Shape((int(width), int(height)) if width or height else None)
+        if format and format not in texsyn.formats(found.modality.moving):
+            raise TexsynError(f"{format!r} is none of {', '.join(texsyn.formats(found.modality.moving))}")
+        samples = studio.samples
+        path = samples.write_download(found, choice, shape, format) if format else samples.write(found, choice, shape)
+        return gr.FileData(path=str(path))
 
     for endpoint in (fit, status, sample):
         gr.api(endpoint, api_name=endpoint.__name__)

@@ -185,7 +185,7 @@ def test_a_fit_ends_with_a_card_that_later_training_removes(tmp_path, capsys):
     pytest.importorskip("plenoptic")
     draw(tmp_path / "a.png", (200, 200))  # smaller than the images of published metrics
     run = tmp_path / "run"
-    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1"]
+    small = [word for word in SMALL if word != "--no-card"]
     assert main(["fit", str(tmp_path / "a.png"), "--side", "0", "--steps", "1", *small, "--out", str(run)]) == 0
     words = [line.split()[0] for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert {"faithful", "sharp", "new", "varied", "seamless"} <= set(words)

@@ -49,6 +49,21 @@ def test_a_broken_picture_is_named_and_left_out(folder, capsys, tmp_path):
     assert (code, out.strip()) == (0, str(tmp_path / "run"))
     assert "broken.png cannot be read" in err
     assert "1 images were skipped" in err
+    assert main(["fit", "--resume", str(tmp_path / "run"), "--steps", "3", "--no-card"]) == 0
+    assert "24 images of 28 pixels, 2 held out, 1 skipped" in capsys.readouterr().err
+
+
+def test_a_resumed_fit_draws_the_same_images(folder, tmp_path):
+    """Each step's terms are of the images that it draws."""
+    told = {}
+    for name, stops in (("whole", ["6"]), ("parts", ["2", "3", "6"])):
+        run = tmp_path / name
+        how = ["--kind", "objects", "--out", str(run), *SMALL, "--set", "lr_decay_fraction=0", "--no-card", "--quiet"]
+        assert main(["fit", str(folder), *how, "--steps", stops[0]]) == 0
+        for steps in stops[1:]:
+            assert main(["fit", "--resume", str(run), "--steps", steps, "--no-card", "--quiet"]) == 0
+        told[name] = [each["terms"] for each in Run.open(run).events() if each["event"] == "step" and each["step"] == 6]
+    assert told["parts"] == told["whole"] != []
 
 
 def test_an_empty_folder_is_one_line(tmp_path, capsys):

@@ -8,7 +8,7 @@ import torch
 from media.sample_files import digits, packed, tar
 from PIL import Image
 
-from texsyn import Run, TexsynError
+from texsyn import Run, TexsynError, pack, unpack
 from texsyn.cli.entry import main
 from texsyn.runs import collection_scores
 from texsyn.runs.exemplars import load
@@ -126,6 +126,15 @@ def test_the_bound_on_bits_of_a_known_model():
     assert inversion.Evidence(found.error, 100.0, 100).bits(found.error) == pytest.approx(
         found.bits(found.error) + 1 / np.log(2)
     )
+
+
+def test_a_packed_run_samples_classes_but_is_not_scored(run, tmp_path, capsys):
+    pack(run, tmp_path / "packed.zip")
+    found = unpack(tmp_path / "packed.zip", tmp_path / "again")
+    assert found.classes() == ["dim", "lit"]
+    assert sampling.sample(found.triangle(), exemplar=1).shape == (1, 1, 28, 28)
+    assert main(["score", str(found.path)]) == 3
+    assert "again was packed, without its images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "classes"])

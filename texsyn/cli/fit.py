@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -143,7 +144,8 @@ def _help(options: FitOptions, device: torch.device, helper: devices.Helper) -> 
     from texsyn.models import precision
     from texsyn.runs.fitting import help_fit
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # process 0 tells when to stop
+    if _sets_signals():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # process 0 tells when to stop
     run, recipe = _resume(options.resume or Path(), (), options)
     with helper.joined(device) as (group, device):
         recipe = replace(recipe, precision=precision.resolve(recipe.precision, device))
@@ -209,7 +211,8 @@ def _describe(exemplar: Exemplar, named: bool) -> str:
     """What an exemplar is, and at which size it is trained on."""
     facts, kind = exemplar.facts, exemplar.modality.name
     if exemplar.modality.collection:
-        held = f"{facts.get('held', 0)} held out"
+        skipped = f", {facts['skipped_count']} skipped" * bool(facts.get("skipped_count"))
+        held = f"{facts.get('held', 0)} held out{skipped}"
         classes = f", {len(exemplar.classes)} classes" * bool(exemplar.classes)
         return f"{kind}, {facts.get('pictures', '?')} images of {exemplar.modality.side} pixels{classes}, {held},"
     size = f"{facts.get('width', exemplar.size[-1])} x {facts.get('height', exemplar.size[-2])}"
@@ -229,6 +232,11 @@ def _describe_pattern(modality: Modality) -> str:
     named = zip(("downwards", "to the right"), modality.own_period, strict=False)
     found = [f"{period:.1f} pixels {way}" for way, period in named if period]
     return f"the pattern repeats every {' and '.join(found)}: samples tile in whole periods" if found else ""
+
+
+def _sets_signals() -> bool:
+    """Only the main thread may; Ray Train calls from another."""
+    return threading.current_thread() is threading.main_thread()
 
 
 class _StopRequest:
@@ -251,7 +259,7 @@ def _stop_signals() -> Iterator[_StopRequest]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
+    for number in (int(signal.SIGINT), int(signal.SIGTERM)) if _sets_signals() else ():
         handlers[number] = signal.signal(number, ask)
     try:
         yield request

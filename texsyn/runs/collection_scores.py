@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texsyn.core.errors import TexsynError
 from texsyn.core.modality import Modality
 from texsyn.media import writing
 from texsyn.media.collection import images_of, sheet
@@ -130,6 +131,8 @@ def _parts(run: Run, modality: Modality, count: int) -> tuple[_Part, _Part]:
     exemplar = run.exemplars()[0]
     if exemplar.held is None:
         raise damaged(run.path, "exemplar")
+    if exemplar.classes and exemplar.pictures is None:
+        raise TexsynError(f"{run.path.name} was packed, without its images: score the run that it was packed from")
     found = (exemplar.pixels, exemplar.pictures), (exemplar.held, exemplar.held_pictures)
     learnt, held = (_part(sheet, pictures, modality.side, count) for sheet, pictures in found)
     return learnt, held
