@@ -39,7 +39,7 @@ def weights(run: Path) -> torch.Tensor:
 
 
 def test_two_processes_learn_what_one_does_and_another_number_goes_on(collection, tmp_path):
-    """Also the generator's batch statistics: with those of each half alone, terms differ in the first digit."""
+    """Also the generator's batch statistics: with those of each half alone, terms differ by up to 12 %."""
     for devices in (1, 2):
         fit(collection, tmp_path / str(devices), devices, steps=3)
     terms = []
