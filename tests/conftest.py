@@ -24,7 +24,8 @@ from texsyn.media.exemplar import Exemplar
 from texsyn.models.triangle import Triangle
 
 torch.set_num_threads(1)
-collect_ignore = ["benchmarks"]  # scripts, some of which need packages that tests do without
+# Scripts, some of which need packages that tests do without, and what Blender runs.
+collect_ignore = ["benchmarks", "ui/blender_session.py"]
 TESTS = Path(__file__).parent
 VIDEOS = TESTS.parent / "videos"
 LONGEST = ("test_docs.py", "test_onnx_export.py")  # files whose tests take minutes

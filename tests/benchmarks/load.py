@@ -80,7 +80,7 @@ def measure(server: Server, clients: int, minutes: float) -> Load:
         time.sleep(1)
     load = Load()
     for seed in range(3):  # fills the caches of the model and of samples
-        call(server.address, "sample", fitted, seed, 224, 224)
+        call(server.address, "sample", fitted, seed, 224, 224, "")
     for _ in range(clients):
         call(server.address, "status", run)
     end = time.monotonic() + 60 * minutes
@@ -99,7 +99,7 @@ def measure(server: Server, clients: int, minutes: float) -> Load:
     def sample() -> None:
         while time.monotonic() < end:
             try:
-                call(server.address, "sample", fitted, load.samples % 3, 224, 224)
+                call(server.address, "sample", fitted, load.samples % 3, 224, 224, "")
                 load.samples += 1
             except Exception as error:  # likewise  # noqa: BLE001
                 load.failed.append(repr(error))

@@ -15,7 +15,8 @@ from texsyn.media.exemplar import Exemplar
 from texsyn.metrics.card import STILL_METRICS, Card
 from texsyn.metrics.scoring import to_numpy
 from texsyn.runs import cards
-from texsyn.runs.cards import score_collection, score_run
+from texsyn.runs.cards import score_run
+from texsyn.runs.collection_scores import reconstruction
 from texsyn.synthesis import sampling
 
 LARGE = replace(KINDS["still"], size=(128, 128))
@@ -159,7 +160,7 @@ def test_a_collection_is_scored_by_its_reconstructions(tmp_path, recipe):
     run = Run.create(tmp_path / "run", held, recipe)
     triangle = train(run, held, recipe)
     assert not run.is_scored
-    found = score_collection(run, triangle)
+    found = reconstruction(run, triangle)
     assert run.is_scored
     assert all(0 < error < 1 for error in found)
     event = run.events()[-1]

@@ -115,7 +115,7 @@ def _check_traversal(server: Server, target: str, checks: _Checks) -> None:
     file = {"path": target, "meta": {"_type": "gradio.FileData"}}
     for name, data in (
         ("status", [target]),
-        ("sample", [target, 0, 64, 64]),
+        ("sample", [target, 0, 64, 64, ""]),
         ("fit", [file, 1]),
         ("fit", [{"path": target}, 1]),
         ("fit", [{**file, "url": "http://127.0.0.1:1/x"}, 1]),
