@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,11 @@ def open_run(options: argparse.Namespace) -> tuple[Run, Triangle]:
 
     run = Run.open(options.run)
     return run, run.triangle(open_device(options.device))
+
+
+def may_set_signals() -> bool:
+    """Whether this is the main thread, which alone may; Ray Train, for one, calls from another."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def open_device(name: str) -> torch.device:

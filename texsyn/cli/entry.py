@@ -10,7 +10,6 @@ import errno
 import os
 import signal
 import sys
-import threading
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -71,7 +70,7 @@ def _raise_at_sigterm() -> Iterator[None]:
     def end(number: int, frame: types.FrameType | None) -> None:
         raise _Terminated
 
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
+    if not arguments.may_set_signals():
         yield
         return
     before = signal.signal(signal.SIGTERM, end)

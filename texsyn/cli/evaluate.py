@@ -109,7 +109,7 @@ def _landscape(options: argparse.Namespace) -> int:
     crops = [near for near, kind in zip(result.near, result.kinds, strict=True) if kind.startswith("crop")]
     for path in options.out or [run.path / "landscape.png"]:
         # The run's own file is always replaced.
-        draw(result, path, force=options.force or not options.out, names=run.classes() or run.names())
+        draw(result, path, force=options.force or not options.out, names=run.conditions())
         if not options.json:
             print(path)
     if options.json:

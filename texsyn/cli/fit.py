@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -134,9 +133,10 @@ def _train(run: Run, recipe: Recipe, device: torch.device, options: FitOptions, 
     from texsyn.core.group import Group
     from texsyn.training.loop import check_group
 
-    check_group(run.exemplars(), recipe, Group(count=options.devices))  # before processes are started
+    exemplars = run.exemplars()
+    check_group(exemplars, recipe, Group(count=options.devices))  # before processes are started
     with devices.together(run, options, device) as (group, device):
-        return _train_together(run, recipe, device, group, options, display)
+        return _train_together(run, exemplars, recipe, device, group, options, display)
 
 
 def _help(options: FitOptions, device: torch.device, helper: devices.Helper) -> int:
@@ -144,7 +144,7 @@ def _help(options: FitOptions, device: torch.device, helper: devices.Helper) -> 
     from texsyn.models import precision
     from texsyn.runs.fitting import help_fit
 
-    if _sets_signals():
+    if arguments.may_set_signals():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # process 0 tells when to stop
     run, recipe = _resume(options.resume or Path(), (), options)
     with helper.joined(device) as (group, device):
@@ -154,13 +154,18 @@ def _help(options: FitOptions, device: torch.device, helper: devices.Helper) -> 
 
 
 def _train_together(
-    run: Run, recipe: Recipe, device: torch.device, group: Group, options: FitOptions, display: FitDisplay
+    run: Run,
+    exemplars: Sequence[Exemplar],
+    recipe: Recipe,
+    device: torch.device,
+    group: Group,
+    options: FitOptions,
+    display: FitDisplay,
 ) -> int:
     """As process 0 of a group, or alone."""
     from texsyn.models import precision
     from texsyn.runs.fitting import fit_run
 
-    exemplars = run.exemplars()
     for exemplar in exemplars:
         display.say(f"{run.path}: {_describe(exemplar, named=len(exemplars) > 1)} on {devices.text(device, group)}")
     if pattern := _describe_pattern(exemplars[0].modality):
@@ -234,11 +239,6 @@ def _describe_pattern(modality: Modality) -> str:
     return f"the pattern repeats every {' and '.join(found)}: samples tile in whole periods" if found else ""
 
 
-def _sets_signals() -> bool:
-    """Only the main thread may; Ray Train calls from another."""
-    return threading.current_thread() is threading.main_thread()
-
-
 class _StopRequest:
     """The signal that asked the training to stop; 0 for none."""
 
@@ -259,7 +259,7 @@ def _stop_signals() -> Iterator[_StopRequest]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    for number in (int(signal.SIGINT), int(signal.SIGTERM)) if _sets_signals() else ():
+    for number in (int(signal.SIGINT), int(signal.SIGTERM)) if arguments.may_set_signals() else ():
         handlers[number] = signal.signal(number, ask)
     try:
         yield request

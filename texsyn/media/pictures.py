@@ -24,6 +24,16 @@ _HALF = 127.5  # of the range of 8 bits
 _BUFFER = 1 << 20  # bytes written at a time
 
 
+def to_bytes(values: Tensor) -> Tensor:
+    """Values in [-1, 1] in 8 bits."""
+    return ((values + 1) * _HALF).round().clamp(0, 2 * _HALF).to(torch.uint8)
+
+
+def from_bytes(stored: Tensor) -> Tensor:
+    """The values that `to_bytes` was given, rounded."""
+    return stored / _HALF - 1
+
+
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """Images of `side` x `side` pixels: those of a file, `n side side channels` uint8, whose places are `numbers`."""
@@ -47,7 +57,7 @@ class Pictures:
             found = stored[self.numbers[np.asarray(indices, np.int64)]]
         except (OSError, ValueError, IndexError) as error:
             raise TexsynError(f"the images in {self.file.name} cannot be read: {reason(error)}") from error
-        return torch.from_numpy(np.ascontiguousarray(found.transpose(0, 3, 1, 2))).float() / _HALF - 1
+        return from_bytes(torch.from_numpy(np.ascontiguousarray(found.transpose(0, 3, 1, 2))))
 
     def classes_of(self, indices: Sequence[int] | np.ndarray) -> list[int]:
         """The number of each image's class; 0 where there are none."""

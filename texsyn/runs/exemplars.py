@@ -14,14 +14,13 @@ from texsyn.core.files import existing
 from texsyn.core.modality import Modality
 from texsyn.media.collection import MAX_CLASSES
 from texsyn.media.exemplar import Exemplar
-from texsyn.media.pictures import Pictures
+from texsyn.media.pictures import Pictures, from_bytes, to_bytes
 from texsyn.runs import serialization, storage
 from texsyn.runs.fields import damaged, number_in
 
 _PARTS = ("pixels", "held", "mask")  # tensors of an exemplar
 _LEARNT, _HELD, _CLASSES = "pictures", "held_pictures", "classes"  # tensors of a collection
 _IMAGES = "images.u8"  # file of a collection's images
-_HALF = 127.5  # of the range of 8 bits
 _COUNTS = ("width", "height", "frames", "used_frames", "pictures")  # among the facts
 
 
@@ -34,7 +33,7 @@ def store(folder: Path, exemplars: Sequence[Exemplar], packed: bool = False) -> 
     tensors = {name: tensor for name, tensor in named.items() if tensor is not None}
     pictures, held = exemplars[0].pictures, exemplars[0].held_pictures
     if pictures is None or held is None or packed:
-        storage.store(folder, {name: _pack(each) for name, each in tensors.items()} if packed else tensors, {})
+        storage.store(folder, {name: to_bytes(each) for name, each in tensors.items()} if packed else tensors, {})
         return
     numbers = {_LEARNT: torch.from_numpy(pictures.numbers), _HELD: torch.from_numpy(held.numbers)}
     if pictures.classes is not None:
@@ -114,13 +113,8 @@ def _pictures(folder: Path, modality: Modality, numbers: Mapping[str, Tensor], c
     return [Pictures(file, side, modality.channels, numbers[name].numpy(), of) for name in (_LEARNT, _HELD)]
 
 
-def _pack(values: Tensor) -> Tensor:
-    """Values in [-1, 1] in 8 bits."""
-    return ((values + 1) * _HALF).round().clamp(0, 2 * _HALF).to(torch.uint8)
-
-
 def _unpack(stored: Tensor) -> Tensor:
-    return stored / _HALF - 1 if stored.dtype == torch.uint8 else stored
+    return from_bytes(stored) if stored.dtype == torch.uint8 else stored
 
 
 def _fits(tensor: Tensor, channels: int, modality: Modality) -> bool:

@@ -241,9 +241,13 @@ class Run:
         """The names of the classes that a collection was trained with; [] where there are none."""
         return exemplars.classes_in(self.facts[0], self.path)
 
+    def conditions(self) -> list[str]:
+        """The names of what samples can be asked for: the classes of a collection, or the exemplars."""
+        return self.classes() or self.names()
+
     def number(self, name: str | None) -> int:
         """The number of the exemplar, or class, of that name; 0 for None. Raises TexsynError (exit 2)."""
-        names = self.classes() or self.names()
+        names = self.conditions()
         if name is not None and name not in names:
             raise TexsynError(f"this run was trained on {', '.join(names)}, but not on {name}", Exit.USAGE)
         return 0 if name is None else names.index(name)
@@ -254,7 +258,7 @@ class Run:
         A class whose name is a number is named with a seed: 7:0.
         """
         name, colon, seed = text.rpartition(":")
-        names = self.classes() or self.names()
+        names = self.conditions()
         if text in names and not text.isdecimal():
             return End(0, self.number(text))
         if not (seed.isdecimal() and int(seed) < 2**31):
