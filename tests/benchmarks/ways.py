@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from texsyn.core import ops
 from texsyn.core.modality import Modality
@@ -20,6 +21,7 @@ from texsyn.media.exemplar import Exemplar, crops
 from texsyn.models import im2col, layers
 from texsyn.models.trio import latent, prior, reconstruction
 from texsyn.training import loop
+from texsyn.training.adam import Adam
 from texsyn.training.data import Data
 from texsyn.training.state import init_state
 
@@ -69,6 +71,20 @@ class Ours:
         return time.perf_counter()
 
 
+class DefaultAdam(Adam):
+    """Adam as PyTorch has it by default."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe) -> None:
+        super().__init__(network, recipe)
+        self.optimiser = torch.optim.Adam(
+            network.parameters(), recipe.learning_rate, self.betas, weight_decay=recipe.weight_decay
+        )
+
+    def descend(self, rate: float) -> None:
+        self.optimiser.param_groups[0]["lr"] = rate
+        self.optimiser.step()
+
+
 class Plain(Ours):
     """The same step with PyTorch's defaults."""
 
@@ -79,9 +95,8 @@ class Plain(Ours):
         for module in self.state.triangle.modules():
             if isinstance(module, layers.ConvTranspose):
                 module.always_subpixel = False
-        for name, optimiser in self.state.optimisers.items():
-            group = {**optimiser.param_groups[0], "fused": None}
-            self.state.optimisers[name] = torch.optim.Adam([{**group, "lr": self.recipe.learning_rate}])
+        for name in self.state.optimisers:
+            self.state.optimisers[name] = DefaultAdam(self.state.triangle.get_submodule(name), self.recipe)
 
     def change(self, recipe: Recipe) -> Recipe:
         return replace(recipe, precision="float32")

@@ -16,6 +16,7 @@ from texsyn.media.exemplar import Exemplar
 from texsyn.models.trio import TERMS
 from texsyn.runs.fitting import fit_run
 from texsyn.synthesis import sampling
+from texsyn.training import state
 
 
 def test_a_run_holds_what_was_trained(tmp_path, exemplar, recipe):
@@ -67,7 +68,7 @@ def test_sampling_a_checkpoint_builds_no_optimiser(tmp_path, recipe, monkeypatch
     def refuse(*given, **more):
         raise AssertionError("an optimiser is built")
 
-    monkeypatch.setattr(torch.optim, "Adam", refuse)
+    monkeypatch.setattr(state, "Adam", refuse)
     assert equal(finished, run.triangle())
     estimated = run.estimated_pixels()[0]
     assert torch.equal(estimated[:, 20:], exemplar.pixels[:, 20:])

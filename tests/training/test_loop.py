@@ -165,13 +165,13 @@ def test_a_time_budget_ends_the_fit_and_sets_the_schedule(exemplar, recipe, monk
     assert 60 <= reports[-1].seconds < 64
     rates = [r.progress for r in reports]
     assert rates == sorted(rates)
-    assert reports[-1].state.optimisers["energy"].param_groups[0]["lr"] < 0.2 * recipe.learning_rate
+    assert reports[-1].state.optimisers["energy"].rate < 0.2 * recipe.learning_rate
 
 
 def test_the_rate_stays_and_then_falls_to_zero(exemplar, recipe):
     triangle = loop.create(exemplar, recipe)
     rates = [
-        r.state.optimisers["generator"].param_groups[0]["lr"]
+        r.state.optimisers["generator"].rate
         for r in loop.fit(triangle, exemplar, replace(recipe, steps=10, lr_decay_fraction=0.5))
     ]
     assert rates[:5] == [recipe.learning_rate] * 5

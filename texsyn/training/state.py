@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from texsyn.core import ops
 from texsyn.core.recipes import Recipe
@@ -17,6 +17,7 @@ from texsyn.models.level import Codes
 from texsyn.models.mixture_prior import MixturePrior
 from texsyn.models.triangle import Triangle
 from texsyn.models.trio import Trio
+from texsyn.training.adam import Adam
 
 NETWORKS = ("generator", "posterior", "energy")
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]  # tensors and numbers
@@ -28,7 +29,7 @@ class TrainState:
     """Networks, optimisers, counters and estimates of masked pixels."""
 
     triangle: Triangle
-    optimisers: dict[str, torch.optim.Adam]  # of each network, by its name within the triangle
+    optimisers: dict[str, Adam]  # of each network, by its name within the triangle
     prior: MixturePrior | None = None  # what training draws from, with codes of its own; None: N(0, I)
     codes: list[Codes] = field(default_factory=list)  # likewise, of each level
     step: int = 0
@@ -71,8 +72,8 @@ class TrainState:
         """Every tensor of the state by name, in the layout of its weight."""
         named = {f"triangle.{name}": value for name, value in self.triangle.state_dict().items()}
         for network, optimiser in self.optimisers.items():
-            for index, (view, parameter) in enumerate(self._views(network)):
-                for key, value in optimiser.state[view].items():
+            for index, parameter in enumerate(optimiser.parameters):
+                for key, value in optimiser.tensors(index).items():
                     order = ops.memory_order(parameter) if value.dim() else []
                     inverse = [order.index(axis) for axis in range(len(order))]
                     named[f"optimiser.{network}.{index}.{key}"] = value.permute(inverse)
@@ -100,27 +101,15 @@ class TrainState:
         return {name: value.detach().clone() for name, value in self.tensors().items()}, self.numbers()
 
     def descend(self, network: str, rate: float) -> None:
-        """One step of Adam along the gradients of a network in training, which are then freed."""
-        name = f"levels.{self.level - 1}.{network}" if self.level else network
-        optimiser = self.optimisers[name]
-        optimiser.param_groups[0]["lr"] = rate
-        for view, parameter in self._views(name):
-            gradient = parameter.grad
-            view.grad = None if gradient is None else gradient.permute(ops.memory_order(parameter)).contiguous()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-
-    def _views(self, network: str) -> list[tuple[Tensor, nn.Parameter]]:
-        """The optimiser's view of each weight, and the weight: they share memory."""
-        views = self.optimisers[network].param_groups[0]["params"]
-        return list(zip(views, self.triangle.get_submodule(network).parameters(), strict=True))
+        """One step of Adam along the gradients of a network in training."""
+        self.optimisers[f"levels.{self.level - 1}.{network}" if self.level else network].descend(rate)
 
 
 def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> TrainState:
     """The state before the first step."""
     above = (f"levels.{number}." for number in range(len(triangle.levels)))
     names = [prefix + name for prefix in ("", *above) for name in NETWORKS]
-    optimisers = {name: _adam(triangle.get_submodule(name), recipe) for name in names}
+    optimisers = {name: Adam(triangle.get_submodule(name), recipe) for name in names}
     masked = {n: each for n, each in enumerate(exemplars) if each.mask is not None}
     estimates = {n: triangle.scaled(each.pixels.to(triangle.device)).clone() for n, each in masked.items()}
     codes = [copy.deepcopy(level.codes) for level in triangle.detail]
@@ -134,22 +123,3 @@ def _shows_pieces(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exempl
     """Whether draws are compared with what their pieces show: of stills, but not of estimates of masked pixels."""
     still = triangle.modality.is_stationary_still
     return bool(recipe.pieces) and still and all(each.mask is None for each in exemplars)
-
-
-def _adam(network: nn.Module, recipe: Recipe) -> torch.optim.Adam:
-    """Adam on contiguous views of the weights, with all its tensors, so that a state has the same at every step."""
-    optimiser = torch.optim.Adam(
-        # On CPU Adam's fused step copies what is not contiguous, there and back: three quarters of its time.
-        [p.detach().permute(ops.memory_order(p)) for p in network.parameters()],
-        lr=recipe.learning_rate,
-        betas=(recipe.beta1, recipe.beta2),
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-    for view in optimiser.param_groups[0]["params"]:
-        optimiser.state[view] = {
-            "step": torch.zeros((), device=view.device),
-            "exp_avg": torch.zeros_like(view),
-            "exp_avg_sq": torch.zeros_like(view),
-        }
-    return optimiser
