@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo app test trust bench clean
+.PHONY: demo app test gallery trust bench clean
 
 # Trains on a shipped still (6 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
 demo: $(VENV)/.demo
@@ -26,6 +26,10 @@ test: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Trains on every shipped exemplar (hours; it can be stopped, and goes on) and makes a page of them in build/gallery/.
+gallery: $(VENV)/.gallery
+	$(BIN)/python videos/render_gallery.py build/gallery
+
 # Repeats the safety trials many times and writes tests/benchmarks/TRUST.md (an hour).
 trust: $(VENV)/.test
 	$(BIN)/python tests/trust.py
@@ -40,6 +44,7 @@ clean:
 # Installs the package with the extras that a target needs.
 $(VENV)/.demo: EXTRAS := quality
 $(VENV)/.app: EXTRAS := ui,quality
+$(VENV)/.gallery: EXTRAS := quality,export
 $(VENV)/.bench: EXTRAS := benchmark
 $(VENV)/.test: EXTRAS := dev
 

@@ -42,6 +42,15 @@ def open_browser() -> Iterator[Any]:
             browser.close()
 
 
+def serious_violations(page: Any) -> list[str]:
+    """Serious and critical violations that axe finds on a page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    violations = Axe().run(page).response["violations"]
+    serious = (each for each in violations if each["impact"] in ("serious", "critical"))
+    return [f"{each['id']}: {node['html'][:160]}" for each in serious for node in each["nodes"]]
+
+
 class Visit:
     """The app in one tab; keeps console errors, and requests to any other server."""
 
@@ -122,12 +131,7 @@ class Visit:
 
     def accessibility_violations(self) -> list[str]:
         """Serious and critical violations that axe finds."""
-        from axe_playwright_python.sync_playwright import Axe
-
-        violations = Axe().run(self.page).response["violations"]
-        serious = (each for each in violations if each["impact"] in ("serious", "critical"))
-        nodes = [f"{each['id']}: {node['html'][:160]}" for each in serious for node in each["nodes"]]
-        return [node for node in nodes if _EMPTY_GALLERY not in node]
+        return [node for node in serious_violations(self.page) if _EMPTY_GALLERY not in node]
 
     def close(self) -> None:
         """Close the tab; fails where there were console errors or requests to other servers."""

@@ -27,7 +27,6 @@ from texsyn.core.formats import ALL_FORMATS
 from texsyn.core.modality import CLIP, MODALITIES, OBJECTS, STILL
 from texsyn.core.recipes import OBJECTIVES, RECIPES, Recipe, recipe_for
 from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS
-from texsyn.models import mixture_prior, seams
 
 ROOT = Path(__file__).parent.parent
 HIDDEN = (".venv", ".git", ".pytest_cache", "build", "dist", "demo", "runs")
@@ -131,6 +130,8 @@ def run_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     program, *rest = words
     if rest[:1] == ["app"]:  # it would serve until it is told to end
         parse_script("ui/app.py", rest[1:])
+    elif rest[:1] == ["export"]:  # a graph takes a minute to write; tests/synthesis/test_onnx_export.py does
+        parse_texsyn(rest)
     elif program == "texsyn":
         exit = main(shortened(rest))
         assert exit == 0, f"{shlex.join(words)}: {capsys.readouterr().err}"
@@ -152,8 +153,6 @@ def workplace(tmp_path, monkeypatch):
     for number in range(20):
         draw(tmp_path / "digits" / f"{number}.png", (28, 28), lambda image, n=number: image.rotate(9 * n).convert("L"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mixture_prior, "_STEPS", 3)  # draws, and their graphs, are not what is tested
-    monkeypatch.setattr(seams, "_ROUNDS", 3)
     with queue_fits_in(tmp_path):
         yield tmp_path
 

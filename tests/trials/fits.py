@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import random
@@ -180,6 +181,8 @@ def full_disk(tries: int, folder: Path) -> Outcome:
     for each in (done, plain):
         assert wait_for(run_forked(fit(each.path))) == 0
     out, failures = folder / "outputs", []
+    for module in ("torch._dynamo", "torch.export", "onnxscript.optimizer"):  # once, instead of in every child
+        importlib.import_module(module)
     commands = {
         "fit": ["fit", "--resume", "RUN", "--steps", "75", "--json", "--no-card"],
         "sample": ["sample", "RUN", "-o", str(out / "a.png")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,18 +12,20 @@ from PIL import Image
 from server import ROOT
 
 
-def example(address: str) -> list[str]:
-    """The README's Python blocks from `import gradio_client` on, for a shorter fit on this server."""
+def example(address: str, exemplar: Path) -> list[str]:
+    """The README's Python blocks from `import gradio_client` on, for a short fit of `exemplar` on this server."""
     text = (ROOT / "ui" / "README.md").read_text()
     text = text.replace("http://127.0.0.1:7860", address).replace("minutes=1,", "minutes=0.05,")
+    assert "videos/beans.png" in text
+    text = text.replace("videos/beans.png", str(exemplar))
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
     first = next(number for number, block in enumerate(blocks) if "gradio_client" in block)
     return blocks[first:]
 
 
-def test_the_readmes_example_runs(server, find_new_run, monkeypatch):
+def test_the_readmes_example_runs(server, find_new_run, monkeypatch, picture):
     monkeypatch.chdir(ROOT)
-    fit, *sample = example(server.address)
+    fit, *sample = example(server.address, picture)
     names: dict[str, Any] = {}
     exec(fit, names)
     app, run = names["app"], names["run"]

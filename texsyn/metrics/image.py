@@ -10,6 +10,8 @@ from texsyn.media import lattice
 from texsyn.metrics import sliced_wasserstein as swd
 from texsyn.metrics.sliced_wasserstein import BINOMIAL, Array
 
+_QUERIES, _KEYS = 1296, 2048  # that are compared at once: so many distances stay in a cache
+
 
 def patches(image: Array, size: int, stride: int) -> tuple[Array, int, int]:
     """Patches of `size` x `size` pixels every `stride` pixels, `n values`, and how many rows and columns they form."""
@@ -18,15 +20,21 @@ def patches(image: Array, size: int, stride: int) -> tuple[Array, int, int]:
     return windows.reshape(rows * columns, -1).astype(np.float32), rows, columns
 
 
-def nearest(queries: Array, keys: Array, block: int = 512) -> tuple[Array, Array]:
+def nearest(queries: Array, keys: Array) -> tuple[Array, Array]:
     """For each query the index of the nearest key, and its root mean square distance."""
     index, distance = np.empty(len(queries), np.int64), np.empty(len(queries), np.float32)
-    table, norms = torch.from_numpy(keys).T.contiguous(), torch.from_numpy((keys * keys).sum(1))
-    for start in range(0, len(queries), block):
-        part = torch.from_numpy(queries[start : start + block])
-        least, where = (norms[None] - 2 * part @ table).min(1)
-        index[start : start + block] = where.numpy()
-        distance[start : start + block] = (least + part.square().sum(1)).numpy()
+    table, norms = torch.from_numpy(keys), torch.from_numpy((keys * keys).sum(1))
+    for start in range(0, len(queries), _QUERIES):
+        part = torch.from_numpy(queries[start : start + _QUERIES])
+        least = torch.full((len(part),), torch.inf)
+        where = torch.zeros(len(part), dtype=torch.long)
+        for first in range(0, len(keys), _KEYS):
+            block = slice(first, first + _KEYS)
+            found, place = torch.addmm(norms[block], part, table[block].T, alpha=-2).min(1)
+            nearer = found < least
+            least, where = torch.where(nearer, found, least), torch.where(nearer, place + first, where)
+        index[start : start + len(part)] = where.numpy()
+        distance[start : start + len(part)] = (least + part.square().sum(1)).numpy()
     return index, np.sqrt(np.maximum(distance, 0) / queries.shape[1])
 
 

@@ -22,6 +22,8 @@ class _OverlapAdd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, out: Tensor, margins: Margins) -> Tensor:
         ctx.margins = margins
+        if torch.compiler.is_exporting():
+            return _in_graph(out, margins)
         for axis, (before, after, mode) in enumerate(margins, start=2):
             size = out.shape[axis] - before - after
             left, right = out.narrow(axis, 0, before), out.narrow(axis, before + size, after)
@@ -60,6 +62,30 @@ class _OverlapAdd(torch.autograd.Function):
                 left.copy_(part.narrow(axis + 2, before, before).flip(axis + 2))
                 right.copy_(part.narrow(axis + 2, before + size - after, after).flip(axis + 2))
         return full, None
+
+
+def _in_graph(out: Tensor, margins: Margins) -> Tensor:
+    """Likewise for an exported graph, in which adding in place transposes the whole several times."""
+    for axis, (before, after, mode) in enumerate(margins, start=2):
+        size = out.shape[axis] - before - after
+        left, inside, right = (
+            out.narrow(axis, *part) for part in ((0, before), (before, size), (before + size, after))
+        )
+        if mode == "circular":
+            inside = _added(inside, axis, size - before, left)
+            inside = _added(inside, axis, 0, right)
+        elif mode == "reflect":
+            inside = _added(inside, axis, 0, left.flip(axis))
+            inside = _added(inside, axis, size - after, right.flip(axis))
+        out = inside
+    return out
+
+
+def _added(x: Tensor, axis: int, start: int, values: Tensor) -> Tensor:
+    """`x` with `values` added from position `start` of an axis on."""
+    count, size = values.shape[axis], x.shape[axis]
+    parts = (x.narrow(axis, 0, start), x.narrow(axis, start, count) + values)
+    return torch.cat((*parts, x.narrow(axis, start + count, size - start - count)), axis) if count else x
 
 
 def _inside(full: Tensor, margins: Margins, first: int) -> Tensor:

@@ -1,0 +1,300 @@
+"""Render the gallery, a static page of every shipped exemplar: python videos/render_gallery.py [FOLDER]
+
+Exemplars that have no finished run in RUNS are trained first (hours, for all and 3,000 steps; it can be stopped and
+goes on where it was). The page also makes textures itself, with an exported generator that onnxruntime-web runs; npm
+fetches that. Any server can serve the folder.
+"""
+
+import argparse
+import gzip
+import html
+import io
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from PIL import Image
+
+import texsyn
+from texsyn.metrics.repetition import repetition, threshold
+
+VIDEOS = Path(__file__).parent
+SOURCES = VIDEOS / "gallery"
+RUNTIME = "ort-wasm-simd-threaded.asyncify"  # of onnxruntime-web, with WebGPU and without
+TILE = 1024  # pixels of the texture that the page repeats to 2048
+MOST = {"exemplar": 30_000, "sample": 30_000, "tile": 220_000, "map": 12_000}  # bytes of an image
+OF_CLIPS = 0.42  # steps of a clip for each of a still: ten minutes of either
+LOOP = 64  # frames of a clip's sample
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A texture of the page."""
+
+    name: str
+    file: str
+    options: tuple[str, ...] = ()  # of `texsyn fit`
+
+
+ENTRIES = (
+    *(Entry(name, f"{name}.png") for name in ("beans", "pebbles", "leaves", "wicker", "gravel", "grass", "brick")),
+    Entry("hubble", "hubble.jpg"),
+    *(Entry(name, f"materials/{name}") for name in ("cobbles", "rust", "leather")),
+    *(Entry(name, f"{name}.mp4") for name in ("water", "fire", "meadow", "flag")),
+)
+# A narrow generator, since the page has one thread of a browser.
+IN_BROWSER = Entry("beans-narrow", "beans.png", ("--set", "width_multiplier=0.25"))
+
+
+# ------------------------------------------------------------ runs
+
+
+def fit(entry: Entry, options: argparse.Namespace) -> texsyn.Run:
+    """The entry's run, trained to its end."""
+    folder = options.runs / entry.name
+    moving = entry.file.endswith(".mp4")
+    steps = str(max(1, round(options.steps * (OF_CLIPS if moving else 1))))
+    if not (folder / "run.json").exists():
+        words = [str(VIDEOS / entry.file), "--out", str(folder), "--steps", steps, *entry.options]
+        words += [word for each in options.set for word in ("--set", each)]
+        subprocess.run([sys.executable, "-m", "texsyn", "fit", *words], check=True)
+    elif texsyn.status(texsyn.Run.open(folder)).state != "finished":
+        subprocess.run([sys.executable, "-m", "texsyn", "fit", "--resume", str(folder), "--steps", steps], check=True)
+    return texsyn.Run.open(folder)
+
+
+# ------------------------------------------------------------ files of the page
+
+
+def to_image(texture: torch.Tensor) -> Image.Image:
+    """`channels h w` in [-1, 1] as an image."""
+    values = ((texture.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray((values if len(values) == 3 else values[:1].expand(3, -1, -1)).permute(1, 2, 0).numpy())
+
+
+def write_image(image: Image.Image, path: Path, most: int) -> str:
+    """Save as WebP, as well as `most` bytes allow; returns the file's name."""
+    for quality in (90, 82, 74, 66, 58, 50, 42, 34, 26):
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=quality, method=6)
+        if buffer.tell() <= most:
+            break
+    path.write_bytes(buffer.getvalue())
+    return path.name
+
+
+def img(image: Image.Image, path: Path, most: int, text: str) -> str:
+    name = write_image(image, path, most)
+    return f'<img src="{name}" width="{image.width}" height="{image.height}" alt="{html.escape(text)}" loading="lazy">'
+
+
+def video(pixels: torch.Tensor, fps: float, path: Path, text: str) -> str:
+    texsyn.write(pixels, path, fps=fps, force=True)
+    text = html.escape(text)
+    return (
+        f'<video src="{path.name}" autoplay loop muted playsinline controls preload="auto" aria-label="{text}"></video>'
+    )
+
+
+def figure(content: str, caption: str) -> str:
+    return f"<figure>{content}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def tiled(image: Image.Image, path: Path, text: str) -> str:
+    """A field of 2048 x 2048 pixels to scroll in, filled with repeats of a texture."""
+    name = write_image(image, path, MOST["tile"])
+    text = html.escape(text)
+    inner = f"<div style=\"background: url('{name}')\"></div>"
+    return f'<div class="tiled" tabindex="0" role="img" aria-label="{text}">{inner}</div>'
+
+
+def recurs(image: Image.Image, least: float) -> str:
+    return f"{repetition(np.asarray(image, np.float32) / 255, least):.0%} of its windows recur"
+
+
+def patch_match(exemplar: Image.Image) -> Image.Image | None:
+    """By G'MIC's syntexturize_matchpatch; None where the Python package `gmic` is not installed."""
+    try:
+        import gmic
+    except ImportError:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.png", Path(folder) / "out.png"
+        exemplar.save(source)
+        gmic.run(f"srand 0 input {source} syntexturize_matchpatch {TILE},{TILE} output {target}")
+        with Image.open(target) as image:
+            return image.convert("RGB")
+
+
+# ------------------------------------------------------------ sections
+
+
+def still(name: str, run: texsyn.Run, folder: Path) -> tuple[str, str]:
+    """The pair of exemplar and sample, and the views beside them."""
+    exemplar, triangle = run.exemplars()[0], run.triangle()
+    colours = exemplar.pixels[:3]
+    shown = [(colours, "exemplar"), (texsyn.sample(triangle, seed=0)[0], "sample")]
+    pair = [
+        figure(
+            img(to_image(pixels[:3]), folder / f"{name}-{kind}.webp", MOST[kind], f"{name}, {kind}"),
+            "Exemplar" if kind == "exemplar" else "Sample, seed 0",
+        )
+        for pixels, kind in shown
+    ]
+    large = texsyn.sample(triangle, seed=0, size=(TILE, TILE))[0]
+    original, image = to_image(colours), to_image(large[:3])
+    least = threshold(np.asarray(original, np.float32) / 255)
+    views = [
+        figure(
+            tiled(image, folder / f"{name}-tile.webp", f"{name}, a new texture that tiles"),
+            f"A tile of {TILE} x {TILE}, repeated to 2048: it has no seams, {recurs(image, least)}",
+        )
+    ]
+    planes = exemplar.modality.planes
+    if len(planes) > 1:
+        views.append(figure(maps(name, exemplar, shown[1][0], folder), f"All maps, learnt together: {of(planes)}"))
+    elif (other := patch_match(original)) is not None:
+        views.append(
+            figure(
+                tiled(other, folder / f"{name}-patches.webp", f"{name}, patch matching"),
+                f"For comparison: patch matching (G'MIC) copies the exemplar, {recurs(other, least)}",
+            )
+        )
+    return "".join(pair), "".join(views)
+
+
+def of(planes) -> str:
+    return ", ".join(plane.name for plane in planes)
+
+
+def maps(name: str, exemplar: texsyn.Exemplar, sample: torch.Tensor, folder: Path) -> str:
+    """The maps of a sample, side by side."""
+    parts = sample.split([plane.channels for plane in exemplar.modality.planes])
+    images = [
+        img(to_image(part), folder / f"{name}-{plane.name}.webp", MOST["map"], f"{name}, {plane.name}")
+        for plane, part in zip(exemplar.modality.planes, parts, strict=True)
+    ]
+    return f'<div class="maps">{"".join(images)}</div>'
+
+
+def clip(name: str, run: texsyn.Run, folder: Path) -> tuple[str, str]:
+    exemplar, triangle = run.exemplars()[0], run.triangle()
+    original = video(exemplar.pixels[:, :LOOP], run.fps, folder / f"{name}-exemplar.mp4", f"{name}, exemplar")
+    sample = texsyn.sample(triangle, seed=0, frames=LOOP)[0]
+    made = video(sample, run.fps, folder / f"{name}-sample.mp4", f"{name}, a new clip that loops")
+    return figure(original, "Exemplar"), figure(made, f"Sample, seed 0: {LOOP} frames that loop")
+
+
+def section(entry: Entry, run: texsyn.Run, folder: Path) -> str:
+    pair, views = (clip if run.modality.moving else still)(entry.name, run, folder)
+    status, rows = texsyn.status(run), "".join(map(card_row, run.describe_cards()))
+    words = ["texsyn", "fit", f"videos/{entry.file}", "--steps", str(status.step), "--out", f"runs/{entry.name}"]
+    commands = [words, ["texsyn", "sample", f"runs/{entry.name}", "-o", f"{entry.name}{ending(run)}"]]
+    return (
+        f'<article id="{entry.name}"><header><h2>{entry.name}<small>{html.escape(run.modality.name)}, {status.step:,} '
+        f"steps in {texsyn.duration(status.seconds)}</small></h2></header>"
+        f'<div class="pair">{pair}</div><div class="views">{views}</div>'
+        f'<footer><ul class="card">{rows}</ul><pre tabindex="0">{"<br>".join(map(shlex.join, commands))}</pre></footer>'
+        "</article>"
+    )
+
+
+def card_row(line: str) -> str:
+    word, _, rest = line.strip().partition(" ")
+    return f"<li><b>{html.escape(word)}</b>{html.escape(rest.strip())}</li>"
+
+
+def ending(run: texsyn.Run) -> str:
+    return ".mp4" if run.modality.moving else ".png"
+
+
+# ------------------------------------------------------------ the texture that the page makes
+
+
+def fetch_runtime(folder: Path) -> None:
+    """Put onnxruntime-web's parts beside the page."""
+    if not shutil.which("npm"):
+        sys.exit("the page makes textures with onnxruntime-web, which npm fetches; npm is not installed")
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copy(VIDEOS / "package.json", place)
+        quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]
+        subprocess.run(["npm", "install", *quiet, "--prefix", place], check=True)
+        built = Path(place) / "node_modules" / "onnxruntime-web" / "dist"
+        for name in ("ort.webgpu.min.mjs", f"{RUNTIME}.mjs"):
+            shutil.copy(built / name, folder)
+        write_packed(built / f"{RUNTIME}.wasm", folder)
+
+
+def write_packed(source: Path, folder: Path) -> None:
+    (folder / f"{source.name}.gz").write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+
+
+def maker(run: texsyn.Run, folder: Path) -> str:
+    """The section with the canvas."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "model.onnx"
+        texsyn.export(run.triangle(), path, half=True)
+        model = onnx.load(path)
+        write_packed(path, folder)
+    facts = json.loads(next(each.value for each in model.metadata_props if each.key == "texsyn"))
+    channels, factor = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value, facts["factor"][0]
+    status, title = texsyn.status(run), html.escape(run.title)
+    return f"""<article id="made" data-model="model.onnx.gz" data-channels="{channels}" data-factor="{factor}">
+<header><h2>In your browser<small>{title}: a narrow generator after {status.step:,} steps</small></h2></header>
+<form onsubmit="return false">
+<label>Seed <input type="number" name="seed" min="0" max="2147483647" value="0"></label>
+<label for="size">Size <output>512</output> pixels</label>
+<input type="range" id="size" name="size" min="{2 * factor}" max="1024" step="{factor}" value="512">
+<label><input type="checkbox" name="tiled"> Show it four times</label>
+<div><button name="make">Make a texture</button> <button name="next">Next seed</button>
+<button name="save" disabled>Download</button></div>
+<output role="status">Nothing leaves your computer. A seed gives what <code>texsyn sample</code> gives.</output>
+</form><canvas width="512" height="512" role="img" aria-label="A new texture"></canvas></article>"""
+
+
+# ------------------------------------------------------------ the page
+
+
+def page(sections: list[str], names: list[str], made: str) -> str:
+    links = "".join(f'<a href="#{name}">{name}</a>' for name in names)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>texsyn: gallery</title><link rel="icon" href="data:,"><link rel="stylesheet" href="page.css"></head>
+<body><header><h1>texsyn</h1><p>Each texture was learnt from one exemplar alone. Samples are of seed 0, not picked.</p>
+</header><nav aria-label="Textures"><a href="#made">in your browser</a>{links}</nav>
+<main>{made}{"".join(sections)}</main><script type="module" src="page.js"></script></body></html>
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("build/gallery"), help="(default build/gallery)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/gallery"), help="(default runs/gallery)")
+    parser.add_argument("--steps", type=int, default=3000, help="of a still; clips take 42 %% of them (default 3000)")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as of `texsyn fit`")
+    names = [entry.name for entry in ENTRIES]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="these textures")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for source in SOURCES.iterdir():
+        shutil.copy(source, options.folder)
+    fetch_runtime(options.folder)
+    made = maker(fit(IN_BROWSER, options), options.folder)
+    entries = [entry for entry in ENTRIES if entry.name in options.only]
+    sections = [section(entry, fit(entry, options), options.folder) for entry in entries]
+    (options.folder / "index.html").write_text(page(sections, [entry.name for entry in entries], made))
+    size = sum(file.stat().st_size for file in options.folder.iterdir())
+    print(f"{options.folder}: {len(sections)} textures, {size / 1e6:.1f} MB. To look at it:")
+    print(f"  python -m http.server --bind 127.0.0.1 --directory {options.folder}")
+
+
+if __name__ == "__main__":
+    main()
