@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,19 +24,37 @@ from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
 from texsyn.models.triangle import Triangle
 
+# Of tests and of the processes they start: several tests run at once.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Scripts, some of which need packages that tests do without, and what Blender runs.
 collect_ignore = ["benchmarks", "ui/blender_session.py"]
 TESTS = Path(__file__).parent
 VIDEOS = TESTS.parent / "videos"
-LONGEST = ("test_docs.py", "test_onnx_export.py")  # files whose tests take minutes
+# Files whose tests take minutes, longest first; those that wait for a browser beside those that compute.
+LONGEST = (
+    "test_onnx_export.py",
+    "test_training_panel.py",
+    "test_trust.py",
+    "test_new_panel.py",
+    "test_gallery.py",
+    "test_cluster.py",
+    "test_docs.py",
+    "test_app.py",
+    "test_sampling.py",
+    "test_made_panel.py",
+    "test_tools.py",
+    "test_materials.py",
+    "test_budgets.py",
+)
 # Words for a quick `texsyn fit`, which does not search for a bandwidth either.
 SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--set", "bandwidth=0.15", "--no-card"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files: one that begins last would end long after all others."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 from conftest import draw
 from server import queue_fits_in
@@ -132,6 +133,7 @@ def run_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         parse_script("ui/app.py", rest[1:])
     elif rest[:1] == ["export"]:  # a graph takes a minute to write; tests/synthesis/test_onnx_export.py does
         parse_texsyn(rest)
+        write_stand_in(Path(rest[rest.index("-o") + 1]))
     elif program == "texsyn":
         exit = main(shortened(rest))
         assert exit == 0, f"{shlex.join(words)}: {capsys.readouterr().err}"
@@ -141,6 +143,20 @@ def run_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         parse_script(rest[0], rest[1:])
     else:
         pytest.fail(f"no test runs {shlex.join(words)}")
+
+
+def write_stand_in(path: Path) -> None:
+    """A graph with the input and output of an exported generator of stills."""
+    onnx = pytest.importorskip("onnx")
+    helper, kernel = onnx.helper, np.ones((8, 3, 32, 32), np.float32)
+    shapes = {"z": ["n", 8, "y", "x"], "texture": ["n", 3, "h", "w"]}
+    z, texture = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items())
+    nodes = [
+        helper.make_node("ConvTranspose", ["z", "kernel"], ["sum"], strides=[32, 32]),
+        helper.make_node("Tanh", ["sum"], ["texture"]),
+    ]
+    graph = helper.make_graph(nodes, "generator", [z], [texture], [onnx.numpy_helper.from_array(kernel, "kernel")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from PIL import Image
 import texsyn
 from texsyn.models import mixture_prior, seams
 
-SHOWN = ("beans", "cobbles", "water")  # a still, a material and a clip
+SHOWN = ("cobbles", "water")  # a material, which is a still with maps, and a clip
 LIMIT = 15_000_000  # bytes of all files
 PATIENCE = 60_000  # milliseconds
 
@@ -99,6 +99,14 @@ def test_it_is_light_and_accessible(gallery):
     gallery.page.set_viewport_size({"width": 390, "height": 800})
     assert gallery.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     gallery.page.set_viewport_size({"width": 1200, "height": 900})
+
+
+def test_a_page_opened_as_a_file_says_what_it_cannot(gallery):
+    page = gallery.page.context.browser.new_page()
+    page.goto((gallery.folder / "index.html").as_uri())
+    assert "Serve its folder" in page.locator("#made [role=status]").inner_text()
+    assert page.locator("img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    page.close()
 
 
 def test_tiles_are_scrolled_by_keyboard(gallery):

@@ -257,7 +257,9 @@ def maker(run: texsyn.Run, folder: Path) -> str:
 <div><button name="make">Make a texture</button> <button name="next">Next seed</button>
 <button name="save" disabled>Download</button></div>
 <output role="status">Nothing leaves your computer. A seed gives what <code>texsyn sample</code> gives.</output>
-</form><canvas width="512" height="512" role="img" aria-label="A new texture"></canvas></article>"""
+</form><canvas width="512" height="512" role="img" aria-label="A new texture"></canvas></article>
+<script>if (location.protocol === "file:") document.querySelector("#made [role=status]").textContent =
+"A page that is opened as a file may not do this. Serve its folder: python -m http.server"</script>"""
 
 
 # ------------------------------------------------------------ the page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 import os
 import random
@@ -39,6 +38,7 @@ from trials.children import (
     weights,
 )
 
+_MANY = 10  # tries from which on a trial does what takes long
 POINTS = ("begun", "tensors.safetensors", "content.json", "manifest.json", "aside", "renamed", "written")
 
 
@@ -181,15 +181,14 @@ def full_disk(tries: int, folder: Path) -> Outcome:
     for each in (done, plain):
         assert wait_for(run_forked(fit(each.path))) == 0
     out, failures = folder / "outputs", []
-    for module in ("torch._dynamo", "torch.export", "onnxscript.optimizer"):  # once, instead of in every child
-        importlib.import_module(module)
     commands = {
         "fit": ["fit", "--resume", "RUN", "--steps", "75", "--json", "--no-card"],
         "sample": ["sample", "RUN", "-o", str(out / "a.png")],
         "frames": ["morph", "RUN", "--from", "0", "--to", "1", "--frames", "4", "--format", "frames", "-o", str(out)],
         "clip": ["morph", "RUN", "--from", "0", "--to", "1", "--frames", "4", "-o", str(out / "a.gif")],
-        "export": ["export", "RUN", "-o", str(out / "a.onnx")],
     }
+    if tries >= _MANY:  # each writes a graph
+        commands["export"] = ["export", "RUN", "-o", str(out / "a.onnx")]
     good = count = 0
     for name, command in commands.items():
         for allowed in range(tries):
