@@ -46,7 +46,7 @@ clean:
 # Installs the package with the extras that a target needs.
 $(VENV)/.demo: EXTRAS := quality
 $(VENV)/.app: EXTRAS := ui,quality
-$(VENV)/.gallery: EXTRAS := quality,export
+$(VENV)/.gallery: EXTRAS := gallery
 $(VENV)/.bench: EXTRAS := benchmark
 $(VENV)/.test: EXTRAS := dev
 
