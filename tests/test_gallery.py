@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -51,6 +53,9 @@ class QuietHandler(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     require_browser()
+    if not shutil.which("npm"):
+        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
+        refuse("npm, which brings onnxruntime-web, is not installed")
     folder, runs = tmp_path_factory.mktemp("page"), tmp_path_factory.mktemp("runs")
     small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--set", "bandwidth=0.15"]
     words = [str(folder), "--runs", str(runs), "--steps", "4", *small, "--only", *SHOWN]
