@@ -26,10 +26,6 @@ function tell(text) {
 }
 
 function receive({ data }) {
-  if (data.provider) {
-    part.dataset.provider = data.provider;
-    return;
-  }
   busy = false;
   if (data.error) {
     tell(`This browser could not make it: ${data.error}`);
@@ -41,7 +37,7 @@ function receive({ data }) {
   part.dataset.shown = `${data.seed} ${data.side}`;
   part.dataset.milliseconds = Math.round(data.milliseconds);
   part.querySelector("[name=save]").disabled = false;
-  const how = part.dataset.provider === "webgpu" ? "WebGPU" : "WebAssembly";
+  const how = data.provider === "webgpu" ? "WebGPU" : "WebAssembly";
   tell(`${data.side} x ${data.side}, seed ${data.seed}: ${(data.milliseconds / 1000).toFixed(1)} s with ${how}`);
   if (again) make();
 }

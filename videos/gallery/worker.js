@@ -3,6 +3,7 @@ import { noise } from "./noise.js";
 import * as ort from "./ort.webgpu.min.mjs";
 
 const RUNTIME = "ort-wasm-simd-threaded.asyncify";
+let weights;
 let session;
 let provider;
 
@@ -14,27 +15,35 @@ async function unpacked(file) {
 }
 
 async function open(model) {
-  const gpu = navigator.gpu && (await navigator.gpu.requestAdapter());
-  const wanted = gpu ? ["webgpu", "wasm"] : ["wasm"];
+  const adapter = navigator.gpu && (await navigator.gpu.requestAdapter());
+  const isGpu = adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter); // a fallback is software
   ort.env.wasm.numThreads = self.crossOriginIsolated ? navigator.hardwareConcurrency : 1;
   ort.env.wasm.wasmPaths = { mjs: new URL(`./${RUNTIME}.mjs`, import.meta.url).href };
   ort.env.wasm.wasmBinary = await unpacked(`./${RUNTIME}.wasm.gz`);
-  ort.env.logLevel = "error";
-  const weights = await unpacked(model);
-  for (provider of wanted) {
-    try {
-      session = await ort.InferenceSession.create(weights, { executionProviders: [provider] });
-      return;
-    } catch (error) {
-      if (provider === wanted.at(-1)) throw error;
-    }
+  weights = await unpacked(model);
+  if (isGpu) await create("webgpu").catch(() => create("wasm"));
+  else await create("wasm");
+}
+
+async function create(wanted) {
+  session = await ort.InferenceSession.create(weights, { executionProviders: [wanted], logSeverityLevel: 3 });
+  provider = wanted;
+}
+
+async function run(feeds) {
+  try {
+    return await session.run(feeds);
+  } catch (error) {
+    if (provider === "wasm") throw error;
+    await create("wasm"); // the GPU has gone, or has too little memory
+    return session.run(feeds);
   }
 }
 
 // `side * side * 4` bytes of a square texture that tiles.
 async function make({ seed, positions }, channels, factor) {
   const field = new ort.Tensor("float32", noise(seed, channels, positions), [1, channels, positions, positions]);
-  const { texture } = await session.run({ z: field });
+  const { texture } = await run({ z: field });
   const values = await texture.getData();
   const side = positions * factor;
   const pixels = new Uint8ClampedArray(side * side * 4).fill(255);
@@ -55,13 +64,12 @@ self.onmessage = async ({ data }) => {
       settings = data;
       ready = open(data.model);
       await ready;
-      self.postMessage({ provider });
       return;
     }
     await ready;
     const start = performance.now();
     const made = await make(data, settings.channels, settings.factor);
-    const answer = { ...made, seed: data.seed, milliseconds: performance.now() - start };
+    const answer = { ...made, provider, seed: data.seed, milliseconds: performance.now() - start };
     self.postMessage(answer, [made.pixels.buffer]);
   } catch (error) {
     self.postMessage({ error: String(error.message ?? error) });
