@@ -134,5 +134,5 @@ def test_a_seed_gives_the_texture_of_the_command_line(gallery, seed, side):
 def test_a_texture_is_shown_four_times(gallery):
     gallery.make(1, 256)
     before = gallery.page.locator("canvas").evaluate("e => e.width")
-    gallery.page.get_by_label("Show it four times").check()
+    gallery.page.get_by_label("Tiled 2 x 2").check()
     assert gallery.page.locator("canvas").evaluate("e => e.width") == 2 * before

@@ -16,21 +16,22 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from PIL import Image
 
 import texsyn
+from texsyn.metrics.card import CLIP_METRICS, MATERIAL_METRICS, STILL_METRICS
 from texsyn.metrics.repetition import repetition, threshold
 
 VIDEOS = Path(__file__).parent
 SOURCES = VIDEOS / "gallery"
 RUNTIME = "ort-wasm-simd-threaded.asyncify"  # of onnxruntime-web, with WebGPU and without
 TILE = 1024  # pixels of the texture that the page repeats to 2048
-MOST = {"exemplar": 30_000, "sample": 30_000, "tile": 220_000, "map": 12_000}  # bytes of an image
+MOST = {"made": 80_000, "exemplar": 30_000, "sample": 30_000, "tile": 220_000, "map": 12_000}  # bytes of an image
 OF_CLIPS = 0.42  # steps of a clip for each of a still: ten minutes of either
 LOOP = 64  # frames of a clip's sample
 
@@ -190,18 +191,19 @@ def clip(name: str, run: texsyn.Run, folder: Path) -> tuple[str, str]:
     original = video(exemplar.pixels[:, :LOOP], run.fps, folder / f"{name}-exemplar.mp4", f"{name}, exemplar")
     sample = texsyn.sample(triangle, seed=0, frames=LOOP)[0]
     made = video(sample, run.fps, folder / f"{name}-sample.mp4", f"{name}, a new clip that loops")
-    return figure(original, "Exemplar"), figure(made, f"Sample, seed 0: {LOOP} frames that loop")
+    return "", figure(original, "Exemplar") + figure(made, f"Sample, seed 0: {LOOP} frames that loop")
 
 
 def section(entry: Entry, run: texsyn.Run, folder: Path) -> str:
     pair, views = (clip if run.modality.moving else still)(entry.name, run, folder)
     status, rows = texsyn.status(run), "".join(map(card_row, run.describe_cards()))
     words = ["texsyn", "fit", f"videos/{entry.file}", "--steps", str(status.step), "--out", f"runs/{entry.name}"]
-    commands = [words, ["texsyn", "sample", f"runs/{entry.name}", "-o", f"{entry.name}{ending(run)}"]]
+    frames = ["--frames", str(LOOP)] if run.modality.moving else []
+    commands = [words, ["texsyn", "sample", f"runs/{entry.name}", "-o", f"{entry.name}{ending(run)}", *frames]]
     return (
         f'<article id="{entry.name}"><header><h2>{entry.name}<small>{html.escape(run.modality.name)}, {status.step:,} '
         f"steps in {texsyn.duration(status.seconds)}</small></h2></header>"
-        f'<div class="pair">{pair}</div><div class="views">{views}</div>'
+        f'{pair and f"""<div class="pair">{pair}</div>"""}<div class="views">{views}</div>'
         f'<footer><ul class="card">{rows}</ul><pre tabindex="0">{"<br>".join(map(shlex.join, commands))}</pre></footer>'
         "</article>"
     )
@@ -238,26 +240,36 @@ def write_packed(source: Path, folder: Path) -> None:
 
 
 def maker(run: texsyn.Run, folder: Path) -> str:
-    """The section with the canvas."""
+    """The section with the canvas, which shows what seed 0 gives before anything is loaded."""
+    first = to_image(texsyn.sample(run.triangle(), seed=0, size=(512, 512))[0])
+    shown = write_image(first, folder / "made.webp", MOST["made"])
     with tempfile.TemporaryDirectory() as place:
+        import onnx
+
         path = Path(place) / "model.onnx"
+        print("exporting the generator, a minute or more", flush=True)
         texsyn.export(run.triangle(), path, half=True)
         model = onnx.load(path)
         write_packed(path, folder)
     facts = json.loads(next(each.value for each in model.metadata_props if each.key == "texsyn"))
     channels, factor = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value, facts["factor"][0]
     status, title = texsyn.status(run), html.escape(run.title)
+    words = ["texsyn", "fit", f"videos/{IN_BROWSER.file}", *IN_BROWSER.options, "--steps", str(status.step)]
+    sample = ["texsyn", "sample", f"runs/{IN_BROWSER.name}", "--size", "512x512", "--seed", "0", "-o", "texture.png"]
+    commands = f"{shlex.join([*words, '--out', f'runs/{IN_BROWSER.name}'])}<br>{shlex.join(sample)}"
     return f"""<article id="made" data-model="model.onnx.gz" data-channels="{channels}" data-factor="{factor}">
 <header><h2>In your browser<small>{title}: a narrow generator after {status.step:,} steps</small></h2></header>
 <form onsubmit="return false">
 <label>Seed <input type="number" name="seed" min="0" max="2147483647" value="0"></label>
 <label for="size">Size <output>512</output> pixels</label>
 <input type="range" id="size" name="size" min="{2 * factor}" max="1024" step="{factor}" value="512">
-<label><input type="checkbox" name="tiled"> Show it four times</label>
+<label><input type="checkbox" name="tiled"> Tiled 2 x 2</label>
 <div><button name="make">Make a texture</button> <button name="next">Next seed</button>
 <button name="save" disabled>Download</button></div>
-<output role="status">Nothing leaves your computer. A seed gives what <code>texsyn sample</code> gives.</output>
-</form><canvas width="512" height="512" role="img" aria-label="A new texture"></canvas></article>
+<output role="status">Nothing leaves your computer. A seed gives what <code>texsyn sample</code> gives, below.</output>
+</form>
+<canvas width="512" height="512" role="img" aria-label="A texture" style="background-image: url('{shown}')"></canvas>
+<footer><pre tabindex="0">{commands}</pre></footer></article>
 <script>if (location.protocol === "file:") document.querySelector("#made [role=status]").textContent =
 "A page that is opened as a file may not do this. Serve its folder: python -m http.server"</script>"""
 
@@ -265,14 +277,25 @@ def maker(run: texsyn.Run, folder: Path) -> str:
 # ------------------------------------------------------------ the page
 
 
+def legend() -> str:
+    rows = {**STILL_METRICS, **CLIP_METRICS, **MATERIAL_METRICS}
+    words = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in rows.items())
+    return (
+        "<details><summary>What the numbers say</summary><p>In parentheses is what the exemplar's halves have of each "
+        f"other, or other frames of a clip.</p><dl>{words}</dl></details>"
+    )
+
+
 def page(sections: list[str], names: list[str], made: str) -> str:
     links = "".join(f'<a href="#{name}">{name}</a>' for name in names)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>texsyn: gallery</title><link rel="icon" href="data:,"><link rel="stylesheet" href="page.css"></head>
-<body><header><h1>texsyn</h1><p>Each texture was learnt from one exemplar alone. Samples are of seed 0, not picked.</p>
-</header><nav aria-label="Textures"><a href="#made">in your browser</a>{links}</nav>
-<main>{made}{"".join(sections)}</main><script type="module" src="page.js"></script></body></html>
+<body><header><h1>texsyn: a gallery</h1><p>Each model learnt one texture from one image or clip, its exemplar, and makes
+new ones of any size that tile and loop. Samples are of seed 0, not picked. How many steps a model
+has learnt stands beside its name: some 3,000 are ten minutes of a good machine, below 1,000 textures are rough.</p>
+</header><nav aria-label="Textures"><a href="#made">In your browser</a>{links}</nav>
+<main>{made}{"".join(sections)}{legend()}</main><script type="module" src="page.js"></script></body></html>
 """
 
 
@@ -285,6 +308,8 @@ def main() -> None:
     names = [entry.name for entry in ENTRIES]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="these textures")
     options = parser.parse_args()
+    if not all(map(find_spec, ("onnx", "onnxscript"))):
+        sys.exit("the page needs the extra texsyn[gallery]: pip install 'texsyn[gallery]'")
     options.folder.mkdir(parents=True, exist_ok=True)
     for source in SOURCES.iterdir():
         shutil.copy(source, options.folder)
@@ -294,7 +319,7 @@ def main() -> None:
     sections = [section(entry, fit(entry, options), options.folder) for entry in entries]
     (options.folder / "index.html").write_text(page(sections, [entry.name for entry in entries], made))
     size = sum(file.stat().st_size for file in options.folder.iterdir())
-    print(f"{options.folder}: {len(sections)} textures, {size / 1e6:.1f} MB. To look at it:")
+    print(f"{options.folder}: {len(sections)} sections, {size / 1e6:.1f} MB. To look at it:")
     print(f"  python -m http.server --bind 127.0.0.1 --directory {options.folder}")
 
 

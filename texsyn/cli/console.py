@@ -80,10 +80,17 @@ class FitDisplay:
         elif not self.quiet and (report.seconds - self._last_line >= _LINE_INTERVAL or report.done):
             self._last_line = report.seconds
             print(f"{100 * report.progress:3.0f} %  {_line(report)}", file=sys.stderr, flush=True)
+        if report.done:
+            self._tell("storing the model; of a still, finding how close to it draws may be takes some seconds")
 
     def _show_estimate(self, report: Report, recipe: Recipe) -> None:
-        budget = f"{recipe.minutes:g} minutes" if recipe.minutes else f"{recipe.steps} steps"
-        text = f"{budget}: about {duration(report.remaining)} left on this machine"
+        budget = f"{recipe.steps} steps"
+        if recipe.minutes:
+            budget = f"{recipe.minutes:g} minute{'s' if recipe.minutes != 1 else ''}"
+        self._tell(f"{budget}: about {duration(report.remaining)} left on this machine")
+
+    def _tell(self, text: str) -> None:
+        """Say something while the bar is shown, where there is one."""
         if self._bar:
             self._bar.console.print(text, markup=False)
         else:

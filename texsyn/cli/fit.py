@@ -201,6 +201,7 @@ def _score(run: Run, triangle: Triangle, display: FitDisplay) -> None:
         display.say(f"mean squared error of reconstructions, pixel values in [0, 1]: {errors}")
         return
     names = run.names()
+    display.say("scoring samples")
     for number, name in enumerate(names):
         if len(names) > 1:
             display.say(name)
