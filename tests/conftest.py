@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from texsyn.core.maps import Plane
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
+from texsyn.models import mixture_prior, seams
 from texsyn.models.triangle import Triangle
 
 # Of tests and of the processes they start: several tests run at once.
@@ -47,14 +49,30 @@ LONGEST = (
     "test_materials.py",
     "test_budgets.py",
 )
-# Words for a quick `texsyn fit`, which does not search for a bandwidth either.
-SMALL = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--set", "bandwidth=0.15", "--no-card"]
+# Fields of a quick fit, which does not search for a bandwidth either; and words for it.
+TINY = ("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15")
+TINY_WORDS = [word for field in TINY for word in ("--set", field)]
+SMALL = [*TINY_WORDS, "--no-card"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files: one that begins last would end long after all others."""
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def refuse(reason: str) -> NoReturn:
+    """Skip a test that this machine cannot run; in continuous integration, fail it."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@contextmanager
+def short_draws() -> Iterator[None]:
+    """Draws of the mixture prior with fewer steps and rounds: graphs of the same parts, written sooner."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixture_prior, "_STEPS", 2)
+        patch.setattr(seams, "_ROUNDS", 2)
+        yield
 
 
 @contextmanager

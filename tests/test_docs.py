@@ -18,7 +18,7 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
-from conftest import draw
+from conftest import TINY, TINY_WORDS, draw
 from server import queue_fits_in
 
 import texsyn
@@ -39,7 +39,6 @@ DOCUMENTS = sorted(
 RECORDS = ("CHANGELOG.md", *(name for name in DOCUMENTS if re.fullmatch(r"tests/benchmarks/[A-Z]+\.md", name)))
 MANUALS = [name for name in DOCUMENTS if name not in RECORDS or name.endswith("README.md")]
 OPTIONAL = ("cv2", "gmic", "skimage", "sklearn", "onnxruntime")  # that benchmarks import, and tests do without
-TINY = ("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15")
 SMALLEST = {"complete": "--refine 1", "landscape": "--starts 1 --steps 1", "morph": "--frames 4"}
 CLIENT = "gradio_client"  # tests/ui/test_endpoints.py runs what follows its import in ui/README.md
 
@@ -118,7 +117,7 @@ def shortened(words: list[str]) -> list[str]:
     kept = [word for place, word in enumerate(words) if not budgets & {place, place - 1}]
     if "--resume" in words:
         return [*kept, "--steps", "2", "--no-card"]
-    return [*kept, "--steps", "1", "--no-card", *(word for change in TINY for word in ("--set", change))]
+    return [*kept, "--steps", "1", "--no-card", *TINY_WORDS]
 
 
 def short_code(code: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -15,11 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import open_browser, require_browser, serious_violations
-from conftest import script_of_videos
+from conftest import TINY_WORDS, refuse, script_of_videos, short_draws
 from PIL import Image
 
 import texsyn
-from texsyn.models import mixture_prior, seams
 
 SHOWN = ("cobbles", "water")  # a material, which is a still with maps, and a clip
 LIMIT = 15_000_000  # bytes of all files
@@ -54,15 +52,11 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     require_browser()
     if not shutil.which("npm"):
-        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
         refuse("npm, which brings onnxruntime-web, is not installed")
     folder, runs = tmp_path_factory.mktemp("page"), tmp_path_factory.mktemp("runs")
-    small = ["--set", "width_multiplier=0.1", "--set", "batch_size=1", "--set", "bandwidth=0.15"]
-    words = [str(folder), "--runs", str(runs), "--steps", "4", *small, "--only", *SHOWN]
-    with pytest.MonkeyPatch.context() as patch, script_of_videos("render_gallery") as script:
+    words = [str(folder), "--runs", str(runs), "--steps", "4", *TINY_WORDS, "--only", *SHOWN]
+    with pytest.MonkeyPatch.context() as patch, script_of_videos("render_gallery") as script, short_draws():
         patch.setattr("sys.argv", ["render_gallery.py", *words])
-        patch.setattr(mixture_prior, "_STEPS", 2)  # the graph is written sooner, and has the same parts
-        patch.setattr(seams, "_ROUNDS", 2)
         script.main()
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
         threading.Thread(target=server.serve_forever, daemon=True).start()

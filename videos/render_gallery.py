@@ -9,7 +9,6 @@ import argparse
 import gzip
 import html
 import io
-import json
 import shlex
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from render_overview import to_frames
 
 import texsyn
 from texsyn.metrics.card import CLIP_METRICS, MATERIAL_METRICS, STILL_METRICS
@@ -76,9 +76,8 @@ def fit(entry: Entry, options: argparse.Namespace) -> texsyn.Run:
 
 
 def to_image(texture: torch.Tensor) -> Image.Image:
-    """`channels h w` in [-1, 1] as an image."""
-    values = ((texture.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Image.fromarray((values if len(values) == 3 else values[:1].expand(3, -1, -1)).permute(1, 2, 0).numpy())
+    """`channels h w` in [-1, 1] as an image; of a material its colours."""
+    return Image.fromarray(to_frames(texture)[0])
 
 
 def write_image(image: Image.Image, path: Path, most: int) -> str:
@@ -141,27 +140,24 @@ def patch_match(exemplar: Image.Image) -> Image.Image | None:
 def still(name: str, run: texsyn.Run, folder: Path) -> tuple[str, str]:
     """The pair of exemplar and sample, and the views beside them."""
     exemplar, triangle = run.exemplars()[0], run.triangle()
-    colours = exemplar.pixels[:3]
-    shown = [(colours, "exemplar"), (texsyn.sample(triangle, seed=0)[0], "sample")]
+    sample = texsyn.sample(triangle, seed=0)[0]
+    original, image = (to_image(each) for each in (exemplar.pixels, sample))
     pair = [
-        figure(
-            img(to_image(pixels[:3]), folder / f"{name}-{kind}.webp", MOST[kind], f"{name}, {kind}"),
-            "Exemplar" if kind == "exemplar" else "Sample, seed 0",
-        )
-        for pixels, kind in shown
+        figure(img(original, folder / f"{name}-exemplar.webp", MOST["exemplar"], f"{name}, exemplar"), "Exemplar"),
+        figure(img(image, folder / f"{name}-sample.webp", MOST["sample"], f"{name}, sample"), "Sample, seed 0"),
     ]
-    large = texsyn.sample(triangle, seed=0, size=(TILE, TILE))[0]
-    original, image = to_image(colours), to_image(large[:3])
+    large = to_image(texsyn.sample(triangle, seed=0, size=(TILE, TILE))[0])
     least = threshold(np.asarray(original, np.float32) / 255)
     views = [
         figure(
-            tiled(image, folder / f"{name}-tile.webp", f"{name}, a new texture that tiles"),
-            f"A tile of {TILE} x {TILE}, repeated to 2048: it has no seams, {recurs(image, least)}",
+            tiled(large, folder / f"{name}-tile.webp", f"{name}, a new texture that tiles"),
+            f"A tile of {TILE} x {TILE}, repeated to 2048: it has no seams, {recurs(large, least)}",
         )
     ]
     planes = exemplar.modality.planes
     if len(planes) > 1:
-        views.append(figure(maps(name, exemplar, shown[1][0], folder), f"All maps, learnt together: {of(planes)}"))
+        names = ", ".join(plane.name for plane in planes)
+        views.append(figure(maps(name, exemplar, sample, folder), f"All maps, learnt together: {names}"))
     elif (other := patch_match(original)) is not None:
         views.append(
             figure(
@@ -170,10 +166,6 @@ def still(name: str, run: texsyn.Run, folder: Path) -> tuple[str, str]:
             )
         )
     return "".join(pair), "".join(views)
-
-
-def of(planes) -> str:
-    return ", ".join(plane.name for plane in planes)
 
 
 def maps(name: str, exemplar: texsyn.Exemplar, sample: torch.Tensor, folder: Path) -> str:
@@ -197,14 +189,12 @@ def clip(name: str, run: texsyn.Run, folder: Path) -> tuple[str, str]:
 def section(entry: Entry, run: texsyn.Run, folder: Path) -> str:
     pair, views = (clip if run.modality.moving else still)(entry.name, run, folder)
     status, rows = texsyn.status(run), "".join(map(card_row, run.describe_cards()))
-    words = ["texsyn", "fit", f"videos/{entry.file}", "--steps", str(status.step), "--out", f"runs/{entry.name}"]
-    frames = ["--frames", str(LOOP)] if run.modality.moving else []
-    commands = [words, ["texsyn", "sample", f"runs/{entry.name}", "-o", f"{entry.name}{ending(run)}", *frames]]
+    wanted = ["-o", f"{entry.name}.mp4", "--frames", str(LOOP)] if run.modality.moving else ["-o", f"{entry.name}.png"]
     return (
         f'<article id="{entry.name}"><header><h2>{entry.name}<small>{html.escape(run.modality.name)}, {status.step:,} '
         f"steps in {texsyn.duration(status.seconds)}</small></h2></header>"
         f'{pair and f"""<div class="pair">{pair}</div>"""}<div class="views">{views}</div>'
-        f'<footer><ul class="card">{rows}</ul><pre tabindex="0">{"<br>".join(map(shlex.join, commands))}</pre></footer>'
+        f'<footer><ul class="card">{rows}</ul>{commands(entry, status.step, wanted)}</footer>'
         "</article>"
     )
 
@@ -214,8 +204,11 @@ def card_row(line: str) -> str:
     return f"<li><b>{html.escape(word)}</b>{html.escape(rest.strip())}</li>"
 
 
-def ending(run: texsyn.Run) -> str:
-    return ".mp4" if run.modality.moving else ".png"
+def commands(entry: Entry, steps: int, wanted: list[str]) -> str:
+    """What makes the entry's run, and a sample of it with the options `wanted`."""
+    run = f"runs/{entry.name}"
+    words = ["texsyn", "fit", f"videos/{entry.file}", *entry.options, "--steps", str(steps), "--out", run]
+    return f'<pre tabindex="0">{shlex.join(words)}<br>{shlex.join(["texsyn", "sample", run, *wanted])}</pre>'
 
 
 # ------------------------------------------------------------ the texture that the page makes
@@ -241,22 +234,16 @@ def write_packed(source: Path, folder: Path) -> None:
 
 def maker(run: texsyn.Run, folder: Path) -> str:
     """The section with the canvas, which shows what seed 0 gives before anything is loaded."""
-    first = to_image(texsyn.sample(run.triangle(), seed=0, size=(512, 512))[0])
+    triangle, status, title = run.triangle(), texsyn.status(run), html.escape(run.title)
+    first = to_image(texsyn.sample(triangle, seed=0, size=(512, 512))[0])
     shown = write_image(first, folder / "made.webp", MOST["made"])
     with tempfile.TemporaryDirectory() as place:
-        import onnx
-
         path = Path(place) / "model.onnx"
         print("exporting the generator, a minute or more", flush=True)
-        texsyn.export(run.triangle(), path, half=True)
-        model = onnx.load(path)
+        texsyn.export(triangle, path, half=True)
         write_packed(path, folder)
-    facts = json.loads(next(each.value for each in model.metadata_props if each.key == "texsyn"))
-    channels, factor = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value, facts["factor"][0]
-    status, title = texsyn.status(run), html.escape(run.title)
-    words = ["texsyn", "fit", f"videos/{IN_BROWSER.file}", *IN_BROWSER.options, "--steps", str(status.step)]
-    sample = ["texsyn", "sample", f"runs/{IN_BROWSER.name}", "--size", "512x512", "--seed", "0", "-o", "texture.png"]
-    commands = f"{shlex.join([*words, '--out', f'runs/{IN_BROWSER.name}'])}<br>{shlex.join(sample)}"
+    channels, factor = triangle.design.latent_channels, triangle.texture_stride[0]
+    told = commands(IN_BROWSER, status.step, ["--size", "512x512", "--seed", "0", "-o", "texture.png"])
     return f"""<article id="made" data-model="model.onnx.gz" data-channels="{channels}" data-factor="{factor}">
 <header><h2>In your browser<small>{title}: a narrow generator after {status.step:,} steps</small></h2></header>
 <form onsubmit="return false">
@@ -269,7 +256,7 @@ def maker(run: texsyn.Run, folder: Path) -> str:
 <output role="status">Nothing leaves your computer. A seed gives what <code>texsyn sample</code> gives, below.</output>
 </form>
 <canvas width="512" height="512" role="img" aria-label="A texture" style="background-image: url('{shown}')"></canvas>
-<footer><pre tabindex="0">{commands}</pre></footer></article>
+<footer>{told}</footer></article>
 <script>if (location.protocol === "file:") document.querySelector("#made [role=status]").textContent =
 "A page that is opened as a file may not do this. Serve its folder: python -m http.server"</script>"""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, draw, levelled, lively
+from conftest import KINDS, draw, levelled, lively, short_draws
 
 import texsyn
 from texsyn import TexsynError
@@ -15,7 +15,7 @@ from texsyn.core import ops
 from texsyn.core.architecture import Layer
 from texsyn.core.errors import Exit
 from texsyn.core.modality import MODALITIES
-from texsyn.models import layers, mixture_prior, seams
+from texsyn.models import layers
 from texsyn.models.triangle import Triangle
 from texsyn.synthesis import onnx_export
 
@@ -67,16 +67,13 @@ def difference(triangle: Triangle, model: bytes, count: int, positions: int) -> 
 
 
 @pytest.fixture(scope="module")
-def short_draws():
-    """Draws of fewer steps and rounds: graphs of the same parts, written in a third of the time."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(mixture_prior, "_STEPS", 2)
-        patched.setattr(seams, "_ROUNDS", 2)
+def shortened():
+    with short_draws():
         yield
 
 
 @pytest.fixture(scope="module", params=CASES)
-def exported(request, tmp_path_factory, short_draws):
+def exported(request, tmp_path_factory, shortened):
     """A triangle in float32 and evaluation mode, and the file's model."""
     path = tmp_path_factory.mktemp("export") / "model.onnx"
     design = replace(KINDS[request.param].designs["local"], **CASES[request.param])
@@ -111,7 +108,7 @@ def test_the_graph_says_what_it_takes_and_names_no_one(exported):
     assert texsyn.__file__.removesuffix("__init__.py") not in str(model)
 
 
-def test_levels_of_detail_are_part_of_the_graph(tmp_path, short_draws):
+def test_levels_of_detail_are_part_of_the_graph(tmp_path, shortened):
     """Noise of all levels is in the one input."""
     triangle = levelled((2,)).eval()
     onnx_export.export(triangle, tmp_path / "model.onnx")
