@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from texsyn.core import ops
 from texsyn.core.architecture import Design
 from texsyn.core.modality import Modality
+from texsyn.models import precision
 from texsyn.models.seams import Pieces, Seams
 
 _STEPS = 8  # from noise to a draw
@@ -200,7 +201,7 @@ class MixturePrior(nn.Module):
         def hold(x: Tensor, time: float) -> Tensor:
             return x if held is None or fixed is None else torch.where(fixed, torch.lerp(start, held, time), x)
 
-        with torch.autocast(x.device.type, enabled=False):
+        with precision.autocast("float32", x.device):
             for step in range(_STEPS):
                 time = step / _STEPS
                 x = self._step(hold(x, time), time, time + 1 / _STEPS, mixture, wrapped)

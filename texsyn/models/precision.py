@@ -22,7 +22,10 @@ def resolve(wanted: str, device: torch.device) -> str:
 
 
 def autocast(wanted: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Within it convolutions are computed in the type that `wanted` resolves to; an exported graph's in float32."""
+    """Within it convolutions are computed in the type that `wanted` resolves to; an exported graph's in float32.
+
+    A region of its own would also be traced once more by the exporter, in half as much time again.
+    """
     if torch.compiler.is_exporting():
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16, enabled=resolve(wanted, device) == "bfloat16")
