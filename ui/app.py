@@ -24,6 +24,7 @@ from typing import NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 _TRIED = 50  # ports after a busy one
+_QUEUE_CHECKS = 0.02  # seconds between Gradio's looks for work: its own 0.001 take 9 % of a core from what is trained
 _M_MMAP_THRESHOLD, _THRESHOLD = -3, 262_144  # glibc's option, and bytes
 
 
@@ -63,8 +64,9 @@ def serve(options: argparse.Namespace, temporary: Path) -> None:
     local = _is_loopback(options.host)
     hosts = frozenset({"127.0.0.1", "localhost", "::1", options.host.lower()} if local else ())
     studio = Studio(options.runs.resolve(), temporary, options.device)
-    app = build(studio)
-    _, address, _ = app.queue(default_concurrency_limit=4, max_size=256).launch(
+    app = build(studio).queue(default_concurrency_limit=4, max_size=256)
+    app._queue.sleep_when_free = _QUEUE_CHECKS
+    _, address, _ = app.launch(
         server_name=options.host,
         server_port=options.port,
         auth=tuple(options.auth.split(":", 1)) if options.auth else None,
