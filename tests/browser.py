@@ -54,7 +54,10 @@ class Visit:
     """The app in one tab; keeps console errors, and requests to any other server."""
 
     def __init__(self, browser: Any, server: Server, width: int = 1200) -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        # Tabs of one profile: what the first has fetched and compiled is most of what loading a page takes.
+        context = browser.contexts[0] if browser.contexts else browser.new_context()
+        self.page = context.new_page()
+        self.page.set_viewport_size({"width": width, "height": 900})
         self.page.set_default_timeout(_PATIENCE)
         self.errors: list[str] = []
         self.outside: list[str] = []
@@ -109,6 +112,12 @@ class Visit:
         self.page.locator("#examples button:has(img)").nth(number).click()
         self.wait_for_text("#summary", "trained at")
 
+    def upload(self, path: Path) -> None:
+        """Choose an exemplar of one's own, and wait until it is read."""
+        self.open_new()
+        self.page.locator("#upload input[type=file]").set_input_files(path)
+        self.wait_for_text("#summary", "trained at")
+
     def pause(self) -> None:
         self.page.locator("#pause").click()
         self.wait_for_text("#status", "The model is kept")
@@ -133,7 +142,8 @@ class Visit:
         return [node for node in serious_violations(self.page) if _EMPTY_GALLERY not in node]
 
     def close(self) -> None:
-        """Close the tab; fails where there were console errors or requests to other servers."""
+        """Close the tab, and forget what it stored; fails where there were console errors or other servers."""
+        self.page.evaluate("localStorage.clear()")
         self.page.close()
         assert not self.errors, self.errors
         assert not self.outside, self.outside

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -44,10 +44,14 @@ LONGEST = (
     "test_docs.py",
     "test_app.py",
     "test_sampling.py",
+    "test_loop.py",
     "test_made_panel.py",
+    "test_fitting.py",
+    "test_fit.py",
     "test_tools.py",
     "test_materials.py",
     "test_budgets.py",
+    "test_scoring.py",
 )
 # Fields of a quick fit, which does not search for a bandwidth either; and words for it.
 TINY = ("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15")
@@ -170,8 +174,13 @@ def lively(triangle: Triangle) -> Triangle:
     return triangle
 
 
-def levelled(factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture", kind: str = "still") -> Triangle:
-    """Of a base of 32 x 48 pixels (as the kind scales them) with levels above it, none of them trained."""
+def levelled(
+    factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture", kind: str = "still", **fields: Any
+) -> Triangle:
+    """Of a base of 32 x 48 pixels (as the kind scales them) with levels above it, none of them trained.
+
+    fields: of the base's design.
+    """
     size = [n * math.prod(factors) for n in (32, 48)]
     modality = replace(KINDS[kind], factors=factors, size=tuple(size))
     networks = Design(
@@ -189,7 +198,7 @@ def levelled(factors: tuple[int, ...] = (2, 2), latent_prior: str = "mixture", k
     )
     below = [math.prod(factors[:n]) for n in range(len(factors))]
     levels = [LevelDesign(networks, tuple(f * n for f in modality.network_size(size))) for n in below]
-    design = replace(modality.designs["local"], latent_prior=latent_prior)
+    design = replace(modality.designs["local"], latent_prior=latent_prior, **fields)
     return lively(Triangle(modality, design, seed=1, levels=levels))
 
 

@@ -67,12 +67,12 @@ def call(address: str, name: str, *data: Any) -> Any:
     return json.loads(events.split("event: complete\ndata: ", 1)[1].splitlines()[0])[0]
 
 
-def measure(server: Server, clients: int, minutes: float) -> Load:
-    """Start a fit, poll it for so many minutes, and sample the shipped run meanwhile."""
+def measure(server: Server, clients: int, minutes: float, exemplar: Path = ROOT / "videos" / "beans.png") -> Load:
+    """Start a fit of an exemplar, poll it for so many minutes, and sample the shipped run meanwhile."""
     from gradio_client import Client, handle_file
 
-    exemplar = handle_file(str(ROOT / "videos" / "beans.png"))
-    run = Client(server.address, verbose=False).predict(exemplar=exemplar, minutes=minutes + 5, api_name="/fit")
+    fit = {"exemplar": handle_file(str(exemplar)), "minutes": minutes + 5}
+    run = Client(server.address, verbose=False).predict(**fit, api_name="/fit")
     fitted = texsyn.unpack(ROOT / "ui" / "fitted" / "beans.zip", server.runs / "fitted").path.name
     while (status := call(server.address, "status", run))["step"] < 1:
         if status["state"] not in ("queued", "running"):

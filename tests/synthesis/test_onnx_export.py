@@ -26,9 +26,9 @@ pytest.importorskip("onnxscript")
 SIX, FOUR, TWO = (6, 6, 6), (4, 4, 4), (2, 2, 2)
 # In torch the first is a matrix product where positions are few, and the second has the sub-pixel form: not in a graph.
 OTHER_FORMS = {"generator": (Layer(24, SIX, TWO), Layer(0, FOUR, TWO))}
-# Samples of the first are in bfloat16: graphs never are.
+# The first is of a regular pattern, with a level of detail; its samples are in bfloat16: graphs never are.
 CASES = {
-    "regular": {"latent_prior": "mixture", "exemplars": 2, "precision": "bfloat16"},
+    "levels": {"latent_prior": "mixture", "exemplars": 2, "precision": "bfloat16"},
     "clip": {"latent_prior": "mixture"},
     "flipbook": OTHER_FORMS,
 }
@@ -44,26 +44,41 @@ def unsettled(triangle: Triangle) -> Triangle:
     return triangle
 
 
+def untrained(case: str) -> Triangle:
+    if case == "levels":
+        return levelled((2,), kind="regular", **CASES[case])
+    return lively(Triangle(KINDS[case], replace(KINDS[case].designs["local"], **CASES[case]), seed=1))
+
+
+def channels(triangle: Triangle) -> list[int]:
+    """Of noise, for the base and for each level."""
+    return [triangle.design.latent_channels, *(2 * 4 * 4 for _ in triangle.detail)]
+
+
 def noise(triangle: Triangle, count: int, positions: int) -> torch.Tensor:
+    """Noise of all levels; the positions of a block of those above the base are channels."""
     modality, random = triangle.modality, torch.Generator().manual_seed(4)
     sizes = [
         positions + axis if same else n // f
         for axis, (same, n, f) in enumerate(zip(modality.stationary, modality.window, triangle.stride, strict=True))
     ]
-    z = torch.randn(count, triangle.design.latent_channels, *sizes, generator=random)
+    z = torch.randn(count, sum(channels(triangle)), *sizes, generator=random)
     shares = torch.rand(count, triangle.design.labels, *sizes, generator=random)
     return torch.cat((z, shares), 1)
 
 
-def difference(triangle: Triangle, model: bytes, count: int, positions: int) -> float:
-    """The largest between onnxruntime and torch."""
+def difference(triangle: Triangle, model: bytes, count: int, positions: int, share: float = 1.0) -> float:
+    """Between onnxruntime and torch: what so many of the values do not exceed."""
     z = noise(triangle, count, positions)
     (found,) = onnxruntime.InferenceSession(model).run(None, {"z": z.numpy()})
+    base, *packed, labels = z.split([*channels(triangle), triangle.design.labels], 1)
     with torch.no_grad():
-        expected = triangle.synthesize(triangle.draw_latents(z)).numpy()
+        drawn = torch.cat((base, labels), 1)
+        latents, sources = triangle.trace_latents(drawn) if packed else (triangle.draw_latents(drawn), None)
+        expected = triangle.cascade(latents, sources, [ops.depth_to_space(each, (4, 4)) for each in packed]).numpy()
     assert found.shape == expected.shape
     assert expected.std() > 0.02
-    return float(np.abs(found - expected).max())
+    return float(np.quantile(np.abs(found - expected), share))
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +91,8 @@ def shortened():
 def exported(request, tmp_path_factory, shortened):
     """A triangle in float32 and evaluation mode, and the file's model."""
     path = tmp_path_factory.mktemp("export") / "model.onnx"
-    design = replace(KINDS[request.param].designs["local"], **CASES[request.param])
-    triangle = unsettled(lively(Triangle(KINDS[request.param], design, seed=1)))
+    triangle = unsettled(untrained(request.param))
+    design = triangle.design
     onnx_export.export(triangle, path, made_by={"recipe": "fast"})
     assert triangle.training
     assert triangle.design == design
@@ -95,33 +110,17 @@ def test_one_file_gives_the_same_pixels_at_every_size_and_batch(exported):
 def test_the_graph_says_what_it_takes_and_names_no_one(exported):
     triangle, model = exported
     modality = triangle.modality
-    channels = triangle.design.latent_channels + triangle.design.labels
     axes = zip(modality.axes, modality.stationary, modality.window, triangle.stride, strict=True)
     grid = [axis if same else n // f for axis, same, n, f in axes]
     shape = model.graph.input[0].type.tensor_type.shape.dim
-    assert [each.dim_param or each.dim_value for each in shape] == ["n", channels, *grid]
+    count = sum(channels(triangle)) + triangle.design.labels
+    assert [each.dim_param or each.dim_value for each in shape] == ["n", count, *grid]
     assert [each.name for each in (*model.graph.input, *model.graph.output)] == ["z", "texture"]
     facts = json.loads(model.metadata_props[0].value)
     pattern = {"phases": [3, 1], "scale": list(modality.scale)} if modality.period else {}
-    assert facts == {"axes": list(modality.axes), "factor": list(triangle.stride), "recipe": "fast", **pattern}
+    assert facts == {"axes": list(modality.axes), "factor": list(triangle.texture_stride), "recipe": "fast", **pattern}
     assert {each.domain for each in model.opset_import} == {""}
     assert texsyn.__file__.removesuffix("__init__.py") not in str(model)
-
-
-def test_levels_of_detail_are_part_of_the_graph(tmp_path, shortened):
-    """Noise of all levels is in the one input."""
-    triangle = levelled((2,)).eval()
-    onnx_export.export(triangle, tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession((tmp_path / "model.onnx").read_bytes())
-    channels = triangle.design.latent_channels + 2 * 4 * 4
-    z = torch.randn(2, channels, 5, 3, generator=torch.Generator().manual_seed(1))
-    (found,) = session.run(None, {"z": z.numpy()})
-    base, packed = z.split([triangle.design.latent_channels, 2 * 4 * 4], 1)
-    with torch.no_grad():
-        latents, sources = triangle.trace_latents(base)
-        expected = triangle.cascade(latents, sources, [ops.depth_to_space(packed, (4, 4))])
-    assert found.shape == (2, 3, 40, 24)
-    assert np.abs(found - expected.numpy()).max() < 1e-4
 
 
 def test_half_stores_large_weights_in_16_bits(exported):
@@ -133,7 +132,9 @@ def test_half_stores_large_weights_in_16_bits(exported):
     kinds = {each.data_type for each in half.graph.initializer if np.prod(each.dims) >= onnx_export._LARGE}
     assert onnx.TensorProto.FLOAT16 in kinds
     assert onnx.TensorProto.FLOAT not in kinds
-    assert difference(triangle, half.SerializeToString(), 2, 3) < 2 / 255
+    # Where two places of the bank are as likely, rounding decides between them, and all levels follow.
+    share = 0.5 if triangle.detail else 1.0
+    assert difference(triangle, half.SerializeToString(), 2, 3, share) < 2 / 255
 
 
 def test_what_cannot_be_written_is_refused(tmp_path, monkeypatch):

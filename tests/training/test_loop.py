@@ -221,7 +221,7 @@ class _Narrow:
     """Narrow networks, so that a step is quick."""
 
     def change(self, recipe):
-        return replace(super().change(recipe), width_multiplier=0.25, precision=self.precision)
+        return replace(super().change(recipe), width_multiplier=0.125, precision=self.precision)
 
 
 @pytest.mark.parametrize("modality", [STILL, CLIP], ids=lambda row: row.name)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +22,23 @@ TRAINED = "trained"
 
 
 @pytest.fixture(scope="session")
-def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that the first of all processes which run tests trains, while the others wait."""
+    own = tmp_path_factory.getbasetemp()
+    run = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / TRAINED
+    with run.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not run.exists():
+            # Long enough for a preview and quick metrics, which come after ten seconds.
+            command = [sys.executable, "-m", "texsyn", "fit", str(ROOT / "videos" / "beans.png"), "--minutes", "0.2"]
+            subprocess.run([*command, *SMALL, "--quiet", "--out", str(run)], check=True)
+    return run
+
+
+@pytest.fixture(scope="session")
+def session_server(tmp_path_factory: pytest.TempPathFactory, fitted_once: Path) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("app")
-    # Long enough for a preview and quick metrics, which come after ten seconds.
-    command = [sys.executable, "-m", "texsyn", "fit", str(ROOT / "videos" / "beans.png"), "--minutes", "0.2"]
-    subprocess.run([*command, *SMALL, "--quiet", "--out", str(folder / "runs" / TRAINED)], check=True)
+    shutil.copytree(fitted_once, folder / "runs" / TRAINED)
     server = Server(folder)
     yield server
     with queue_fits_in(server.temporary):

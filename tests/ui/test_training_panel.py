@@ -13,10 +13,10 @@ from server import ROOT
 from texsyn import FitOptions, Run, prepare, queued, start, status, stop
 
 
-def test_a_fit_is_watched_from_its_start_to_its_pause(browser, server, visit, find_new_run):
+def test_a_fit_is_watched_from_its_start_to_its_pause(browser, server, visit, find_new_run, picture):
     page = visit.page
-    visit.choose_example(0)
-    visit.wait_for_text("#summary", "trained at 224 x 224")
+    visit.upload(picture)
+    visit.wait_for_text("#summary", "trained at 64 x 64")
     visit.screenshot("start")
     page.get_by_label("Until I stop it").check()
     page.locator("#start").click()
@@ -77,8 +77,8 @@ def test_a_run_of_an_older_version_is_shown_and_not_trained_on(older_run, visit)
     assert status(older_run).state == "interrupted"
 
 
-def test_a_killed_server_loses_no_fit(browser, server, find_new_run):
-    exemplar = handle_file(str(ROOT / "videos" / "gravel.png"))
+def test_a_killed_server_loses_no_fit(browser, server, find_new_run, picture):
+    exemplar = handle_file(str(picture))
     name = Client(server.address, verbose=False).predict(exemplar=exemplar, minutes=5.0, api_name="/fit")
     run = Run.open(server.runs / name)
     deadline = time.monotonic() + 120
@@ -105,11 +105,11 @@ def test_earlier_previews_are_looked_at(visit, trained_run):
     visit.wait_for_picture(f"after {trained_run.previews()[1].step:,} step")
 
 
-def test_a_waiting_fit_is_trained_next_and_its_end_is_told(browser, server, trained_run):
+def test_a_waiting_fit_is_trained_next_and_its_end_is_told(browser, server, trained_run, picture):
     runs = []
     for name in ("one", "two", "three"):
         options = FitOptions(set=("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15"), minutes=60.0, no_card=True)
-        runs.append(prepare([ROOT / "videos" / "gravel.png"], server.runs / name, options))
+        runs.append(prepare([picture], server.runs / name, options))
         start(runs[-1])
     visit = Visit(browser, server)
     visit.wait_for_text("#status", "Waiting for 2 other fits")
