@@ -8,6 +8,8 @@ import pytest
 def test_info_shows_a_run(still, run):
     code, out, _ = run("info", still)
     assert code == 0
+    assert [line.split()[0] for line in out[:5]] == ["title", "state", "step", "seconds", "bytes"]
+    assert out[1].endswith("finished")
     assert any("recipe_name" in line and "fast" in line for line in out)
 
 

@@ -9,7 +9,7 @@ from texsyn.jobs.summary import Row
 
 def test_a_row_is_one_line():
     row = Row("a", "runs/a", "finished", steps=1200, seconds=150.0, words=["faithful 0.9"])
-    assert row.line == "a: finished, 1200 steps in 2 minutes: faithful 0.9"
+    assert row.line == "a: finished, 1,200 steps in 2 minutes: faithful 0.9"
     assert Row("b\n", "runs/b", "failed", 3, "no image").line == "b?: failed: no image"
 
 

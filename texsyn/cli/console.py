@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from texsyn.core.text import duration
+from texsyn.core.text import duration, in_steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +84,7 @@ class FitDisplay:
             self._tell("storing the model; of a still, finding how close to it draws may be takes some seconds")
 
     def _show_estimate(self, report: Report, recipe: Recipe) -> None:
-        budget = f"{recipe.steps} steps"
+        budget = in_steps(recipe.steps)
         if recipe.minutes:
             budget = f"{recipe.minutes:g} minute{'s' if recipe.minutes != 1 else ''}"
         self._tell(f"{budget}: about {duration(report.remaining)} left on this machine")
@@ -107,7 +107,7 @@ class FitDisplay:
             _print_event(event="stopped" if stopped else "finished", run=str(run.path), step=report.step)
             return
         end = "stopped, the model is stored" if stopped else "finished"
-        self.say(f"{end}: {report.step} steps in {duration(report.seconds)}")
+        self.say(f"{end}: {in_steps(report.step)} in {duration(report.seconds)}")
         for preview in run.previews()[-1:]:
             self.say(f"newest preview: {preview.sheet}")
         self.say(f"to make textures: texsyn sample {run.path}")

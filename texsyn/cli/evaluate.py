@@ -148,8 +148,7 @@ def _info(options: argparse.Namespace) -> int:
         return _info_machine(options)
     frames = sorted(path.glob("[0-9]*.png"))  # of a clip that was written as a folder
     if path.is_dir() and not frames:
-        run = Run.open(path)
-        content = {**run.content, "checkpoints": [checkpoint.name for checkpoint in run.checkpoints()]}
+        content = _describe_run(Run.open(path))
     elif not path.exists():
         raise TexsynError(f"{path.name}: no such file or folder")
     else:
@@ -164,11 +163,22 @@ def _info(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _describe_run(run: Run) -> dict[str, Any]:
+    """What a user asks for first, then all of run.json."""
+    from texsyn.jobs.process import status
+
+    now = status(run)
+    about = {"title": run.title, "state": now.state, "step": now.step, "seconds": round(now.seconds)}
+    stored = {name: value for name, value in run.content.items() if name not in about}
+    checkpoints = [checkpoint.name for checkpoint in run.checkpoints()]
+    return {**about, "bytes": run.bytes, **stored, "checkpoints": checkpoints}
+
+
 def _info_machine(options: argparse.Namespace) -> int:
     """Seconds of a step, and minutes of the default recipe, of each kind that is trained on one exemplar."""
     from texsyn.core.modality import MODALITIES
     from texsyn.core.recipes import recipe_for
-    from texsyn.core.text import duration
+    from texsyn.core.text import duration, in_steps
     from texsyn.training.timing import step_seconds
 
     device = arguments.open_device(options.device)
@@ -181,7 +191,7 @@ def _info_machine(options: argparse.Namespace) -> int:
             print(json.dumps({"kind": name, "step_seconds": round(seconds, 4), "device": str(device)}), flush=True)
         else:
             print(
-                f"{name:9}{1000 * seconds:6.0f} ms a step, {steps:,} steps in {duration(steps * seconds)}", flush=True
+                f"{name:9}{1000 * seconds:6.0f} ms a step, {in_steps(steps)} in {duration(steps * seconds)}", flush=True
             )
     return Exit.OK
 

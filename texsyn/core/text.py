@@ -17,6 +17,15 @@ def reason(error: Exception) -> str:
     return short(str(error).splitlines()[0] if str(error) else type(error).__name__)
 
 
+def in_steps(count: int) -> str:
+    """A number of steps in words.
+
+    >>> in_steps(1), in_steps(4000)
+    ('1 step', '4,000 steps')
+    """
+    return f"{count:,} step{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds in words: `45 seconds`, `12 minutes`, `1.5 hours`.
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from texsyn.core.errors import TexsynError
-from texsyn.core.text import duration, short
+from texsyn.core.text import duration, in_steps, short
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Row:
         when = "finished before" if self.before else "finished"
         note = f" ({self.reason})" if self.reason else ""
         metrics = f": {', '.join(self.words)}" if self.words else ""
-        return f"{name}: {when}{note}, {self.steps} steps in {duration(self.seconds)}{metrics}"
+        return f"{name}: {when}{note}, {in_steps(self.steps)} in {duration(self.seconds)}{metrics}"
 
 
 def write(rows: Mapping[str, tuple[Row, str]], out: Path) -> None:
@@ -56,7 +56,7 @@ def write(rows: Mapping[str, tuple[Row, str]], out: Path) -> None:
 def cells(row: Row, out: Path) -> str:
     """A row of summary.html, as HTML; `out` is the folder of the page and of the runs."""
     metrics = "<br>".join(map(html.escape, row.words if row.state == "finished" else [row.reason]))
-    trained = f"{row.steps:,} steps, {duration(row.seconds)}" if row.steps else ""
+    trained = f"{in_steps(row.steps)}, {duration(row.seconds)}" if row.steps else ""
     texts = (html.escape(short(row.name)), _image(row, out), row.state, trained, metrics)
     return "<tr>" + "".join(f"<td>{text}</td>" for text in texts) + "</tr>\n"
 

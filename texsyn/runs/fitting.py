@@ -11,6 +11,7 @@ from texsyn.core.errors import Exit, TexsynError
 from texsyn.core.files import locked
 from texsyn.core.group import Group
 from texsyn.core.recipes import Recipe
+from texsyn.core.text import in_steps
 from texsyn.media.exemplar import Exemplar, OneOrMore, as_tuple
 from texsyn.metrics.scoring import quick_metrics, to_numpy
 from texsyn.models.triangle import Triangle
@@ -67,7 +68,7 @@ def _store_recipe(run: Run, state: TrainState, recipe: Recipe) -> None:
     other_budget = any(before.get(name) != getattr(recipe, name) for name in ("steps", "minutes"))
     if other_budget and state.step and loop.progress(state, recipe) >= 1:
         budget = f"--minutes {recipe.minutes:g}" if recipe.minutes else f"--steps {recipe.steps}"
-        spent = f"{state.seconds / 60:.1f} minutes" if recipe.minutes else f"{state.step} steps"
+        spent = f"{state.seconds / 60:.1f} minutes" if recipe.minutes else in_steps(state.step)
         raise TexsynError(f"{run.path.name} was trained for {spent} already: {budget} must be more", Exit.USAGE)
     storage.write_json(run.path / "run.json", {**run.content, "recipe": asdict(recipe)})
 
