@@ -69,6 +69,14 @@ def test_training_draws_from_codes_of_its_own(state, exemplar, learnt):
     assert not torch.equal(state.triangle.mixture_prior.means, state.prior.means)
 
 
+def test_samples_have_more_codes_than_training(exemplar, learnt):
+    many = replace(learnt, codes=40)
+    state = init_state(loop.create(exemplar, many), many, (exemplar,))
+    assert (len(state.triangle.mixture_prior.means), len(state.prior.means)) == (40, 16)
+    bank.encode_codes(state.triangle, data_of(exemplar, state.triangle, many), many)
+    assert state.triangle.mixture_prior.means.flatten(1).std(1).min() > 0
+
+
 def test_samples_are_drawn_from_codes_of_the_last_weights(trained, exemplar, learnt):
     for _report in loop.fit(trained, exemplar, learnt):
         pass

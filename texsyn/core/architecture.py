@@ -81,6 +81,7 @@ class Design:
     subband_matching: int = field(default=0, metadata=between(0, 5))  # bands of detail (of a clip, in time); 0: none
     # from which latent fields are drawn: N(0, I), or the mixture of posteriors of the exemplars
     latent_prior: str = field(default="normal", metadata=one_of(LATENT_PRIORS))
+    codes: int = field(default=16, metadata=between(1, 256))  # of the mixture prior, for each exemplar
     precision: str = field(default="float32", metadata=one_of(PRECISIONS))  # of sampling; auto: the faster one
 
     @property

@@ -25,7 +25,7 @@ from texsyn.models import precision
 from texsyn.models.seams import Pieces, Seams
 
 _STEPS = 8  # from noise to a draw
-_CODES, _MOST_CODES = 16, 256  # in the bank: for each exemplar, and in all
+_MOST_CODES = 256  # in the bank, of all exemplars
 _WINDOWS = 2  # a code has at most the positions of so many training windows, per axis
 # Of a Gaussian beside its posterior's, as a part of the variance of codes: with none, draws of a long fit are copies.
 BANDWIDTH = 0.15  # in training, unless the recipe says another
@@ -70,7 +70,7 @@ class MixturePrior(nn.Module):
         # Per axis: positions of a code, without the ring.
         self.inner = tuple(n if same else f for n, f, same in zip(inner, self.folded, self.stationary, strict=True))
         grid = tuple(n + 2 * r for n, r in zip(self.inner, self.ring, strict=True))
-        count = max(design.exemplars, min(_CODES * design.exemplars, _MOST_CODES))
+        count = max(design.exemplars, min(design.codes * design.exemplars, _MOST_CODES))
         # Of the posterior: means, and variances averaged over stationary axes.
         self.register_buffer("means", torch.zeros(count, self.channels, *grid))
         self.register_buffer("variances", torch.ones(count, self.channels, *self.folded))

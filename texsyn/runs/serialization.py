@@ -66,6 +66,7 @@ _ADDED = {
     "rotation": 0.0,
     "scaling": 0.0,
     "pieces": 0.0,
+    "codes": 16,
 }
 _ADDED_NUMBERS = {"level": 0, "level_step": 0}  # of checkpoints, likewise
 _TENSORS = {  # parts of their names

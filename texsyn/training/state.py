@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from texsyn.models.trio import Trio
 from texsyn.training.adam import Adam
 
 NETWORKS = ("generator", "posterior", "energy")
+_CODES = 16  # at most, of each exemplar, that training draws from: of more, the oldest would be of weights long past
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]  # tensors and numbers
 _NUMBERS = ("step", "seconds", "lr_scale", "penalty_scale", "rollbacks", "nonfinite_steps", "level", "level_step")
 
@@ -113,10 +114,18 @@ def init_state(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]
     masked = {n: each for n, each in enumerate(exemplars) if each.mask is not None}
     estimates = {n: triangle.scaled(each.pixels.to(triangle.device)).clone() for n, each in masked.items()}
     codes = [copy.deepcopy(level.codes) for level in triangle.detail]
-    prior = copy.deepcopy(triangle.mixture_prior)
+    prior = _training_prior(triangle)
     if prior is not None and _shows_pieces(triangle, recipe, exemplars):
         prior.keep_pictures(triangle.modality.channels)
     return TrainState(triangle, optimisers, prior, codes, estimates=estimates)
+
+
+def _training_prior(triangle: Triangle) -> MixturePrior | None:
+    """What training draws from; None where latent fields are drawn from N(0, I)."""
+    if triangle.mixture_prior is None:
+        return None
+    design = replace(triangle.design, codes=min(triangle.design.codes, _CODES))
+    return MixturePrior(triangle.modality, design, triangle.mixture_prior.traced).to(triangle.device)
 
 
 def _shows_pieces(triangle: Triangle, recipe: Recipe, exemplars: Sequence[Exemplar]) -> bool:
