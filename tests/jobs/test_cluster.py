@@ -14,6 +14,12 @@ from texsyn.jobs.summary import Row
 ROOT = TESTS.parent
 
 
+@pytest.fixture(autouse=True)
+def workers_are_as_important_as_tests(monkeypatch):
+    """Ray's run at low priority, and would wait for all other tests."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+
+
 def test_a_node_that_dies_loses_no_fit(tmp_path, folder):
     """A real cluster of a head and two nodes; one is killed in the middle, and its fits go on elsewhere."""
     ray = pytest.importorskip("ray")
