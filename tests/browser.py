@@ -50,6 +50,16 @@ def serious_violations(page: Any) -> list[str]:
     return [f"{each['id']}: {node['html'][:160]}" for each in serious for node in each["nodes"]]
 
 
+def watch(page: Any, *own: str) -> tuple[list[str], list[str]]:
+    """Two lists that will be filled: console errors of a page, and its requests to addresses that begin otherwise."""
+    errors: list[str] = []
+    outside: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on("request", lambda r: None if r.url.startswith((*own, "data:", "blob:")) else outside.append(r.url))
+    return errors, outside
+
+
 class Visit:
     """The app in one tab; keeps console errors, and requests to any other server."""
 
@@ -59,12 +69,7 @@ class Visit:
         self.page = context.new_page()
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.set_default_timeout(_PATIENCE)
-        self.errors: list[str] = []
-        self.outside: list[str] = []
-        own = (server.address, f"ws://127.0.0.1:{server.port}", "data:", "blob:")
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
-        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
-        self.page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
+        self.errors, self.outside = watch(self.page, server.address, f"ws://127.0.0.1:{server.port}")
         self.page.goto(server.address)
         self.page.wait_for_selector("#viewer canvas")
         self.page.wait_for_function("document.querySelector('#status')?.innerText.trim()")
@@ -74,7 +79,7 @@ class Visit:
         self.page.reload()
         self.page.locator("[role=tabpanel]:visible").first.wait_for()
         aborted = ("AbortError", "Connection errored out")
-        self.errors = [error for error in self.errors if not any(each in error for each in aborted)]
+        self.errors[:] = [error for error in self.errors if not any(each in error for each in aborted)]
 
     def wait_for_text(self, selector: str, text: str) -> None:
         self.page.wait_for_function(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import open_browser, require_browser, serious_violations
+from browser import open_browser, require_browser, serious_violations, watch
 from conftest import TINY_WORDS, refuse, script_of_videos, short_draws
 from PIL import Image
 
@@ -64,15 +64,11 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
         with open_browser() as browser:
             page = browser.new_page(viewport={"width": 1200, "height": 900})
             page.set_default_timeout(PATIENCE)
-            errors: list[str] = []
-            page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-            page.on("pageerror", lambda e: errors.append(str(e)))
-            page.on(
-                "request", lambda r: None if r.url.startswith((address, "blob:", "data:")) else errors.append(r.url)
-            )
+            errors, outside = watch(page, address)
             page.goto(address)
             yield Gallery(page, folder, runs)
             assert not errors, errors
+            assert not outside, outside
         server.shutdown()
         server.server_close()
 
