@@ -8,6 +8,7 @@ import numpy as np
 
 from texsyn.core.errors import TexsynError
 from texsyn.metrics import sliced_wasserstein as swd
+from texsyn.metrics.image import nearest
 from texsyn.metrics.sliced_wasserstein import BINOMIAL, Array
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -211,12 +212,6 @@ def _grid_patches(clip: Array, size: tuple[int, ...], stride: tuple[int, ...]) -
     return windows.reshape(-1, clip.shape[3] * int(np.prod(size)))
 
 
-def _mean_nearest(queries: Array, keys: Array) -> float:
-    """Mean over queries of the root mean square distance to the nearest key."""
-    squared = (queries * queries).sum(1)[:, None] + (keys * keys).sum(1)[None] - 2 * queries @ keys.T
-    return float(np.sqrt(np.maximum(squared.min(1), 0) / queries.shape[1]).mean())
-
-
 def coherence_and_completeness(clip: Array, other: Array, count: int = 600) -> tuple[float, float]:
     """Mean nearest-patch distances from `clip` to `other` and back, at two scales.
 
@@ -228,9 +223,9 @@ def coherence_and_completeness(clip: Array, other: Array, count: int = 600) -> t
             clip, other = _halve(clip), _halve(other)
         stride = (1, 2, 2) if scale else (2, 2, 2)
         queries = _random_patches(clip, _PATCH, count, random)
-        coherence.append(_mean_nearest(queries, _grid_patches(other, _PATCH, stride)))
+        coherence.append(nearest(queries, _grid_patches(other, _PATCH, stride))[1].mean())
         queries = _random_patches(other, _PATCH, count, random)
-        completeness.append(_mean_nearest(queries, _grid_patches(clip, _PATCH, stride)))
+        completeness.append(nearest(queries, _grid_patches(clip, _PATCH, stride))[1].mean())
     return float(np.mean(coherence)), float(np.mean(completeness))
 
 
