@@ -13,7 +13,7 @@ from texsyn.models.mixture_prior import MixturePrior
 
 def prior_of(modality, exemplars=1):
     """With random codes, in turn of each exemplar."""
-    design = design_for(modality, recipe_for("fast", modality, latent_prior="mixture", codes=16), exemplars)
+    design = design_for(modality, recipe_for("fast", modality, latent_prior="mixture"), exemplars)
     prior = MixturePrior(modality, design)
     prior.means.normal_(generator=torch.Generator().manual_seed(0))
     prior.variances.fill_(0.01)

@@ -72,7 +72,7 @@ class Recipe(Objective):
     bandwidth: float = _option(
         0.0, "width of draws around codes, in parts of their variance; 0: as narrow as copies little", 0.0, 4.0
     )
-    codes: int = _option(64, "codes of crops that samples are drawn from, for each exemplar", 1, 256)
+    codes: int = _option(16, "codes of crops that samples are drawn from, for each exemplar", 1, 256)
     start: str = _option("rendered", "weights to begin with: rendered (learnt from textures) or noise", choices=STARTS)
     whole_periods: bool = _option(True, "find the period of a regular still, and learn and tile it in whole periods")
     colour_balance: float = _option(
@@ -149,7 +149,6 @@ _CLIP: dict[str, Any] = {
     "colour_balance": 1.0,
     "gradient_norm_target": 0.0,
     "energy_signed": False,
-    "codes": 16,
 }
 _OBJECTS: dict[str, Any] = {
     "sigma": TRIANGLE.sigma,
