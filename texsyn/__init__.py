@@ -16,6 +16,7 @@ from texsyn.core.version import __version__
 _WHERE = {
     "TexsynError": "core.errors",
     "duration": "core.text",
+    "in_steps": "core.text",
     "MODALITIES": "core.modality",
     "ENDINGS": "core.formats",
     "formats": "core.formats",
@@ -79,6 +80,7 @@ __all__ = [  # written out, for type checkers
     "__version__",
     "TexsynError",
     "duration",
+    "in_steps",
     "MODALITIES",
     "ENDINGS",
     "formats",
@@ -146,7 +148,7 @@ if TYPE_CHECKING:
     from texsyn.core.modality import MODALITIES
     from texsyn.core.performance import tune
     from texsyn.core.recipes import RECIPES, Recipe, recipe_for
-    from texsyn.core.text import duration
+    from texsyn.core.text import duration, in_steps
     from texsyn.jobs.batch import batch
     from texsyn.jobs.options import FitOptions
     from texsyn.jobs.process import Status, start, status, stop

@@ -10,7 +10,7 @@ from texsyn import Exemplar, Status
 
 def describe_status(status: Status) -> str:
     """A status in one sentence."""
-    steps = f"{status.step:,} step{'s' if status.step != 1 else ''} in {texsyn.duration(status.seconds)}"
+    steps = f"{texsyn.in_steps(status.step)} in {texsyn.duration(status.seconds)}"
     return {
         "new": "Not started yet.",
         "queued": f"Waiting for {status.ahead} other fit{'s' if status.ahead != 1 else ''} on this machine.",

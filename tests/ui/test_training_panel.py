@@ -7,6 +7,7 @@ import time
 
 import pytest
 from browser import Visit
+from conftest import TINY
 from gradio_client import Client, handle_file
 from server import ROOT
 
@@ -108,7 +109,7 @@ def test_earlier_previews_are_looked_at(visit, trained_run):
 def test_a_waiting_fit_is_trained_next_and_its_end_is_told(browser, server, trained_run, picture):
     runs = []
     for name in ("one", "two", "three"):
-        options = FitOptions(set=("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15"), minutes=60.0, no_card=True)
+        options = FitOptions(set=TINY, minutes=60.0, no_card=True)
         runs.append(prepare([picture], server.runs / name, options))
         start(runs[-1])
     visit = Visit(browser, server)
