@@ -23,6 +23,7 @@ from texsyn.core.maps import Plane
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
+from texsyn.metrics import portilla_simoncelli
 from texsyn.models import mixture_prior, seams
 from texsyn.models.triangle import Triangle
 
@@ -53,8 +54,8 @@ LONGEST = (
     "test_budgets.py",
     "test_scoring.py",
 )
-# Fields of a quick fit, which does not search for a bandwidth either; and words for it.
-TINY = ("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15")
+# Fields of a quick fit, which does not search for a bandwidth either and encodes few crops; and words for it.
+TINY = ("width_multiplier=0.1", "batch_size=1", "bandwidth=0.15", "codes=4")
 TINY_WORDS = [word for field in TINY for word in ("--set", field)]
 SMALL = [*TINY_WORDS, "--no-card"]
 
@@ -72,11 +73,24 @@ def refuse(reason: str) -> NoReturn:
 
 @contextmanager
 def short_draws() -> Iterator[None]:
-    """Draws of the mixture prior with fewer steps and rounds: graphs of the same parts, written sooner."""
+    """Draws of the mixture prior with fewer steps and rounds: of the same parts, and sooner where networks are tiny."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mixture_prior, "_STEPS", 2)
         patch.setattr(seams, "_ROUNDS", 2)
         yield
+
+
+@pytest.fixture
+def quick_draws() -> Iterator[None]:
+    with short_draws():
+        yield
+
+
+@pytest.fixture
+def few_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PS of fewer crops: a coarser distance, a fifth of the time."""
+    monkeypatch.setattr(portilla_simoncelli, "_CROPS", 2)
+    monkeypatch.setattr(portilla_simoncelli, "_REFERENCE_CROPS", 6)
 
 
 @contextmanager

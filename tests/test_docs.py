@@ -172,6 +172,7 @@ def workplace(tmp_path, monkeypatch):
         yield tmp_path
 
 
+@pytest.mark.usefixtures("few_crops")
 @pytest.mark.parametrize("document", WITH_BLOCKS)
 def test_commands_and_code_run(document, workplace, capsys):
     names: dict[str, Any] = {"__name__": "__main__"}

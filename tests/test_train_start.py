@@ -30,10 +30,10 @@ def elsewhere(tmp_path, monkeypatch, script):
 @pytest.mark.parametrize("kind", [STILL, CLIP], ids=lambda kind: kind.name)
 def test_rounds_add_up_and_go_on_from_what_is_shipped(tmp_path, script, elsewhere, kind):
     state = tmp_path / "state.safetensors"
-    script.train(state, 1e-4, 2, kind)
+    script.train(state, 0, 2, kind)
     first, rounds = script.read(state)
     assert rounds == 1
-    script.train(state, 1e-4, 2, kind)
+    script.train(state, 0, 2, kind)
     second, rounds = script.read(state)
     assert rounds == 2
     assert any(not torch.equal(second[name], first[name]) for name in first)
@@ -44,7 +44,7 @@ def test_rounds_add_up_and_go_on_from_what_is_shipped(tmp_path, script, elsewher
     assert rounds == 2
     assert all(torch.allclose(shipped[name], each, atol=float(each.abs().max()) / 127) for name, each in second.items())
     other = tmp_path / "other.safetensors"
-    script.train(other, 1e-4, 2, kind)
+    script.train(other, 0, 2, kind)
     assert script.read(other)[1] == 3
     assert json.loads(other.with_suffix(".log").read_text())["seed"] == 2
 
@@ -53,7 +53,7 @@ def test_two_processes_on_a_new_state_number_their_rounds_in_order(tmp_path, scr
     """The second to begin is the first to end: it is claimed number 1, and round 0."""
     state = tmp_path / "state.safetensors"
     assert script.claim(state, STILL)[1] == 0
-    script.train(state, 1e-4, 2, STILL)
+    script.train(state, 0, 2, STILL)
     (row,) = (json.loads(line) for line in state.with_suffix(".log").read_text().splitlines())
     assert (row["round"], row["seed"]) == (0, 1)
     assert script.read(state)[1] == 1

@@ -100,7 +100,7 @@ class TrainingPanel:
             words = "The first picture comes after some ten seconds of training." if working else "Not trained yet."
             return view(None, self._studio.previews.exemplar(run), words)
         chosen = previews[min(max(int(number), 1), len(previews)) - 1]
-        caption = f"{run.title} after {chosen.step:,} steps"
+        caption = f"{run.title} after {texsyn.in_steps(chosen.step)}"
         return view(self._studio.previews.sample(chosen), self._studio.previews.exemplar(run), caption)
 
     @show_errors

@@ -116,9 +116,12 @@ def claim(path: Path, modality: Modality) -> tuple[dict[str, Tensor], int]:
 
 
 def train(path: Path, minutes: float, steps: int, modality: Modality) -> None:
+    """Rounds for so many minutes, one at least."""
     end = time.monotonic() + 60 * minutes
     recipe = recipe_for("fast", modality, steps=steps, start="noise")
-    while time.monotonic() < end:
+    begun = False
+    while not begun or time.monotonic() < end:
+        begun = True
         before, number = claim(path, modality)
         start = time.process_time()
         try:

@@ -50,6 +50,7 @@ def test_fields_can_be_listed_and_set(tmp_path, picture, run):
     assert texsyn.Run.open(tmp_path / "run").recipe.energy_mean is False
 
 
+@pytest.mark.usefixtures("few_crops")
 def test_a_still_is_learnt_at_its_own_size(tmp_path, run, size_of, monkeypatch):
     """A base and one level; resumed while the level is trained, sampled and scored."""
     draw(tmp_path / "large.png", (400, 330))
@@ -177,10 +178,11 @@ def test_paper_recipes_build_the_papers_networks(tmp_path, run):
     how = ["--recipe", "paper", "--steps", 1, "--set", "batch_size=1", "--no-card", "--quiet"]
     assert run("fit", VIDEOS / "brick.png", *how, "--out", tmp_path / "still")[0] == 0
     assert texsyn.load(tmp_path / "still").design.latent_channels == 5
-    assert run("fit", VIDEOS / "fire.mp4", *how, "--out", tmp_path / "clip")[0] == 0
-    assert texsyn.load(tmp_path / "clip").latent_shape((32, 64, 64)) == (10, 2, 1, 1)
+    assert run("fit", VIDEOS / "fire.mp4", *how, "--prepare", "--out", tmp_path / "clip")[0] == 0
+    assert texsyn.Run.open(tmp_path / "clip").fresh().latent_shape((32, 64, 64)) == (10, 2, 1, 1)
 
 
+@pytest.mark.usefixtures("few_crops")
 def test_a_fit_ends_with_a_card_that_later_training_removes(tmp_path, capsys):
     pytest.importorskip("plenoptic")
     draw(tmp_path / "a.png", (200, 200))  # smaller than the images of published metrics

@@ -12,6 +12,7 @@ from texsyn.metrics.card import CLIP_METRICS, STILL_METRICS, Card, describe
 from texsyn.metrics.scoring import score_clips, score_stills
 
 
+@pytest.mark.usefixtures("few_crops")
 def test_the_card_tells_a_copy_from_a_new_texture(ladder):
     samples = [np.roll(ladder["exemplar"], (40 * n + 8, 70 * n + 3), (0, 1)) for n in range(2)]
     card = score_stills(samples, ladder["exemplar"])
@@ -66,6 +67,7 @@ def test_without_the_extra_the_card_says_what_is_missing(ladder, clips, monkeypa
     assert "texsyn[quality]" in describe(card)[1]
 
 
+@pytest.mark.usefixtures("few_crops")
 def test_a_stored_card_is_read_again(ladder):
     card = score_stills([ladder["shifted"]], ladder["exemplar"])
     again = Card.from_dict(json.loads(json.dumps(card.to_dict())))

@@ -25,6 +25,7 @@ def test_a_long_loop_has_no_seam_though_a_piece_of_it_is_scored(clips):
     assert score_clips([turning], clips["train"], wholes=[turning]).metrics["seam"] == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.usefixtures("few_crops")
 @pytest.mark.parametrize("side", [128, 150, 200])
 def test_small_stills_are_scored_by_smaller_crops(ladder, side):
     exemplar = ladder["exemplar"][:side, :side]
@@ -34,6 +35,7 @@ def test_small_stills_are_scored_by_smaller_crops(ladder, side):
     assert card.reference["ps"] > 0
 
 
+@pytest.mark.usefixtures("few_crops")
 def test_a_large_texture_of_ours_is_scored_at_the_scale_of_training(tmp_path, ladder):
     exemplar = VIDEOS / "leaves.png"
     tiled = torch.tensor(np.tile(ladder["exemplar"], (1, 2, 1))).permute(2, 0, 1) * 2 - 1
@@ -69,6 +71,7 @@ def test_sizes_must_agree(ladder, clips):
         score_clips([clips["train"][:20]], clips["train"])
 
 
+@pytest.mark.usefixtures("few_crops")
 def test_score_on_the_command_line(tmp_path, capsys, ladder):
     path = tmp_path / "sample.png"
     Image.fromarray((ladder["shuffled"] * 255).round().astype(np.uint8)).save(path)

@@ -28,6 +28,7 @@ def still(name: str, size: int = 128) -> Exemplar:
     return Exemplar(pixels, LARGE, facts={"name": name})
 
 
+@pytest.mark.usefixtures("few_crops")
 def test_a_card_is_stored_and_told_in_words(tmp_path):
     run = Run.create(tmp_path / "run", still("noise"), SHORT)
     assert (run.is_scored, run.card(), run.describe_cards()) == (False, None, [])

@@ -20,6 +20,8 @@ from texsyn.media.exemplar import Exemplar
 from texsyn.runs import previews, storage
 from texsyn.synthesis import sampling
 
+pytestmark = pytest.mark.usefixtures("quick_draws")
+
 
 @pytest.mark.parametrize("stop", [1, 3, 4])
 def test_a_resumed_fit_equals_an_unbroken_one(tmp_path, exemplar, recipe, stop):

@@ -18,6 +18,8 @@ from texsyn.training import loop
 from texsyn.training.data import Stream
 from texsyn.training.state import NETWORKS, init_state
 
+pytestmark = pytest.mark.usefixtures("quick_draws")
+
 
 def weights(triangle) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in triangle.state_dict().items()}
@@ -183,7 +185,7 @@ def test_the_rate_stays_and_then_falls_to_zero(exemplar, recipe):
 def test_the_penalty_adapts_to_the_gradient_norm_asked_for(exemplar, recipe):
     """A higher target leaves the energy steeper."""
     recipe = replace(
-        recipe, steps=300, learning_rate=2e-3, gradient_penalty=0.05, penalty_interval=1, lr_decay_fraction=0.0
+        recipe, steps=150, learning_rate=4e-3, gradient_penalty=0.05, penalty_interval=1, lr_decay_fraction=0.0
     )
     _, reports = train(exemplar, replace(recipe, steps=20, gradient_norm_target=0.0))
     assert reports[-1].state.penalty_scale == 1
