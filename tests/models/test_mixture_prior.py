@@ -12,8 +12,8 @@ from texsyn.models.mixture_prior import MixturePrior
 
 
 def prior_of(modality, exemplars=1):
-    """With random codes, in turn of each exemplar."""
-    design = design_for(modality, recipe_for("fast", modality, latent_prior="mixture"), exemplars)
+    """With 16 random codes of each exemplar, in turn."""
+    design = design_for(modality, recipe_for("fast", modality, latent_prior="mixture", codes=16), exemplars)
     prior = MixturePrior(modality, design)
     prior.means.normal_(generator=torch.Generator().manual_seed(0))
     prior.variances.fill_(0.01)

@@ -32,10 +32,9 @@ def test_sampling_and_training_read_the_same_checkpoint(tmp_path, recipe, how):
     triangle = serialization.empty(run.content, run.path)
     found = checkpoints.load_triangle(run.path / "checkpoints", triangle, run.exemplars(), run.format)
     assert found is not None
-    pixels, level = found
     assert equal(triangle, state.triangle)
-    assert level == 0
-    assert torch.equal(pixels[0], state.pixels(run.exemplars())[0])
+    assert (found.level, found.step, found.seconds) == (0, state.step, state.seconds)
+    assert torch.equal(found.pixels[0], state.pixels(run.exemplars())[0])
 
 
 def test_where_there_is_no_checkpoint_nothing_is_restored(tmp_path, recipe):

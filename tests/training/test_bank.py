@@ -73,8 +73,13 @@ def test_samples_have_more_codes_than_training(exemplar, learnt):
     many = replace(learnt, codes=40)
     state = init_state(loop.create(exemplar, many), many, (exemplar,))
     assert (len(state.triangle.mixture_prior.means), len(state.prior.means)) == (40, 16)
-    bank.encode_codes(state.triangle, data_of(exemplar, state.triangle, many), many)
-    assert state.triangle.mixture_prior.means.flatten(1).std(1).min() > 0
+    data, prior = data_of(exemplar, state.triangle, many), state.triangle.mixture_prior
+    bank.encode_codes(state.triangle, data, many)
+    assert prior.means.flatten(1).std(1).min() > 0
+    first = prior.means[torch.arange(40) % 16].clone()
+    assert not torch.equal(prior.means, first)
+    bank.encode_codes(state.triangle, data, many, whole=False)
+    assert torch.equal(prior.means, prior.means[torch.arange(40) % 16])
 
 
 def test_samples_are_drawn_from_codes_of_the_last_weights(trained, exemplar, learnt):

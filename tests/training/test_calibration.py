@@ -21,11 +21,15 @@ def train(exemplar, recipe):
     return triangle
 
 
+def data_of(exemplar, triangle, recipe):
+    return Data.of([exemplar], [triangle.scaled(exemplar.pixels)], triangle.modality, recipe)
+
+
 def test_the_equaliser_brings_samples_to_the_exemplars_spectrum(exemplar, recipe):
     """Whatever the generator's output, its bands are closer to the exemplar's afterwards, and its mean stays."""
     recipe = replace(recipe, equaliser_gain=2.0)
     triangle = lively(loop.create(exemplar, recipe))
-    calibrate(triangle, recipe, Data.of([exemplar], [triangle.scaled(exemplar.pixels)], triangle.modality, recipe))
+    calibrate(triangle, recipe, data_of(exemplar, triangle, recipe), finished=True)
     modality, (correction,) = triangle.modality, triangle.corrections
     noise = torch.randn(32, *triangle.latent_shape(modality.window), generator=torch.Generator().manual_seed(0))
     z = triangle.draw_latents(noise)
@@ -86,5 +90,5 @@ def test_calibrating_again_changes_nothing(exemplar, recipe):
     """Previews calibrate during training: what they leave has no influence on later ones."""
     triangle = train(exemplar, recipe)
     before = {name: value.clone() for name, value in triangle.state_dict().items()}
-    calibrate(triangle, recipe, Data.of([exemplar], [triangle.scaled(exemplar.pixels)], triangle.modality, recipe))
+    calibrate(triangle, recipe, data_of(exemplar, triangle, recipe), finished=True)
     assert all(torch.equal(before[name], value) for name, value in triangle.state_dict().items())

@@ -107,7 +107,8 @@ def test_three_nonfinite_steps_in_a_row_go_back_to_the_last_checkpoint_at_half_t
 
 
 def test_a_fit_that_keeps_diverging_gives_up_with_the_last_good_weights(exemplar, recipe, monkeypatch):
-    recipe = replace(recipe, lr_decay_fraction=0.0)  # the same steps whatever their total
+    # The same steps whatever their total, and of codes for sampling as many as training has, finished or not.
+    recipe = replace(recipe, lr_decay_fraction=0.0, codes=16)
     good, _ = train(exemplar, replace(recipe, steps=3))
     spoil(monkeypatch, set(range(3, 1000)))
     triangle = loop.create(exemplar, recipe)

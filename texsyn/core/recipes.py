@@ -72,7 +72,7 @@ class Recipe(Objective):
     bandwidth: float = _option(
         0.0, "width of draws around codes, in parts of their variance; 0: as narrow as copies little", 0.0, 4.0
     )
-    codes: int = _option(16, "codes of crops that samples are drawn from, for each exemplar", 1, 256)
+    codes: int = _option(64, "codes of crops that samples are drawn from, for each exemplar", 1, 256)
     start: str = _option("rendered", "weights to begin with: rendered (learnt from textures) or noise", choices=STARTS)
     whole_periods: bool = _option(True, "find the period of a regular still, and learn and tile it in whole periods")
     colour_balance: float = _option(
@@ -113,6 +113,10 @@ class Recipe(Objective):
     subband_matching: bool = _option(True, "match the histograms of fine detail (of clips, in time)")
     precision: str = _option("auto", "of training and sampling: auto, float32 or bfloat16", choices=PRECISIONS)
 
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the training that is done: of the time budget, or without one of the steps."""
+        return min(1.0, seconds / (60 * self.minutes) if self.minutes else step / self.steps)
+
 
 RECIPES: dict[str, Recipe] = {
     "fast": Recipe(),
@@ -145,6 +149,7 @@ RECIPES: dict[str, Recipe] = {
 # Collections have small, varied images, so a step takes more of them.
 _CLIP: dict[str, Any] = {
     "sigma": TRIANGLE.sigma,
+    "codes": 16,
     "equaliser_gain": 2.0,
     "colour_balance": 1.0,
     "gradient_norm_target": 0.0,

@@ -119,6 +119,13 @@ class MixturePrior(nn.Module):
             rasters = [start // n for start, n in zip(starts, self.raster, strict=True)]
             self.starts[slots] = torch.tensor(rasters, device=mean.device)
 
+    def repeat_first(self, count: int) -> None:
+        """Copy the first codes, so many, into all other slots, in turn: as if there were only these."""
+        turn = torch.arange(len(self.means), device=self.means.device) % count
+        for name, values in self.named_buffers():
+            if name != "bandwidth":
+                values.copy_(values[turn])
+
     def note_sources(self, slot: int, exemplar: int, middles: Tensor) -> None:
         """Note where a code is from: the number of its exemplar, and `1 axes *positions` of the finest field."""
         self.sources[slot, 0] = exemplar

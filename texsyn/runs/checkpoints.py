@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,13 +63,19 @@ def restore(folder: Path, state: TrainState, warn: Warn) -> bool:
     return found is not None
 
 
-def load_triangle(
-    folder: Path, triangle: Triangle, exemplars: Sequence[Exemplar], format: int
-) -> tuple[list[Tensor], int] | None:
+class Loaded(NamedTuple):
+    """What a checkpoint tells beside a triangle's weights."""
+
+    pixels: list[Tensor]  # of the exemplars, as the base's networks learn from them
+    level: int  # that was in training
+    step: int
+    seconds: float
+
+
+def load_triangle(folder: Path, triangle: Triangle, exemplars: Sequence[Exemplar], format: int) -> Loaded | None:
     """Give `triangle`, of the meta device, the weights of the newest checkpoint that can be read.
 
-    Optimisers are not read. Returns the exemplars' pixels as the base's networks learn from them, and the level that
-    was in training; None when there is no checkpoint.
+    Optimisers are not read. None when there is no checkpoint.
     """
     weights = {f"triangle.{name}": value for name, value in triangle.state_dict().items()}
     found = _read_newest(folder, weights | _estimates(exemplars), _ignore, format, partial=True)
@@ -81,7 +87,7 @@ def load_triangle(
         tensors[_estimate(n)] if _estimate(n) in tensors else triangle.scaled(each.pixels)
         for n, each in enumerate(exemplars)
     ]
-    return pixels, min(numbers["level"], len(triangle.levels))
+    return Loaded(pixels, min(numbers["level"], len(triangle.levels)), numbers["step"], numbers["seconds"])
 
 
 def load_pixels(folder: Path, exemplars: Sequence[Exemplar], format: int) -> list[Tensor]:

@@ -290,10 +290,10 @@ class Run:
         if found is None:
             raise TexsynError(f"{self.path.name} has no model yet: it has no checkpoint")
         triangle = serialization.prepare_for_sampling(triangle, device)  # in another layout sums differ in the last bit
-        pixels, level = found
-        data = Data.of(exemplars, [each.to(device) for each in pixels], triangle.modality, self.recipe)
-        detail = Detail(triangle, level, [each.pixels.to(device) for each in exemplars]) if level else None
-        calibrate(triangle, self.recipe, data, detail)
+        data = Data.of(exemplars, [each.to(device) for each in found.pixels], triangle.modality, self.recipe)
+        detail = Detail(triangle, found.level, [each.pixels.to(device) for each in exemplars]) if found.level else None
+        finished = self.recipe.progress(found.step, found.seconds) >= 1
+        calibrate(triangle, self.recipe, data, detail, finished)
         return triangle
 
     def estimated_pixels(self) -> list[Tensor]:

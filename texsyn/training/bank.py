@@ -15,7 +15,7 @@ from texsyn.models.mixture_prior import BANDWIDTH, MixturePrior
 from texsyn.models.triangle import Triangle
 from texsyn.training.data import Data, Stream
 from texsyn.training.deformation import Source
-from texsyn.training.state import TrainState
+from texsyn.training.state import TRAINED_CODES, TrainState
 
 _RENEWED, _INTERVAL = 2, 20  # codes of training that are encoded anew, every so many steps
 _CUT = 1  # positions at the ends of an encoded crop, which see the zeros beyond it
@@ -31,11 +31,16 @@ def renew_codes(state: TrainState, data: Data, recipe: Recipe) -> None:
     _encode(state.triangle, state.prior, data.sources, numbers, recipe, state.step)
 
 
-def encode_codes(triangle: Triangle, data: Data, recipe: Recipe) -> None:
-    """Encode what samples are drawn from, all of one moment: codes of earlier weights decode to blurs."""
-    if triangle.mixture_prior is not None:
-        numbers = range(len(triangle.mixture_prior.means))
-        _encode(triangle, triangle.mixture_prior, data.sources, numbers, recipe, step=0)
+def encode_codes(triangle: Triangle, data: Data, recipe: Recipe, whole: bool = True) -> None:
+    """Encode what samples are drawn from, all of one moment: codes of earlier weights decode to blurs.
+
+    whole: all codes are; else no more than training has, each several times, which takes a quarter of the time.
+    """
+    prior = triangle.mixture_prior
+    if prior is not None:
+        count = len(prior.means) if whole else min(TRAINED_CODES * triangle.design.exemplars, len(prior.means))
+        _encode(triangle, prior, data.sources, range(count), recipe, step=0)
+        prior.repeat_first(count)
 
 
 @torch.no_grad()

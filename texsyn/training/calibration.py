@@ -23,16 +23,18 @@ _STATISTICS, _SAMPLES = range(4), range(4, 7)  # batches for the statistics, and
 _CROPS = 12  # of an exemplar, to which the equaliser is fitted
 
 
-def calibrate(triangle: Triangle, recipe: Recipe, data: Data, detail: Detail | None = None) -> None:
+def calibrate(
+    triangle: Triangle, recipe: Recipe, data: Data, detail: Detail | None = None, finished: bool = False
+) -> None:
     """Prepare for sampling: the codes that samples are drawn from, batch-norm statistics over draws, then corrections.
 
     detail: of the level in training, which alone is prepared then; what lies below it was when it began. Training goes
-    on as if nothing had been prepared.
+    on as if nothing had been prepared. finished: what is prepared is trained no further, so all codes are encoded.
     """
     if detail is not None:
         _calibrate_level(detail, recipe)
         return
-    encode_codes(triangle, data, recipe)
+    encode_codes(triangle, data, recipe, whole=finished)
     conditions = triangle.design.exemplars
     count = max(_BATCH, recipe.batch_size if triangle.modality.collection else 0)
     with _fitted_norms(triangle.generator_ema), torch.no_grad(), precision.autocast(recipe.precision, triangle.device):

@@ -147,7 +147,7 @@ def fit(
     try:
         while progress(state, recipe) < 1 and not (group.count > 1 and group.stop):
             if state.level < len(triangle.levels) and _progress_of_level(state, recipe) >= 1:
-                calibrate(triangle, recipe, data, detail)
+                calibrate(triangle, recipe, data, detail, finished=True)
                 state.begin_level()
                 detail = _detail(state, exemplars)
                 assert detail is not None
@@ -180,7 +180,7 @@ def fit(
                 state=state,
             )
     finally:
-        calibrate(triangle, recipe, data, detail)
+        calibrate(triangle, recipe, data, detail, finished=progress(state, recipe) >= 1)
 
 
 def check_group(exemplars: Sequence[Exemplar], recipe: Recipe, group: Group) -> None:
@@ -208,9 +208,7 @@ def _detail(state: TrainState, exemplars: Sequence[Exemplar]) -> Detail | None:
 
 
 def progress(state: TrainState, recipe: Recipe) -> float:
-    """Share of the training that is done: of the time budget, or without one of the steps."""
-    done = state.seconds / (60 * recipe.minutes) if recipe.minutes else state.step / recipe.steps
-    return min(1.0, done)
+    return recipe.progress(state.step, state.seconds)
 
 
 def _starts(state: TrainState) -> list[float]:

@@ -20,7 +20,7 @@ from texsyn.models.trio import Trio
 from texsyn.training.adam import Adam
 
 NETWORKS = ("generator", "posterior", "energy")
-_CODES = 16  # at most, of each exemplar, that training draws from: of more, the oldest would be of weights long past
+TRAINED_CODES = 16  # at most, of each exemplar: of more, the oldest would be of weights long past
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]  # tensors and numbers
 _NUMBERS = ("step", "seconds", "lr_scale", "penalty_scale", "rollbacks", "nonfinite_steps", "level", "level_step")
 
@@ -124,7 +124,7 @@ def _training_prior(triangle: Triangle) -> MixturePrior | None:
     """What training draws from; None where latent fields are drawn from N(0, I)."""
     if triangle.mixture_prior is None:
         return None
-    design = replace(triangle.design, codes=min(triangle.design.codes, _CODES))
+    design = replace(triangle.design, codes=min(triangle.design.codes, TRAINED_CODES))
     return MixturePrior(triangle.modality, design, triangle.mixture_prior.traced).to(triangle.device)
 
 
