@@ -50,6 +50,23 @@ def test_an_unpacked_run_samples_as_before(trained, tmp_path):
     assert stored[1] < 0.7 * stored[0]  # of real networks a sixth: here headers and corrections are most of it
 
 
+def test_packed_for_samples_alone_it_samples_the_same_and_says_what_it_cannot(trained, tmp_path):
+    for name, samples_only in (("whole", False), ("samples", True)):
+        pack(trained, tmp_path / f"{name}.zip", samples_only=samples_only)
+        unpack(tmp_path / f"{name}.zip", tmp_path / name)
+    pack(Run.open(tmp_path / "samples"), tmp_path / "again.zip")  # as it is
+    whole, part = (Run.open(tmp_path / name) for name in ("whole", "samples"))
+    sizes = [(tmp_path / f"{name}.zip").stat().st_size for name in ("samples", "again", "whole")]
+    assert sizes[0] == sizes[1] < sizes[2]
+    triangle = part.triangle()
+    assert torch.equal(*(texsyn.sample(each, seed=3) for each in (triangle, whole.triangle())))
+    sample = texsyn.sample(triangle)[0]
+    with pytest.raises(TexsynError, match="packed for sampling alone, without its inference network"):
+        texsyn.reconstruct(triangle, sample)
+    with pytest.raises(TexsynError, match="packed for sampling alone, without its energy-based model"):
+        texsyn.energy(triangle, sample)
+
+
 def test_packed_again_it_is_the_same(trained, tmp_path):
     pack(trained, tmp_path / "run.zip")
     pack(unpack(tmp_path / "run.zip", tmp_path / "again"), tmp_path / "again.zip")

@@ -19,6 +19,7 @@ def add(commands: Any) -> None:
     parser = arguments.add_command(commands, "pack", _pack, "write a run as one small file", description)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="file to write (default: the run's name, .zip)")
+    parser.add_argument("--samples-only", action="store_true", help="leave out what samples do not need")
     arguments.add_force(parser)
     description = (
         "Make a packed run a run folder again. It can be sampled, exported and scored, but not trained further."
@@ -34,7 +35,7 @@ def _pack(options: argparse.Namespace) -> int:
 
     run = Run.open(options.run)
     path = options.out or run.path.with_name(f"{run.path.resolve().name}.zip")
-    pack(run, path, options.force)
+    pack(run, path, options.force, options.samples_only)
     print(path)
     return Exit.OK
 

@@ -36,6 +36,7 @@ from texsyn.core.architecture import Design
 from texsyn.core.modality import Modality
 from texsyn.core.recipes import TRIANGLE, Objective
 from texsyn.models import layers, networks
+from texsyn.models.absent import Absent
 from texsyn.models.mixture_prior import Picture
 
 Gaussian = tuple[Tensor, Tensor]  # mean and log variance
@@ -85,6 +86,16 @@ class Trio(nn.Module):
         self.posterior = networks.Posterior(modality, design)
         self.energy = networks.Energy(modality, design)
         self.generator_ema = networks.Generator(modality, design).requires_grad_(False)
+
+    @property
+    def samples_only(self) -> bool:
+        """Whether `leave_out_inference` was called."""
+        return isinstance(self.posterior, Absent)
+
+    def leave_out_inference(self) -> None:
+        """Drop posterior and energy, which samples do not need; whoever asks for them then gets a TexsynError."""
+        self.add_module("posterior", Absent("inference network"))
+        self.add_module("energy", Absent("energy-based model"))
 
     def initialise(self, random: torch.Generator) -> None:
         """Draw fresh weights."""

@@ -1,6 +1,7 @@
 """A trained run as one small file, to keep, to give away, and to ship with the app.
 
-It is a ZIP of run.json, the last events, the quality cards, the exemplars in 8 bits and the model in 7. Unpacked, it is
+It is a ZIP of run.json, the last events, the quality cards, the exemplars in 8 bits and the model in 7, or of the
+model only what samples need. Unpacked, it is
 a run folder like any other; without a checkpoint it cannot be trained further. `unpack` trusts nothing in it.
 """
 
@@ -30,14 +31,19 @@ _MOST_FILES, _MOST_BYTES = 2_000, 2_000_000_000  # of all together, unpacked
 _PIECE = 1 << 20  # bytes read at a time
 
 
-def pack(run: Run, path: str | Path, force: bool = False) -> None:
+def pack(run: Run, path: str | Path, force: bool = False, samples_only: bool = False) -> None:
     """Write a run with its newest model as one file, about a sixth of the model's size.
 
-    Raises TexsynError: exit 2 when the file exists, exit 3 for a run that has no model, exit 5 when the disk refuses.
+    samples_only: without the inference network and the energy-based model, which takes less than half as much; nothing
+    is reconstructed, completed, ranked or searched for anomalies with such a run. Raises TexsynError: exit 2 when the
+    file exists, exit 3 for a run that has no model, exit 5 when the disk refuses.
     """
     path = Path(path)
     refuse_overwrite(path, force)
     triangle = run.triangle()
+    if samples_only:
+        for trio in triangle.trios:
+            trio.leave_out_inference()
     with _temporary_folder(path.parent) as folder:
         exemplars.store(folder / "exemplar", run.exemplars(), packed=True)
         made_by = {**run.made_by(), "step": _step(run)}

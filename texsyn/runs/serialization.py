@@ -201,6 +201,7 @@ def save(
     refuse_overwrite(folder, force)
     content = {"format": FORMAT, "modality": to_json(triangle.modality), "design": to_json(triangle.design)}
     content["levels"] = [to_json(level.stored_design) for level in triangle.detail]
+    content["samples_only"] = triangle.samples_only
     tensors = _pack(triangle) if packed else triangle.state_dict()
     storage.store(folder, tensors, {**content, "packed": packed, "made_by": made_by or {}})
 
@@ -211,6 +212,9 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
         raise TexsynError(f"{folder.name or folder} is not a run or a model of texsyn")
     content = storage.read_content(folder)
     triangle = empty(upgrade(content, folder), folder)
+    if content.get("samples_only") is True:
+        for trio in triangle.trios:
+            trio.leave_out_inference()
     if content.get("packed") is True:
         tensors = _unpack(storage.read_tensors(folder, _pack(triangle)), triangle)
     else:
