@@ -52,6 +52,6 @@ $(VENV)/.test: EXTRAS := dev
 
 $(VENV)/.%: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --upgrade pip  # what Python brings takes half as long again
+	$(BIN)/python -m pip install -qq --upgrade pip  # the one that comes with Python takes two thirds longer
 	$(BIN)/python -m pip install -qq --editable .[$(EXTRAS)]
 	touch $@
