@@ -231,7 +231,7 @@ def exemplar(modality: Modality) -> Exemplar:
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return Recipe(steps=6, batch_size=2, precision="float32", checkpoint_interval=3, whole_periods=False)
+    return Recipe(steps=6, batch_size=2, precision="float32", checkpoint_interval=3, whole_periods=False, codes=16)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from texsyn.runs.collection_scores import reconstruction
 from texsyn.synthesis import sampling
 
 LARGE = replace(KINDS["still"], size=(128, 128))
-SHORT = Recipe(steps=1, batch_size=1, precision="float32")
+SHORT = Recipe(steps=1, batch_size=1, precision="float32", codes=16)
 
 
 def still(name: str, size: int = 128) -> Exemplar:

@@ -21,7 +21,7 @@ from texsyn.training.loop import prepare
 from texsyn.training.state import init_state
 
 STILL = replace(KINDS["still"], size=(64, 64), window=(64, 64))
-RECIPE = Recipe(steps=2, batch_size=1, precision="float32", width_multiplier=0.125)
+RECIPE = Recipe(steps=2, batch_size=1, precision="float32", width_multiplier=0.125, codes=16)
 
 
 def noise(seed: int, size: int = 64) -> torch.Tensor:

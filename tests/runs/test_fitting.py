@@ -82,7 +82,7 @@ def test_what_a_killed_fit_left_half_written_is_gone_after_the_next(tmp_path, re
 
 def test_killed_fits_lose_at_most_a_checkpoint_and_end_the_same(tmp_path):
     exemplar = noise(40)
-    recipe = Recipe(steps=20, batch_size=2, precision="float32", checkpoint_interval=4, bandwidth=0.15)
+    recipe = Recipe(steps=20, batch_size=2, precision="float32", checkpoint_interval=4, bandwidth=0.15, codes=16)
     unbroken = Run.create(tmp_path / "unbroken", exemplar, recipe)
     killed = Run.create(tmp_path / "killed", exemplar, recipe)
     finish(unbroken.path)

@@ -20,7 +20,7 @@ from texsyn.jobs.process import status
 from texsyn.runs import packing
 from texsyn.runs.fitting import fit_run
 
-RECIPE = Recipe(steps=3, batch_size=1, precision="float32")
+RECIPE = Recipe(steps=3, batch_size=1, precision="float32", codes=16)
 
 
 @pytest.fixture(scope="module", params=list(KINDS))

@@ -55,7 +55,7 @@ def test_a_seed_gives_the_same_weights_and_another_seed_others(exemplar, recipe)
 
 
 def test_reconstruction_falls(exemplar):
-    recipe = Recipe(steps=150, batch_size=2, learning_rate=3e-3, precision="float32")
+    recipe = Recipe(steps=150, batch_size=2, learning_rate=3e-3, precision="float32", codes=16)
     _, reports = train(exemplar, recipe)
     first, last = (sum(r.terms["reconstruction"] for r in part) / 10 for part in (reports[:10], reports[-10:]))
     assert last < 0.5 * first

@@ -59,7 +59,7 @@ def test_estimates_are_closer_to_the_truth_than_a_smooth_guess():
     mask = torch.zeros(1, 48, 48)
     mask[:, 18:27, 18:27] = 1
     masked = Exemplar(inpaint.fill(truth, mask), modality, mask=mask)
-    _, state = train(masked, Recipe(steps=400, batch_size=2, learning_rate=3e-3, precision="float32"))
+    _, state = train(masked, Recipe(steps=400, batch_size=2, learning_rate=3e-3, precision="float32", codes=16))
     errors = [float(((each - truth).square() * mask).sum()) for each in (masked.pixels, state.textures([masked])[0])]
     assert errors[1] < 0.8 * errors[0]
 

@@ -25,7 +25,7 @@ from texsyn.core.recipes import Recipe
 from texsyn.media.exemplar import Exemplar
 
 PATIENCE = 240.0  # seconds that a child may take
-RECIPE = Recipe(steps=60, batch_size=2, precision="float32", checkpoint_interval=7, bandwidth=0.15)
+RECIPE = Recipe(steps=60, batch_size=2, precision="float32", checkpoint_interval=7, bandwidth=0.15, codes=16)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ _FORGED: tuple[Any, ...] = (None, -1, 0, 10**12, 1e308, True, "x" * 1000, "../..
 
 def forged_json(tries: int, folder: Path) -> Outcome:
     """Each value of a run's and a model's JSON forged: refused in one line, or harmless."""
-    run = new_run(folder / "run", Recipe(steps=2, batch_size=1, precision="float32", bandwidth=0.15))
+    run = new_run(folder / "run", Recipe(steps=2, batch_size=1, precision="float32", bandwidth=0.15, codes=16))
     assert wait_for(run_forked(fit(run.path))) == 0
     forged: list[tuple[Path, str]] = []
     for file in (run.path / "run.json", run.path / "model" / "content.json"):
