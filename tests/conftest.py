@@ -80,7 +80,7 @@ def short_draws() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def quick_draws() -> Iterator[None]:
     with short_draws():
         yield

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, draw, levelled, lively, short_draws
+from conftest import KINDS, draw, levelled, lively
 
 import texsyn
 from texsyn import TexsynError
@@ -81,14 +81,8 @@ def difference(triangle: Triangle, model: bytes, count: int, positions: int, sha
     return float(np.quantile(np.abs(found - expected), share))
 
 
-@pytest.fixture(scope="module")
-def shortened():
-    with short_draws():
-        yield
-
-
 @pytest.fixture(scope="module", params=CASES)
-def exported(request, tmp_path_factory, shortened):
+def exported(request, tmp_path_factory, quick_draws):
     """A triangle in float32 and evaluation mode, and the file's model."""
     path = tmp_path_factory.mktemp("export") / "model.onnx"
     triangle = unsettled(untrained(request.param))

@@ -62,6 +62,12 @@ class Triangle(Trio):
         """The base and the levels above it, in the order in which they are trained."""
         return [self, *self.detail]
 
+    def leave_out_inference(self) -> None:
+        """Of the levels, too."""
+        super().leave_out_inference()
+        for level in self.detail:
+            level.leave_out_inference()
+
     @property
     def texture_stride(self) -> tuple[int, ...]:
         """Pixels (frames) of a texture, with all levels, for each latent position of the base, per axis."""

@@ -1,8 +1,8 @@
 """A trained run as one small file, to keep, to give away, and to ship with the app.
 
 It is a ZIP of run.json, the last events, the quality cards, the exemplars in 8 bits and the model in 7, or of the
-model only what samples need. Unpacked, it is
-a run folder like any other; without a checkpoint it cannot be trained further. `unpack` trusts nothing in it.
+model only what samples need. Unpacked, it is a run folder like any other; without a checkpoint it cannot be trained
+further. `unpack` trusts nothing in it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ def pack(run: Run, path: str | Path, force: bool = False, samples_only: bool = F
     refuse_overwrite(path, force)
     triangle = run.triangle()
     if samples_only:
-        for trio in triangle.trios:
-            trio.leave_out_inference()
+        triangle.leave_out_inference()
     with _temporary_folder(path.parent) as folder:
         exemplars.store(folder / "exemplar", run.exemplars(), packed=True)
         made_by = {**run.made_by(), "step": _step(run)}

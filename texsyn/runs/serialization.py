@@ -213,8 +213,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
     content = storage.read_content(folder)
     triangle = empty(upgrade(content, folder), folder)
     if content.get("samples_only") is True:
-        for trio in triangle.trios:
-            trio.leave_out_inference()
+        triangle.leave_out_inference()
     if content.get("packed") is True:
         tensors = _unpack(storage.read_tensors(folder, _pack(triangle)), triangle)
     else:
