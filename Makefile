@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # One more than there are cores, since tests of the app wait as often as they compute; four at most, for memory.
 WORKERS := $(shell n=$$(( $$(nproc 2>/dev/null || echo 2) + 1 )); echo $$(( n < 4 ? n : 4 )))
 
-.PHONY: demo app test gallery trust bench clean
+.PHONY: demo app test lint pytest gallery trust bench clean
 
 # Trains on a shipped still (6 minutes) and a shipped clip (5 minutes), and leaves samples in demo/.
 demo: $(VENV)/.demo
@@ -21,11 +21,15 @@ demo: $(VENV)/.demo
 app: $(VENV)/.app
 	$(BIN)/python ui/app.py
 
-# Runs linters, type checks and tests.
-test: $(VENV)/.test
+# Runs linters, type checks and tests; with --jobs 2 the first two beside the tests.
+test: lint pytest
+
+lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+pytest: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Trains on every shipped exemplar (hours; it can be stopped, and goes on) and makes a page of them in build/gallery/.

@@ -52,7 +52,7 @@ ENTRIES = (
     *(Entry(name, f"{name}.mp4") for name in ("water", "fire", "meadow", "flag")),
 )
 # A narrow generator, since the page has one thread of a browser.
-IN_BROWSER = Entry("beans-narrow", "beans.png", ("--set", "width_multiplier=0.25"))
+IN_BROWSER = Entry("beans-narrow", "beans.png", ("--set", "width_multiplier=0.25", "--no-card"))
 
 
 # ------------------------------------------------------------ runs

@@ -72,6 +72,14 @@ def visit(browser: Any, server: Server) -> Iterator[Visit]:
     visit.close()
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Any, session_server: Server) -> Iterator[Visit]:
+    """A visit for those tests of a file that need no new page: to load one takes longer than most of them."""
+    visit = Visit(browser, session_server)
+    yield visit
+    visit.close()
+
+
 @pytest.fixture
 def find_new_run(server: Server) -> Iterator[Callable[[], Run]]:
     """A function that finds the run which the test has started. The run is deleted after the test."""

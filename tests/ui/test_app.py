@@ -21,33 +21,33 @@ def start(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_pages_are_accessible(visit, trained_run):
+def test_pages_are_accessible(tab, trained_run):
     for theme in ("dark", "light"):
         for name in ("Train", "Sample", "Repair", "Morph", "Check"):
-            visit.open_tab(name)
-            visit.page.wait_for_timeout(500)
-            assert visit.accessibility_violations() == [], (theme, name)
-        visit.page.locator("#theme").click()
+            tab.open_tab(name)
+            tab.page.wait_for_timeout(500)
+            assert tab.accessibility_violations() == [], (theme, name)
+        tab.page.locator("#theme").click()
 
 
-def test_a_reload_returns_to_the_page(visit, trained_run):
+def test_a_reload_returns_to_the_page(tab, trained_run):
     for name, there in (("Sample", "#new-samples"), ("Check", "#find-anomalies"), ("Train", "#pause")):
-        visit.open_tab(name)
-        visit.page.locator(there).wait_for()
-        visit.page.wait_for_timeout(1000)
-        visit.reload()
-        visit.page.locator(there).wait_for()
-        assert visit.page.get_by_role("tab", name=name, selected=True).count() == 1
+        tab.open_tab(name)
+        tab.page.locator(there).wait_for()
+        tab.page.wait_for_timeout(1000)
+        tab.reload()
+        tab.page.locator(there).wait_for()
+        assert tab.page.get_by_role("tab", name=name, selected=True).count() == 1
 
 
-def test_nothing_is_wider_than_the_page(visit, trained_run):
-    visit.wait_for_picture("steps")
+def test_nothing_is_wider_than_the_page(tab, trained_run):
+    tab.wait_for_picture("steps")
     for width in (390, 768, 1280, 1920):
-        visit.page.set_viewport_size({"width": width, "height": 900})
+        tab.page.set_viewport_size({"width": width, "height": 900})
         for name in ("Train", "Sample", "Repair", "Morph", "Check"):
-            visit.open_tab(name)
-            assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, (width, name)
-        visit.screenshot(f"width-{width}")
+            tab.open_tab(name)
+            assert tab.page.evaluate("document.documentElement.scrollWidth") <= width, (width, name)
+        tab.screenshot(f"width-{width}")
 
 
 def test_other_addresses_than_loopback_need_a_login():
@@ -102,13 +102,13 @@ def test_a_missing_app_says_how_to_install_it(monkeypatch, capsys):
     assert capsys.readouterr().err == "texsyn: the app is not installed: pip install 'texsyn[ui]'\n"
 
 
-def test_a_theme_is_remembered(visit):
+def test_a_theme_is_remembered(tab):
     dark = "document.body.classList.contains('dark')"
-    visit.page.wait_for_function(dark)
-    visit.page.locator("#theme").click()
-    visit.page.wait_for_function(f"!{dark}")
-    visit.reload()
-    visit.page.wait_for_function(f"!{dark} && document.querySelector('#theme').textContent === 'Dark'")
+    tab.page.wait_for_function(dark)
+    tab.page.locator("#theme").click()
+    tab.page.wait_for_function(f"!{dark}")
+    tab.reload()
+    tab.page.wait_for_function(f"!{dark} && document.querySelector('#theme').textContent === 'Dark'")
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])

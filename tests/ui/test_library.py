@@ -11,10 +11,10 @@ import texsyn
 from texsyn import Status
 
 
-def test_a_run_is_described_and_renamed(visit, trained_run):
-    page, title = visit.page, trained_run.title
+def test_a_run_is_described_and_renamed(tab, trained_run):
+    page, title = tab.page, trained_run.title
     page.get_by_role("button", name="Rename or delete").click()
-    visit.wait_for_text("#run-facts", "MB on disk")
+    tab.wait_for_text("#run-facts", "MB on disk")
     page.get_by_label("Title").fill("my beans")
     page.locator("#rename").click()
     page.wait_for_function("document.querySelector('#run input')?.value == 'my beans'")
@@ -22,8 +22,8 @@ def test_a_run_is_described_and_renamed(visit, trained_run):
     trained_run.rename(title)
 
 
-def test_a_search_leaves_what_has_the_words(visit, trained_run):
-    page, cover = visit.page, visit.page.locator("#covers img")
+def test_a_search_leaves_what_has_the_words(tab, trained_run):
+    page, cover = tab.page, tab.page.locator("#covers img")
     cover.first.wait_for()
     page.get_by_placeholder("Search").fill("no such texture")
     cover.first.wait_for(state="detached")
@@ -31,12 +31,12 @@ def test_a_search_leaves_what_has_the_words(visit, trained_run):
     cover.first.wait_for()
 
 
-def test_the_origin_of_a_texture_is_read(visit, trained_run, tmp_path):
+def test_the_origin_of_a_texture_is_read(tab, trained_run, tmp_path):
     texture = texsyn.sample(trained_run.triangle())[0]
     texsyn.write(texture, tmp_path / "texture.png", metadata={**trained_run.made_by(), "seed": 0})
-    visit.open_tab("Check")
-    visit.page.locator("#texture-file input[type=file]").set_input_files(tmp_path / "texture.png")
-    visit.wait_for_text("#origin", "exemplar_sha256")
+    tab.open_tab("Check")
+    tab.page.locator("#texture-file input[type=file]").set_input_files(tmp_path / "texture.png")
+    tab.wait_for_text("#origin", "exemplar_sha256")
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ def test_the_maps_of_a_material_are_read_together(visit):
     visit.wait_for_text("#summary", "Material of colour, normal, height, roughness, occlusion, metal, 256 x 256 pixels")
 
 
-def test_a_folder_of_maps_can_be_dropped(visit):
+def test_a_folder_of_maps_can_be_dropped(tab):
     """As the browser gives it: an entry whose files are read one batch after the other."""
-    visit.open_new()
+    tab.open_new()
     files = [[path.name, f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"] for path in PATHS]
-    visit.page.evaluate(
+    tab.page.evaluate(
         """async (names) => {
             const files = await Promise.all(names.map(async ([name, data]) =>
                 new File([await (await fetch(data)).blob()], name, { type: "image/png" })));
@@ -42,14 +42,14 @@ def test_a_folder_of_maps_can_be_dropped(visit):
         }""",
         files,
     )
-    visit.wait_for_text("#summary", "Material of colour, normal, height, roughness, occlusion, metal")
+    tab.wait_for_text("#summary", "Material of colour, normal, height, roughness, occlusion, metal")
 
 
-def test_files_of_no_one_material_are_told_in_one_line(visit):
-    visit.open_new()
+def test_files_of_no_one_material_are_told_in_one_line(tab):
+    tab.open_new()
     files = [VIDEOS / "beans.png", VIDEOS / "gravel.png"]
-    visit.page.locator("#upload input[type=file]").set_input_files(files)
-    visit.page.get_by_text("these are several exemplars").first.wait_for()
+    tab.page.locator("#upload input[type=file]").set_input_files(files)
+    tab.page.get_by_text("these are several exemplars").first.wait_for()
 
 
 @pytest.fixture

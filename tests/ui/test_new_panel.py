@@ -7,15 +7,44 @@ import re
 import new_panel
 
 
-def test_a_masked_part_is_reported(visit):
-    page = visit.page
-    visit.choose_example(1)
+def test_an_error_is_shown_once_and_covers_nothing(server, tab):
+    before = len(server.log_text())
+    tab.open_new()
+    tab.page.locator("#start").click()
+    tab.page.get_by_text("choose an image or a clip first").first.wait_for()
+    for name in ("Sample", "Repair", "Morph", "Check"):
+        tab.open_tab(name)
+        assert tab.page.locator(".block span.error:visible").count() == 0, name
+    assert "Traceback" not in server.log_text()[before:]
+
+
+def test_a_budget_is_chosen_by_what_it_gives(tab):
+    tab.open_new()
+    images = tab.page.locator("#gains button:has(img)")
+    assert images.count() == 2
+    for number, words in ((0, "Draft"), (1, "Good")):
+        images.nth(number).click()
+        tab.page.get_by_role("radio", name=re.compile(words), checked=True).wait_for()
+
+
+def test_a_broken_upload_is_one_sentence(tab, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"nothing" * 40)
+    tab.open_new()
+    tab.page.locator("#upload input[type=file]").set_input_files(broken)
+    message = tab.page.get_by_text(re.compile("cannot be read as a PNG image"))
+    message.first.wait_for()
+
+
+def test_a_masked_part_is_reported(tab):
+    page = tab.page
+    tab.choose_example(1)
     page.locator("#paint-mask").click()
-    visit.wait_for_picture("paint over what is not to be learnt")
-    visit.paint(page.locator("#viewer canvas"))
-    visit.screenshot("mask")
+    tab.wait_for_picture("paint over what is not to be learnt")
+    tab.paint(page.locator("#viewer canvas"))
+    tab.screenshot("mask")
     page.locator("#apply-mask").click()
-    visit.wait_for_text("#summary", "of it is masked")
+    tab.wait_for_text("#summary", "of it is masked")
 
 
 def test_training_can_be_started_with_the_keyboard_alone(visit, find_new_run):
@@ -36,26 +65,6 @@ def test_training_can_be_started_with_the_keyboard_alone(visit, find_new_run):
     visit.wait_for_text("#status", "The model is kept")
 
 
-def test_a_broken_upload_is_one_sentence(visit, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"nothing" * 40)
-    visit.open_new()
-    visit.page.locator("#upload input[type=file]").set_input_files(broken)
-    message = visit.page.get_by_text(re.compile("cannot be read as a PNG image"))
-    message.first.wait_for()
-
-
-def test_an_error_is_shown_once_and_covers_nothing(server, visit):
-    before = len(server.log_text())
-    visit.open_new()
-    visit.page.locator("#start").click()
-    visit.page.get_by_text("choose an image or a clip first").first.wait_for()
-    for name in ("Sample", "Repair", "Morph", "Check"):
-        visit.open_tab(name)
-        assert visit.page.locator(".block span.error:visible").count() == 0, name
-    assert "Traceback" not in server.log_text()[before:]
-
-
 def test_what_is_learnt_already_is_one_click_away(visit, server, find_new_run):
     visit.open_new()
     visit.page.locator("#fitted button:has(img)").first.click()
@@ -69,15 +78,6 @@ def test_what_is_learnt_already_is_one_click_away(visit, server, find_new_run):
     visit.open_tab("Train")
     visit.page.locator("#resume").click()
     visit.page.get_by_text("was packed: it can be sampled").first.wait_for()
-
-
-def test_a_budget_is_chosen_by_what_it_gives(visit):
-    visit.open_new()
-    images = visit.page.locator("#gains button:has(img)")
-    assert images.count() == 2
-    for number, words in ((0, "Draft"), (1, "Good")):
-        images.nth(number).click()
-        visit.page.get_by_role("radio", name=re.compile(words), checked=True).wait_for()
 
 
 def test_examples_are_exemplars_and_no_results():

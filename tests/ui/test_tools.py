@@ -20,13 +20,52 @@ def stage(visit, trained_run):
     return visit
 
 
-def test_a_morph_is_a_looping_clip(stage):
-    stage.open_tab("Morph")
-    stage.page.get_by_label("Frames", exact=True).fill("4")
-    stage.page.locator("#morph").click()
-    stage.wait_for_picture("from 0 to 1")
-    assert stage.shown()["clips"] == 1
-    stage.page.locator("#morph-file a[download]").first.wait_for()
+def test_nothing_painted_is_an_error_in_words(tab):
+    tab.open_tab("Repair")
+    tab.page.locator("#fill").click()
+    tab.page.get_by_text("choose what shall be repaired, and paint over").first.wait_for()
+    tab.page.locator("#undo").click()
+    tab.page.get_by_text("nothing was filled yet").first.wait_for()
+
+
+def test_a_sample_is_painted_on_erased_and_cleared(tab):
+    tab.open_tab("Repair")
+    page = tab.page
+    page.locator("#repair-sample").click()
+    tab.wait_for_picture("paint over what is to be filled")
+    clean, canvas = tab.picture(), page.locator("#viewer canvas")
+    page.locator("#viewer [data-range=brush]").fill("30")
+    for undo in ("[data-toggle=erase]", "[data-act=clear]"):
+        tab.paint(canvas)
+        assert abs(tab.picture() - clean).max() > 0.2
+        page.locator(f"#viewer {undo}").click()
+        if "erase" in undo:
+            tab.paint(canvas)
+            page.locator(f"#viewer {undo}").click()
+        assert abs(tab.picture() - clean).max() < 0.02
+
+
+def test_a_morph_is_a_looping_clip(tab):
+    tab.open_tab("Morph")
+    tab.page.get_by_label("Frames", exact=True).fill("4")
+    tab.page.locator("#morph").click()
+    tab.wait_for_picture("from 0 to 1")
+    assert tab.shown()["clips"] == 1
+    tab.page.locator("#morph-file a[download]").first.wait_for()
+
+
+def test_anomalies_are_shown_on_the_image(tab):
+    tab.open_tab("Check")
+    page = tab.page
+    page.locator("#anomaly-image input[type=file]").set_input_files(ROOT / "videos" / "grass.png")
+    page.wait_for_selector("#anomaly-image a, #anomaly-image .file-preview")
+    page.locator("#find-anomalies").click()
+    tab.wait_for_text("#anomaly-share", "more unusual than 99 % of the exemplar")
+    tab.wait_for_picture("heat map over the image")
+    assert tab.shown()["mode"] == "blend"
+    page.locator("#viewer [data-mode=sample]").click()  # the reader's choice counts from now on
+    assert tab.shown()["mode"] == "sample"
+    tab.screenshot("check")
 
 
 def test_a_painted_part_of_the_exemplar_is_filled_where_it_stands_and_undone(stage):
@@ -52,23 +91,6 @@ def test_a_painted_part_of_the_exemplar_is_filled_where_it_stands_and_undone(sta
     assert abs(stage.picture() - whole).max() < 0.02
 
 
-def test_a_sample_is_painted_on_erased_and_cleared(stage):
-    stage.open_tab("Repair")
-    page = stage.page
-    page.locator("#repair-sample").click()
-    stage.wait_for_picture("paint over what is to be filled")
-    clean, canvas = stage.picture(), page.locator("#viewer canvas")
-    page.locator("#viewer [data-range=brush]").fill("30")
-    for undo in ("[data-toggle=erase]", "[data-act=clear]"):
-        stage.paint(canvas)
-        assert abs(stage.picture() - clean).max() > 0.2
-        page.locator(f"#viewer {undo}").click()
-        if "erase" in undo:
-            stage.paint(canvas)
-            page.locator(f"#viewer {undo}").click()
-        assert abs(stage.picture() - clean).max() < 0.02
-
-
 def test_an_image_of_ones_own_is_repaired_and_a_broken_one_refused(stage, tmp_path):
     stage.open_tab("Repair")
     page = stage.page
@@ -87,14 +109,6 @@ def test_an_image_of_ones_own_is_repaired_and_a_broken_one_refused(stage, tmp_pa
     stage.wait_for_picture("repaired")
 
 
-def test_nothing_painted_is_an_error_in_words(stage):
-    stage.open_tab("Repair")
-    stage.page.locator("#fill").click()
-    stage.page.get_by_text("choose what shall be repaired, and paint over").first.wait_for()
-    stage.page.locator("#undo").click()
-    stage.page.get_by_text("nothing was filled yet").first.wait_for()
-
-
 def url(image, format="PNG"):
     blob = io.BytesIO()
     image.save(blob, format)
@@ -111,17 +125,3 @@ def test_only_a_png_is_a_mask():
     for painted in (*forged, url(image).replace("png", "svg+xml"), "data:image/png;base64," + "A" * 9_000_000):
         with pytest.raises(TexsynError, match="what was painted cannot be read"):
             painted_mask(painted)
-
-
-def test_anomalies_are_shown_on_the_image(stage):
-    stage.open_tab("Check")
-    page = stage.page
-    page.locator("#anomaly-image input[type=file]").set_input_files(ROOT / "videos" / "grass.png")
-    page.wait_for_selector("#anomaly-image a, #anomaly-image .file-preview")
-    page.locator("#find-anomalies").click()
-    stage.wait_for_text("#anomaly-share", "more unusual than 99 % of the exemplar")
-    stage.wait_for_picture("heat map over the image")
-    assert stage.shown()["mode"] == "blend"
-    page.locator("#viewer [data-mode=sample]").click()  # the reader's choice counts from now on
-    assert stage.shown()["mode"] == "sample"
-    stage.screenshot("check")

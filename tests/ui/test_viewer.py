@@ -10,11 +10,14 @@ from texsyn.metrics.scoring import to_numpy
 
 
 @pytest.fixture
-def viewer(visit, trained_run):
-    visit.wait_for_picture("steps")
-    visit.page.locator("#viewer [data-mode=sample]").click()
-    visit.page.locator("#viewer [data-times='1']").click()
-    return visit
+def viewer(tab, trained_run):
+    tab.wait_for_picture("steps")
+    tab.page.locator("#viewer [data-mode=sample]").click()
+    tab.page.locator("#viewer [data-times='1']").click()
+    yield tab
+    press(tab, "0")
+    if tab.page.locator("[data-toggle=seams][aria-pressed=true]").count():
+        press(tab, "s")
 
 
 def press(visit, *keys):
