@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
     """Add the commands to the parser."""
     description = (
         "Write a run with its exemplars and its newest model as one small file (ZIP), to keep or to give away: weights "
-        "in 7 bits, a sixth of the model's size. Samples differ a little from the run's."
+        "in 6 bits, a seventh of the model's size. Samples differ a little from the run's."
     )
     parser = arguments.add_command(commands, "pack", _pack, "write a run as one small file", description)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")

@@ -25,4 +25,6 @@ class Absent(nn.Module):
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise TexsynError(f"this run was packed for sampling alone, without its {self._name}")
+        raise TexsynError(
+            f"this run was packed for sampling alone, without its {self._name}: train on its exemplar to have one"
+        )

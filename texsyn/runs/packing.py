@@ -1,6 +1,6 @@
 """A trained run as one small file, to keep, to give away, and to ship with the app.
 
-It is a ZIP of run.json, the last events, the quality cards, the exemplars in 8 bits and the model in 7, or of the
+It is a ZIP of run.json, the last events, the quality cards, the exemplars in 8 bits and the model in 6, or of the
 model only what samples need. Unpacked, it is a run folder like any other; without a checkpoint it cannot be trained
 further. `unpack` trusts nothing in it.
 """
@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from texsyn.core.errors import Exit, TexsynError
@@ -32,19 +33,20 @@ _PIECE = 1 << 20  # bytes read at a time
 
 
 def pack(run: Run, path: str | Path, force: bool = False, samples_only: bool = False) -> None:
-    """Write a run with its newest model as one file, about a sixth of the model's size.
+    """Write a run with its newest model as one file, about a seventh of the model's size.
 
-    samples_only: without the inference network and the energy-based model, which takes less than half as much; nothing
-    is reconstructed, completed, ranked or searched for anomalies with such a run. Raises TexsynError: exit 2 when the
-    file exists, exit 3 for a run that has no model, exit 5 when the disk refuses.
+    samples_only: without the inference network, the energy-based model and frames that were held out, which takes less
+    than half as much; nothing is reconstructed, completed, ranked or searched for anomalies with such a run. Raises
+    TexsynError: exit 2 when the file exists, exit 3 for a run that has no model, exit 5 when the disk refuses.
     """
     path = Path(path)
     refuse_overwrite(path, force)
-    triangle = run.triangle()
+    triangle, shown = run.triangle(), run.exemplars()
     if samples_only:
         triangle.leave_out_inference()
+        shown = tuple(replace(each, held=None) for each in shown)
     with _temporary_folder(path.parent) as folder:
-        exemplars.store(folder / "exemplar", run.exemplars(), packed=True)
+        exemplars.store(folder / "exemplar", shown, packed=True)
         made_by = {**run.made_by(), "step": _step(run)}
         serialization.save(triangle, folder / "model", made_by, packed=True)
         content = {**run.content, "format": serialization.FORMAT, "title": run.title, "packed": True}

@@ -77,7 +77,7 @@ _TENSORS = {  # parts of their names
     "coring": "subband_matching",
     "hidden": "mask",
 }
-_BITS = 7  # of weights that are packed
+_BITS = 6  # of weights that are packed
 _INVERSE = {new: old for old, new in _TENSORS.items()}
 _KERNEL = "equaliser.kernel"  # end of a tensor's name
 _NUMBERS = {"caution": "lr_scale", "strength": "penalty_scale", "bad": "nonfinite_steps"}
@@ -195,7 +195,7 @@ def save(
 ) -> None:
     """Store a trained triangle in a folder. Raises TexsynError: exit 2 when it exists, exit 5 when the disk refuses.
 
-    packed: in less than a fifth of the space, with weights in 7 bits. Samples differ a little then.
+    packed: in less than a fifth of the space, with weights in 6 bits. Samples differ a little then.
     """
     folder = Path(folder)
     refuse_overwrite(folder, force)
@@ -223,7 +223,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
 
 
 def _pack(triangle: Triangle) -> dict[str, Tensor]:
-    """The triangle's tensors in few bits: weights in 7, buffers in 16. The generator's average alone is kept of it."""
+    """The triangle's tensors in few bits: weights in 6, buffers in 16. The generator's average alone is kept of it."""
     weights = dict(triangle.named_parameters())
     kept = {name: value for name, value in triangle.state_dict().items() if not _is_last_generator(name)}
     halved = {name: _halved(value) for name, value in kept.items() if name not in weights}
