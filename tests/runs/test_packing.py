@@ -50,7 +50,7 @@ def test_an_unpacked_run_samples_as_before(trained, tmp_path):
     assert stored[1] < 0.7 * stored[0]  # of real networks a sixth: here headers and corrections are most of it
 
 
-def test_packed_for_samples_alone_it_samples_the_same_and_says_what_it_cannot(trained, tmp_path):
+def test_packed_for_samples_alone_it_samples_as_before_and_says_what_it_cannot(trained, tmp_path):
     for name, samples_only in (("whole", False), ("samples", True)):
         pack(trained, tmp_path / f"{name}.zip", samples_only=samples_only)
         unpack(tmp_path / f"{name}.zip", tmp_path / name)
@@ -59,7 +59,8 @@ def test_packed_for_samples_alone_it_samples_the_same_and_says_what_it_cannot(tr
     sizes = [(tmp_path / f"{name}.zip").stat().st_size for name in ("samples", "again", "whole")]
     assert sizes[0] == sizes[1] < sizes[2]
     triangle = part.triangle()
-    assert torch.equal(*(texsyn.sample(each, seed=3) for each in (triangle, whole.triangle())))
+    before, after = (texsyn.sample(each, seed=3) for each in (whole.triangle(), triangle))
+    assert (before - after).square().mean().sqrt() < 0.2 * before.std()
     sample = texsyn.sample(triangle)[0]
     with pytest.raises(TexsynError, match="packed for sampling alone, without its inference network"):
         texsyn.reconstruct(triangle, sample)

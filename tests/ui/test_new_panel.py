@@ -6,6 +6,8 @@ import re
 
 import new_panel
 
+import texsyn
+
 
 def test_an_error_is_shown_once_and_covers_nothing(server, tab):
     before = len(server.log_text())
@@ -84,6 +86,17 @@ def test_examples_are_exemplars_and_no_results():
     names = [path.stem for path in new_panel._find_examples()]
     assert {"beans", "hubble", "water", "cobbles"} <= set(names)
     assert not {"samples", "completed", "heat", "morph", "spheres", "beans-mask", "pebbles-normal"} & set(names)
+
+
+def test_one_small_model_of_each_kind_is_learnt_already(tmp_path):
+    kinds = set()
+    for path in new_panel.FITTED.glob("*.zip"):
+        assert path.with_suffix(".jpg").exists()
+        run = texsyn.unpack(path, tmp_path / path.stem)
+        kinds.add(run.modality.name)
+        assert texsyn.sample(run.triangle())[0].std() > 0.1
+    assert kinds == {"still", "clip", "material"}
+    assert sum(path.stat().st_size for path in new_panel.FITTED.iterdir()) < 6_000_000
 
 
 def test_settings_become_options_of_a_fit():

@@ -1,8 +1,8 @@
 """A trained run as one small file, to keep, to give away, and to ship with the app.
 
-It is a ZIP of run.json, the last events, the quality cards, the exemplars in 8 bits and the model in 6, or of the
-model only what samples need. Unpacked, it is a run folder like any other; without a checkpoint it cannot be trained
-further. `unpack` trusts nothing in it.
+It is a ZIP of run.json, the last events, the quality cards, the exemplars in 8 bits and the model in 6; or of the
+model only what samples need, in 5. Unpacked, it is a run folder like any other; without a checkpoint it cannot be
+trained further. `unpack` trusts nothing in it.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ _TENSORS = {  # parts of their names
     "coring": "subband_matching",
     "hidden": "mask",
 }
-_BITS = 6  # of weights that are packed
+_BITS, _FEWER_BITS = 6, 5  # of weights that are packed; of those packed for samples alone
 _INVERSE = {new: old for old, new in _TENSORS.items()}
 _KERNEL = "equaliser.kernel"  # end of a tensor's name
 _NUMBERS = {"caution": "lr_scale", "strength": "penalty_scale", "bad": "nonfinite_steps"}
@@ -195,7 +195,7 @@ def save(
 ) -> None:
     """Store a trained triangle in a folder. Raises TexsynError: exit 2 when it exists, exit 5 when the disk refuses.
 
-    packed: in less than a fifth of the space, with weights in 6 bits. Samples differ a little then.
+    packed: in less than a fifth of the space, with weights in 6 bits (5 for samples alone). Samples differ a little.
     """
     folder = Path(folder)
     refuse_overwrite(folder, force)
@@ -223,11 +223,12 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
 
 
 def _pack(triangle: Triangle) -> dict[str, Tensor]:
-    """The triangle's tensors in few bits: weights in 6, buffers in 16. The generator's average alone is kept of it."""
+    """The triangle's tensors in few bits: weights in 6 or 5, buffers in 16. Of the generator the average is kept."""
     weights = dict(triangle.named_parameters())
     kept = {name: value for name, value in triangle.state_dict().items() if not _is_last_generator(name)}
     halved = {name: _halved(value) for name, value in kept.items() if name not in weights}
-    return halved | quantize({name: value for name, value in kept.items() if name in weights}, _BITS)
+    bits = _FEWER_BITS if triangle.samples_only else _BITS
+    return halved | quantize({name: value for name, value in kept.items() if name in weights}, bits)
 
 
 def _halved(value: Tensor) -> Tensor:
