@@ -52,23 +52,24 @@ ENTRIES = (
     *(Entry(name, f"{name}.mp4") for name in ("water", "fire", "meadow", "flag")),
 )
 # A narrow generator, since the page has one thread of a browser.
-IN_BROWSER = Entry("beans-narrow", "beans.png", ("--set", "width_multiplier=0.25", "--no-card"))
+IN_BROWSER = Entry("beans-narrow", "beans.png", ("--set", "width_multiplier=0.25"))
 
 
 # ------------------------------------------------------------ runs
 
 
-def fit(entry: Entry, options: argparse.Namespace) -> texsyn.Run:
-    """The entry's run, trained to its end."""
+def fit(entry: Entry, options: argparse.Namespace, *more: str) -> texsyn.Run:
+    """The entry's run, trained to its end. more: options of `texsyn fit` that change nothing of the model."""
     folder = options.runs / entry.name
     moving = entry.file.endswith(".mp4")
     steps = str(max(1, round(options.steps * (OF_CLIPS if moving else 1))))
     if not (folder / "run.json").exists():
         words = [str(VIDEOS / entry.file), "--out", str(folder), "--steps", steps, *entry.options]
         words += [word for each in options.set for word in ("--set", each)]
-        subprocess.run([sys.executable, "-m", "texsyn", "fit", *words], check=True)
+        subprocess.run([sys.executable, "-m", "texsyn", "fit", *words, *more], check=True)
     elif texsyn.status(texsyn.Run.open(folder)).state != "finished":
-        subprocess.run([sys.executable, "-m", "texsyn", "fit", "--resume", str(folder), "--steps", steps], check=True)
+        words = ["--resume", str(folder), "--steps", steps]
+        subprocess.run([sys.executable, "-m", "texsyn", "fit", *words, *more], check=True)
     return texsyn.Run.open(folder)
 
 
@@ -301,7 +302,7 @@ def main() -> None:
     for source in SOURCES.iterdir():
         shutil.copy(source, options.folder)
     fetch_runtime(options.folder)
-    made = maker(fit(IN_BROWSER, options), options.folder)
+    made = maker(fit(IN_BROWSER, options, "--no-card"), options.folder)
     entries = [entry for entry in ENTRIES if entry.name in options.only]
     sections = [section(entry, fit(entry, options), options.folder) for entry in entries]
     (options.folder / "index.html").write_text(page(sections, [entry.name for entry in entries], made))

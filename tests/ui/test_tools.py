@@ -21,6 +21,7 @@ def stage(visit, trained_run):
 
 
 def test_nothing_painted_is_an_error_in_words(tab):
+    """The first of those that share a page, since nothing is chosen there yet."""
     tab.open_tab("Repair")
     tab.page.locator("#fill").click()
     tab.page.get_by_text("choose what shall be repaired, and paint over").first.wait_for()
