@@ -41,6 +41,23 @@ def test_draws_live_on_the_torus(modality, grid):
     assert not torch.allclose(prior(noise), noise, atol=0.1)
 
 
+@torch.no_grad()
+def test_nothing_is_drawn_of_what_lies_outside_the_exemplar():
+    prior = prior_of(STILL)
+    prior.bandwidth.fill_(0)
+    noise = noise_of(prior, 8, 8)
+
+    def shown():
+        _, pieces, chosen = prior._draw(noise)
+        return float(prior.seams.follow(outside[:, None], pieces, chosen, prior.stationary).mean())
+
+    outside = torch.zeros_like(prior.outside)
+    outside[:, :12] = 1  # the ring, and of each code two rows of six
+    assert shown() > 0.2
+    prior.outside.copy_(outside)
+    assert shown() == 0
+
+
 def width(prior: MixturePrior) -> float:
     """Standard deviation of the Gaussians around codes that are N(0, 1)."""
     return float(prior.variances.mean() + float(prior.bandwidth)) ** 0.5
@@ -76,7 +93,7 @@ def test_a_part_across_the_border_of_an_odd_torus_equals_the_whole():
 def test_cells_of_a_block_are_from_places_beside_each_other(grid):
     prior = prior_of(STILL)
     x = prior(noise_of(prior, *grid, count=2))
-    pieces = prior._pieces(x, prior._mixture(None), (True, True), prior._within(x, (0, 0), None), None)
+    pieces = prior._pieces(x, prior._mixture(torch.zeros(1)), (True, True), prior._within(x, (0, 0), None), None)
     rows, columns = pieces.places
     whole = (slice(None), slice(0, grid[0] // 2 * 2), slice(0, grid[1] // 2 * 2))
     assert all(int(place[whole].min()) >= 1 for place in pieces.places)  # never of the ring
@@ -101,12 +118,12 @@ def test_a_block_is_of_the_place_that_is_likeliest_for_all_its_cells():
     field = prior.means[5:6, :, y : y + 2, x : x + 2].clone()
     field[..., 1, 1] = prior.means[7, :, 1, 1]  # of the four cells three agree
     within = prior._within(field, (0, 0), None)
-    pieces = prior._pieces(field, prior._mixture(None), (False, False), within, None)
+    pieces = prior._pieces(field, prior._mixture(torch.zeros(1)), (False, False), within, None)
     assert pieces.code.flatten().tolist() == [5, 5, 5, 5]
     assert pieces.places[0].flatten().tolist() == [y, y, y + 1, y + 1]
     assert pieces.places[1].flatten().tolist() == [x, x + 1, x, x + 1]
     kept = torch.tensor([[[False, False], [False, True]]])
-    single = prior._pieces(field, prior._mixture(None), (False, False), within, kept)
+    single = prior._pieces(field, prior._mixture(torch.zeros(1)), (False, False), within, kept)
     assert single.code.flatten().tolist() == [5, 5, 5, 7]
 
 

@@ -36,8 +36,13 @@ def random_pieces(joined, count, *grid):
 
 
 def join(joined, codes, pieces, wrapped, given=None):
-    chosen = joined.choose(codes, torch.ones(1), pieces, wrapped, given)
+    chosen = joined.choose(codes, torch.ones(1), nothing(joined, codes), pieces, wrapped, given)
     return joined.join(codes, pieces, chosen, wrapped)
+
+
+def nothing(joined, codes):
+    """What of codes is to be avoided."""
+    return torch.zeros(len(codes), *(n * f for n, f in zip(codes.shape[2:], joined.fine, strict=True)))
 
 
 @pytest.mark.parametrize(("modality", "grid"), [(STILL, (4, 4)), (CLIP, (4, 1, 1))])
@@ -106,6 +111,21 @@ def test_a_cell_that_is_given_keeps_its_piece():
     for b in range(2):
         place = (int(each[b, 1, 2]) for each in pieces.places)
         assert torch.equal(drawn[b, :, 1, 2], codes[(int(pieces.code[b, 1, 2]), slice(None), *place)])
+
+
+def test_what_is_to_be_avoided_is_taken_only_where_all_pieces_have_it():
+    """Here the outermost cells of codes: beside a cell's own, at most the half of others that reaches it."""
+    joined, channels = seams_of(STILL)
+    codes = codes_of(joined, channels)
+    pieces, avoided = random_pieces(joined, len(codes), 8, 8), nothing(joined, codes)
+    avoided[:, :4] = avoided[:, -4:] = 1
+
+    def share(outside):
+        chosen = joined.choose(codes, torch.ones(1), outside, pieces, (True, True))
+        return float(joined.follow(avoided[:, None], pieces, chosen, (True, True)).mean())
+
+    assert share(nothing(joined, codes)) > 0.05
+    assert share(avoided) == 0
 
 
 def test_on_a_chain_propagation_finds_the_least_total_cost():

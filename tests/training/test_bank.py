@@ -107,6 +107,15 @@ def test_codes_are_what_the_posterior_gives_for_crops(trained, exemplar, learnt)
     assert torch.allclose(prior.variances[0], log_variance.exp().mean(fixed, keepdim=True)[0], atol=1e-6)
 
 
+def test_codes_know_what_of_them_lies_outside_their_exemplar(trained, exemplar, learnt):
+    """Nothing of crops that are not deformed, and all or some of the rings around those at an exemplar's ends."""
+    prior, plain = trained.mixture_prior, replace(learnt, deformation=0.0, rotation=0.0, scaling=0.0, codes=16)
+    bank.encode_codes(trained, data_of(exemplar, trained, plain), plain)
+    inner = (slice(r * n, -r * n or None) for r, n in zip(prior.ring, prior.seams.fine, strict=True))
+    assert prior.outside[(slice(None), *inner)].max() == 0
+    assert float(prior.outside.max()) == float(any(prior.ring))
+
+
 def test_the_ends_of_an_exemplar_are_in_many_codes_and_every_start_is_in_some():
     random = torch.Generator().manual_seed(0)
     places = bank._places([(40, 8), (96, 8)], (32, 8), 0, 800, random, (1, 1))

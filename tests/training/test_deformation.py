@@ -63,6 +63,19 @@ def test_deformed_values_are_those_of_where_they_come_from(change):
     assert not torch.equal(deformed, Source.of(pixels, change).cut(crop, random_of(4)))
 
 
+def test_a_crop_lies_inside_its_exemplar_where_it_can():
+    """Beyond the ends it would be reflected. In its middle if it is larger than the exemplar."""
+    source, turned = Source.of(waves(160, 24.0), Deformation(2.0, 0.3, 0.05)), Deformation(0.0, 0.3)
+    for n in range(20):
+        corner = (slice(None), slice(60, 160), slice(0, 100))
+        places = source.trace(corner, random_of(n), (16, 8))[1][:, 16:-16, 8:-8]
+        assert places.min() > -1e-3
+        assert places.max() < 159.001
+        whole = (slice(None), slice(0, 160), slice(0, 160))
+        places = Source.of(waves(160, 24.0), turned).trace(whole, random_of(n))[1]
+        assert (places.flatten(1).amin(1) + places.flatten(1).amax(1)).tolist() == pytest.approx([159, 159], abs=1e-2)
+
+
 def test_fine_detail_stays():
     """Cubic interpolation of the pixels themselves would take a fifth of it away."""
     noise = torch.rand(3, 224, 224, generator=random_of(5)) * 2 - 1

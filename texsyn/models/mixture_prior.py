@@ -31,6 +31,7 @@ _WINDOWS = 2  # a code has at most the positions of so many training windows, pe
 BANDWIDTH = 0.15  # in training, unless the recipe says another
 _LEAST_SHARE = 1e-30
 _OTHER_PHASE = -1e4  # logarithm of what a code in another place of a period counts
+_OUTSIDE = -1e4  # likewise, of what lies wholly outside the exemplar
 _BLOCK = 2  # cells along each axis of a still that a draw takes from one place: half as many seams
 _COARSE = 4  # pixels of the blocks whose means `pictures` are, unless the finest field has more positions
 
@@ -52,6 +53,7 @@ class MixturePrior(nn.Module):
     means: Tensor
     variances: Tensor
     labels: Tensor
+    outside: Tensor
     starts: Tensor
     sources: Tensor
     bandwidth: Tensor
@@ -81,9 +83,11 @@ class MixturePrior(nn.Module):
         self.block = tuple(min(_BLOCK, n) if modality.is_stationary_still else 1 for n in self.inner)
         # Per axis: pixels of the blocks whose means `pictures` are.
         self.coarse = tuple(min(_COARSE, f // n) for f, n in zip(design.stride, self.seams.fine, strict=True))
+        # Of positions of the finest field (one along fixed axes): the share that lies outside the exemplar, reflected.
+        fine = [n * f // each for n, f, each in zip(grid, self.seams.fine, self.folded, strict=True)]
+        self.register_buffer("outside", torch.zeros(count, *fine))
         self.traced = traced
         if traced:  # number of the exemplar, and per axis the middle in its pixels, of the finest field's positions
-            fine = (n * f for n, f in zip(grid, self.seams.fine, strict=True))
             self.register_buffer("sources", torch.zeros(count, 1 + len(grid), *fine))
         # Of a regular pattern, a code's positions are drawn only where they are in the same place of a period.
         self.phases, raster = modality.phases(design.stride), modality.raster(design.stride)
@@ -125,6 +129,10 @@ class MixturePrior(nn.Module):
         for name, values in self.named_buffers():
             if name != "bandwidth":
                 values.copy_(values[turn])
+
+    def note_outside(self, slot: int, share: Tensor) -> None:
+        """Note how much of each position of the finest field, `*positions`, lies outside the exemplar: 0 to 1."""
+        self.outside[slot] = share
 
     def note_sources(self, slot: int, exemplar: int, middles: Tensor) -> None:
         """Note where a code is from: the number of its exemplar, and `1 axes *positions` of the finest field."""
@@ -217,14 +225,14 @@ class MixturePrior(nn.Module):
             pieces = self._pieces(hold(x, 1.0), mixture, wrapped, within, kept)
             variance = mixture.variance.view(1, -1, *(1,) * len(self.ring))
             scale = ops.depth_to_space(variance.rsqrt(), self.folded)
-            chosen = self.seams.choose(self.means, scale, pieces, wrapped, kept)
+            chosen = self.seams.choose(self.means, scale, self.outside, pieces, wrapped, kept)
             if self.seams.axes:
                 joined = self.seams.join(self.means, pieces, chosen, wrapped)
                 x = self._fold(joined) + variance.sqrt() * start
         x = hold(x, 1.0)
         return torch.cat((ops.depth_to_space(x, self.folded), labels), 1), pieces, chosen
 
-    def _mixture(self, chances: Tensor | None) -> _Mixture:
+    def _mixture(self, chances: Tensor) -> _Mixture:
         """The bank's Gaussians."""
         codes = self._fold(self.means)
         inner = codes[(..., *(slice(r, -r or None) for r in self.ring))]
@@ -246,8 +254,7 @@ class MixturePrior(nn.Module):
         `b *cells`, each cell is from its own.
         """
         logits = _log_likelihood(_rows(x), mixture.middle, 1.0, mixture.variance)
-        if mixture.chances is not None:
-            logits = logits + mixture.chances
+        logits = logits + mixture.chances
         cells = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
         logits = logits.view(x.shape[0], *x.shape[2:], len(self.means), *cells)
         if all(n == 1 for n in self.block):
@@ -311,8 +318,7 @@ class MixturePrior(nn.Module):
         if time:  # x is pure noise before
             around = _rows(self._neighbourhoods(ops.pad(x, self.ring, wrapped)))
             logits = _log_likelihood(around, mixture.around, time, now.repeat(around.shape[1] // len(now)))
-        if mixture.chances is not None:
-            logits = logits + mixture.chances
+        logits = logits + mixture.chances
         mean = logits.softmax(1) @ mixture.middle
         moved = after * mean + (then / now).sqrt() * (_rows(x) - time * mean)
         return moved.view(x.shape[0], *x.shape[2:], -1).movedim(-1, 1)
@@ -331,16 +337,19 @@ class MixturePrior(nn.Module):
     def _fold(self, z: Tensor) -> Tensor:
         return ops.space_to_depth(z, self.folded)
 
-    def _log_chances(self, x: Tensor, labels: Tensor, origin: Sequence[int]) -> Tensor | None:
-        """`positions n`: the logarithm of what each of the bank's positions counts there; None where all count one."""
+    def _log_chances(self, x: Tensor, labels: Tensor, origin: Sequence[int]) -> Tensor:
+        """`positions n`, or `1 n` if all are the same: the logarithm of what each of the bank's positions counts."""
+        inner = (slice(r * f, -r * f or None) for r, f in zip(self.ring, self.seams.fine, strict=True))
+        chances = _OUTSIDE * ops.block_mean(self.outside[(slice(None), None, *inner)], self.seams.fine).reshape(1, -1)
         shares = self._log_shares(labels)
+        if shares is not None:
+            chances = chances + shares
         if not self.repeats:
-            return shares
+            return chances
         own = self._places(x.shape[2:], torch.tensor([list(origin)]) * torch.tensor(self.step), x.device)
         grid = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
         bank = self._places(grid, self.starts, x.device)
-        other = torch.where(own[:, None] == bank, 0.0, _OTHER_PHASE).repeat(x.shape[0], 1)
-        return other if shares is None else shares + other
+        return chances + torch.where(own[:, None] == bank, 0.0, _OTHER_PHASE).repeat(x.shape[0], 1)
 
     def _places(self, grid: Sequence[int], starts: Tensor, device: torch.device) -> Tensor:
         """For each position of grids that start there (`n axes`): a number for its place in the period."""
@@ -367,7 +376,7 @@ class _Mixture:
     around: Tensor  # `n places*values`: the means of a position and its neighbours
     middle: Tensor  # `n values`: those of the position
     variance: Tensor  # `values`
-    chances: Tensor | None  # `positions n`: the logarithm of what each counts at the positions of a field
+    chances: Tensor  # `positions n`, or `1 n` if all are the same: the logarithm of what each counts at a position
 
 
 def _shifted(x: Tensor, axis: int, n: int, circular: bool) -> Tensor:

@@ -22,6 +22,7 @@ from texsyn.core import ops
 from texsyn.core.architecture import LatentField
 
 _ROUNDS = 12  # of belief propagation
+_AVOIDED = 1e5  # cost of a position outside the exemplar
 _FORBIDDEN = 1e6  # cost of another piece where a cell's own is given
 _OWN = 0.5  # votes that a cell's own piece has beyond those of its fine positions
 
@@ -53,13 +54,20 @@ class Seams:
         return tuple(-(-_ROUNDS // n) + 2 if n > 1 else 0 for n in self.fine)
 
     def choose(
-        self, means: Tensor, scale: Tensor, pieces: Pieces, wrapped: Sequence[bool], given: Tensor | None = None
+        self,
+        means: Tensor,
+        scale: Tensor,
+        outside: Tensor,
+        pieces: Pieces,
+        wrapped: Sequence[bool],
+        given: Tensor | None = None,
     ) -> Tensor:
         """`b *positions` of the finest field: the number of the piece that each takes, among those of the 3 x 3 cells.
 
         Cells are counted in the order of a flattened array, so the number in the middle is a position's own cell.
         means: the codes, `n latent_channels *latent_grid`. scale: what their differences are multiplied by, broadcast
-        to them. given: `b *cells`, true where a cell keeps its own piece.
+        to them. outside: `n *positions` of the codes, the share of each that is avoided. given: `b *cells`, true where
+        a cell keeps its own piece.
         """
         if not self.axes:  # pieces do not overlap
             return torch.zeros_like(pieces.code)
@@ -76,10 +84,11 @@ class Seams:
             sources.append(_source(pieces, theirs, fine, bank, wrapped))
             numbers.append(_ravel([theirs[axis] - cells[axis] + 1 for axis in axes], [3] * len(axes)))
         number, rows = torch.stack(numbers), table.flatten(0, -2)
-        own = torch.zeros(number.shape, dtype=table.dtype, device=table.device)
+        source = torch.stack(sources)
+        own = _AVOIDED * outside.flatten()[source]
         if given is not None:
-            own = _FORBIDDEN * (number != self._kinds // 2) * _look(given, cells)
-        joins = {axis: _joins(rows, torch.stack(sources), bank, axis, wrapped[axis]) for axis in axes}
+            own = own + _FORBIDDEN * (number != self._kinds // 2) * _look(given, cells)
+        joins = {axis: _joins(rows, source, bank, axis, wrapped[axis]) for axis in axes}
         return number.gather(0, _propagate(own, joins).argmin(0, keepdim=True))[0]
 
     def join(self, means: Tensor, pieces: Pieces, chosen: Tensor, wrapped: Sequence[bool]) -> Tensor:

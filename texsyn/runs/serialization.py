@@ -80,6 +80,7 @@ _TENSORS = {  # parts of their names
 _BITS, _FEWER_BITS = 6, 5  # of weights that are packed; of those packed for samples alone
 _INVERSE = {new: old for old, new in _TENSORS.items()}
 _KERNEL = "equaliser.kernel"  # end of a tensor's name
+_OUTSIDE = "prior.outside"  # likewise, of tensors that earlier runs do not have
 _NUMBERS = {"caution": "lr_scale", "strength": "penalty_scale", "bad": "nonfinite_steps"}
 _TERMS = {"energy_made": "energy_generated"}
 _EVENTS = {"glance": "quick_metrics"}
@@ -141,7 +142,7 @@ def read_tensors(
 ) -> dict[str, Tensor]:
     """`storage.read_tensors` with today's names for both formats. Raises TexsynError (exit 3) as that does."""
     if format != 1:
-        return storage.read_tensors(folder, expected, partial)
+        return _read(folder, expected, partial)
     if expected is None:
         return {_rename_parts(name, _TENSORS): value for name, value in storage.read_tensors(folder).items()}
     old_names = {name: _rename_parts(name, _INVERSE) for name in expected}
@@ -150,8 +151,18 @@ def read_tensors(
     if kernels and _offset(kernels[0]) not in storage.names(folder):
         found = _read_single_filters(folder, wanted, kernels, partial)
     else:
-        found = storage.read_tensors(folder, wanted, partial)
+        found = _read(folder, wanted, partial)
     return {name: found[old] for name, old in old_names.items()}
+
+
+def _read(folder: Path, expected: Mapping[str, Tensor] | None, partial: bool = False) -> dict[str, Tensor]:
+    """`storage.read_tensors`; codes of earlier runs did not note what lies outside an exemplar: nothing does."""
+    stored = storage.names(folder) if expected else set()
+    added = {name for name in expected or {} if name.endswith(_OUTSIDE) and name not in stored}
+    if not expected or not added:
+        return storage.read_tensors(folder, expected, partial)
+    found = storage.read_tensors(folder, {name: each for name, each in expected.items() if name not in added}, partial)
+    return found | {name: torch.zeros(expected[name].shape, dtype=expected[name].dtype) for name in added}
 
 
 def _read_single_filters(
@@ -162,7 +173,7 @@ def _read_single_filters(
     stored = {
         name: value[0, 0] if name in kernels else value for name, value in expected.items() if name not in offsets
     }
-    found = storage.read_tensors(folder, stored, partial)
+    found = _read(folder, stored, partial)
     for name in kernels:
         channels = len(expected[name])
         found[name] = torch.einsum("ij,...->ij...", torch.eye(channels), found[name])
@@ -215,7 +226,7 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Triangle:
     if content.get("samples_only") is True:
         triangle.leave_out_inference()
     if content.get("packed") is True:
-        tensors = _unpack(storage.read_tensors(folder, _pack(triangle)), triangle)
+        tensors = _unpack(_read(folder, _pack(triangle)), triangle)
     else:
         tensors = read_tensors(folder, triangle.state_dict(), format_of(content, folder))
     triangle.load_state_dict(tensors, assign=True)

@@ -72,8 +72,11 @@ def _encode(
         if prior.has_pictures:
             size = [n * f for n, f in zip(prior.means.shape[2:], prior.stride, strict=True)]
             prior.note_picture(number, _inner(beside[None], size)[0])
+        positions = prior.outside.shape[1:]
+        share = _per_position(_is_outside(origins, sizes[exemplar]), triangle, prior)
+        prior.note_outside(number, _inner(share, positions)[0, 0])
         if prior.traced:
-            prior.note_sources(number, exemplar, _inner(_middles(origins, triangle, prior), prior.sources.shape[2:]))
+            prior.note_sources(number, exemplar, _inner(_per_position(origins, triangle, prior), positions))
 
 
 def _places(
@@ -103,10 +106,16 @@ def _places(
     return places
 
 
-def _middles(origins: Tensor, triangle: Triangle, prior: MixturePrior) -> Tensor:
-    """`axes *pixels` -> `1 axes *positions` of the prior's finest field: the middles of their pixels."""
-    block = [f // n for f, n in zip(triangle.stride, prior.seams.fine, strict=True)]
-    return ops.block_mean(origins[None].float(), block)
+def _is_outside(origins: Tensor, size: Sequence[int]) -> Tensor:
+    """`1 *pixels`: true where pixels from `origins`, `axes *pixels`, lie outside an exemplar of that size."""
+    beyond = [(each < -0.5) | (each > n - 0.5) for each, n in zip(origins, size, strict=True)]
+    return torch.stack(beyond).any(0, keepdim=True)
+
+
+def _per_position(values: Tensor, triangle: Triangle, prior: MixturePrior) -> Tensor:
+    """`c *pixels` -> `1 c *positions` of the prior's finest field, one along fixed axes: the means of their pixels."""
+    block = [f * each // n for f, each, n in zip(triangle.stride, prior.folded, prior.seams.fine, strict=True)]
+    return ops.block_mean(values[None].float(), block)
 
 
 def _inner(z: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -95,7 +95,11 @@ class Source:
     def trace(
         self, crop: Sequence[slice], random: torch.Generator, margins: Sequence[int] = ()
     ) -> tuple[Tensor, Tensor]:
-        """A crop as `cut` makes it, and where each of its pixels is from: `axes *size`, in pixels."""
+        """A crop as `cut` makes it, and where each of its pixels is from: `axes *size`, in pixels.
+
+        A deformed one lies beside its place where it would reach beyond the exemplar's ends: what is reflected there
+        has creases that no texture has.
+        """
         margins = margins or [0] * (len(crop) - 1)
         if self.finer is None:
             ranges = (torch.arange(p.start - n, p.stop + n) for p, n in zip(crop[1:], margins, strict=True))
@@ -103,7 +107,9 @@ class Source:
         starts = [part.start - n for part, n in zip(crop[1:], margins, strict=True)]
         size = [part.stop - part.start + 2 * n for part, n in zip(crop[1:], margins, strict=True)]
         moved = _places(size, self.deformation, random)
-        places = (moved + torch.tensor(starts).view(-1, 1, 1)).to(self.finer)
+        places = moved + torch.tensor(starts).view(-1, 1, 1)
+        own = places[(slice(None), *(slice(n, -n or None) for n in margins))]
+        places = (places + _moved_inside(own, self.pixels.shape[1:])).to(self.finer)
         # From pixels to what grid_sample wants: -1 to 1 between the outer edges of all pixels, x first.
         ends = torch.tensor(self.finer.shape[1:], device=places.device).view(-1, 1, 1)
         grid = ((2 * _FINER * places + 1) / ends - 1).flip(0).movedim(0, -1)
@@ -116,6 +122,14 @@ class Source:
 
     def _undeformed(self, crop: Sequence[slice], margins: Sequence[int]) -> Tensor:
         return reflected_crop(self.pixels, crop, margins) if any(margins) else self.pixels[tuple(crop)]
+
+
+def _moved_inside(places: Tensor, size: Sequence[int]) -> Tensor:
+    """`axes 1 1`: what moves `places`, `axes y x`, into an exemplar of that size; to its middle if it is smaller."""
+    low, high = places.flatten(1).amin(1), places.flatten(1).amax(1)
+    spare = torch.tensor([n - 1 for n in size]) - (high - low)
+    inside = torch.where(spare > 0, torch.minimum(low.clamp(min=0), spare), spare / 2)
+    return (inside - low).view(-1, 1, 1)
 
 
 def _turned(normals: Tensor, places: Tensor, flipped: bool) -> Tensor:
