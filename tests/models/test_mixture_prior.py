@@ -44,7 +44,6 @@ def test_draws_live_on_the_torus(modality, grid):
 @torch.no_grad()
 def test_nothing_is_drawn_of_what_lies_outside_the_exemplar():
     prior = prior_of(STILL)
-    prior.bandwidth.fill_(0)
     noise = noise_of(prior, 8, 8)
 
     def shown():
@@ -55,7 +54,34 @@ def test_nothing_is_drawn_of_what_lies_outside_the_exemplar():
     outside[:, :12] = 1  # the ring, and of each code two rows of six
     assert shown() > 0.2
     prior.outside.copy_(outside)
+    prior.settle(0.1)
     assert shown() == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("exemplars", [1, 2])
+def test_all_places_are_drawn_about_equally_often(exemplars):
+    """Though some lie in the midst of all others, so that they are near to whatever disagrees."""
+    prior = prior_of(STILL, exemplars)
+    random = torch.Generator().manual_seed(2)
+    codes, kinds = torch.randn(prior.means.shape, generator=random), torch.randn(8, prior.channels, generator=random)
+    prior.means.copy_(torch.einsum("nk...,kc->nc...", codes[:, :8], kinds))
+    prior.means *= torch.linspace(0.2, 1, len(codes)).view(-1, 1, 1, 1)
+    noise = noise_of(prior, 40, 40)
+    if exemplars > 1:
+        noise[:, -2:] = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1)
+    own = prior.labels[:, 1] > 0 if exemplars > 1 else torch.ones(len(codes), dtype=torch.bool)
+
+    def shares():
+        """Of codes, 1 where they are drawn as often as others of their exemplar."""
+        _, pieces, _ = prior._draw(noise)
+        return pieces.code.flatten().bincount(minlength=len(codes)) / pieces.code.numel() * int(own.sum())
+
+    assert shares().max() > 4
+    prior.settle(float(prior.bandwidth))
+    assert shares()[own].min() > 0.3
+    assert shares().max() < 2.5
+    assert shares()[~own].sum() == 0
 
 
 def width(prior: MixturePrior) -> float:
@@ -93,7 +119,7 @@ def test_a_part_across_the_border_of_an_odd_torus_equals_the_whole():
 def test_cells_of_a_block_are_from_places_beside_each_other(grid):
     prior = prior_of(STILL)
     x = prior(noise_of(prior, *grid, count=2))
-    pieces = prior._pieces(x, prior._mixture(torch.zeros(1)), (True, True), prior._within(x, (0, 0), None), None)
+    pieces = prior._pieces(x, prior._mixture(None), (True, True), prior._within(x, (0, 0), None), None)
     rows, columns = pieces.places
     whole = (slice(None), slice(0, grid[0] // 2 * 2), slice(0, grid[1] // 2 * 2))
     assert all(int(place[whole].min()) >= 1 for place in pieces.places)  # never of the ring
@@ -118,12 +144,12 @@ def test_a_block_is_of_the_place_that_is_likeliest_for_all_its_cells():
     field = prior.means[5:6, :, y : y + 2, x : x + 2].clone()
     field[..., 1, 1] = prior.means[7, :, 1, 1]  # of the four cells three agree
     within = prior._within(field, (0, 0), None)
-    pieces = prior._pieces(field, prior._mixture(torch.zeros(1)), (False, False), within, None)
+    pieces = prior._pieces(field, prior._mixture(None), (False, False), within, None)
     assert pieces.code.flatten().tolist() == [5, 5, 5, 5]
     assert pieces.places[0].flatten().tolist() == [y, y, y + 1, y + 1]
     assert pieces.places[1].flatten().tolist() == [x, x + 1, x, x + 1]
     kept = torch.tensor([[[False, False], [False, True]]])
-    single = prior._pieces(field, prior._mixture(torch.zeros(1)), (False, False), within, kept)
+    single = prior._pieces(field, prior._mixture(None), (False, False), within, kept)
     assert single.code.flatten().tolist() == [5, 5, 5, 7]
 
 

@@ -11,7 +11,7 @@ depends on noise only a few positions away, and is new at large (Kamb, Ganguli 2
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,6 +22,7 @@ from texsyn.core import ops
 from texsyn.core.architecture import Design
 from texsyn.core.modality import Modality
 from texsyn.models import precision
+from texsyn.models.balance import balanced
 from texsyn.models.seams import Pieces, Seams
 
 _STEPS = 8  # from noise to a draw
@@ -29,9 +30,10 @@ _MOST_CODES = 256  # in the bank, of all exemplars
 _WINDOWS = 2  # a code has at most the positions of so many training windows, per axis
 # Of a Gaussian beside its posterior's, as a part of the variance of codes: with none, draws of a long fit are copies.
 BANDWIDTH = 0.15  # in training, unless the recipe says another
-_LEAST_SHARE = 1e-30
+_NO_SHARE = -1e6  # logarithm of the share of an exemplar that has none
 _OTHER_PHASE = -1e4  # logarithm of what a code in another place of a period counts
-_OUTSIDE = -1e4  # likewise, of what lies wholly outside the exemplar
+_CELLS, _MOST_CELLS = 512, 2048  # of draws by which places are balanced: at most of each exemplar, and of all
+_PER_PLACE = 4  # of these, at most
 _BLOCK = 2  # cells along each axis of a still that a draw takes from one place: half as many seams
 _COARSE = 4  # pixels of the blocks whose means `pictures` are, unless the finest field has more positions
 
@@ -54,6 +56,7 @@ class MixturePrior(nn.Module):
     variances: Tensor
     labels: Tensor
     outside: Tensor
+    balance: Tensor
     starts: Tensor
     sources: Tensor
     bandwidth: Tensor
@@ -78,9 +81,16 @@ class MixturePrior(nn.Module):
         self.register_buffer("variances", torch.ones(count, self.channels, *self.folded))
         self.register_buffer("labels", torch.zeros(count, design.labels))  # of the codes' exemplars
         self.register_buffer("bandwidth", torch.tensor(BANDWIDTH))
+        self.phases, raster = modality.phases(design.stride), modality.raster(design.stride)
+        self.repeats = max(self.phases) > 1
         self.seams = Seams(design.fields, self.stationary, self.folded)
         # Per axis; codes of small windows have fewer cells.
         self.block = tuple(min(_BLOCK, n) if modality.is_stationary_still else 1 for n in self.inner)
+        # Added to the log-likelihoods, per value, of blocks that begin at a place: see `settle`.
+        cells = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
+        self.register_buffer(
+            "balance", torch.zeros(count, *(n - b + 1 for n, b in zip(cells, self.block, strict=True)))
+        )
         # Per axis: pixels of the blocks whose means `pictures` are.
         self.coarse = tuple(min(_COARSE, f // n) for f, n in zip(design.stride, self.seams.fine, strict=True))
         # Of positions of the finest field (one along fixed axes): the share that lies outside the exemplar, reflected.
@@ -90,9 +100,7 @@ class MixturePrior(nn.Module):
         if traced:  # number of the exemplar, and per axis the middle in its pixels, of the finest field's positions
             self.register_buffer("sources", torch.zeros(count, 1 + len(grid), *fine))
         # Of a regular pattern, a code's positions are drawn only where they are in the same place of a period.
-        self.phases, raster = modality.phases(design.stride), modality.raster(design.stride)
         self.raster, self.step = raster, tuple(f // n for f, n in zip(design.stride, raster, strict=True))
-        self.repeats = max(self.phases) > 1
         if self.repeats:
             self.register_buffer("starts", torch.zeros(count, len(grid), dtype=torch.long))  # of crops, in rasters
 
@@ -133,6 +141,44 @@ class MixturePrior(nn.Module):
     def note_outside(self, slot: int, share: Tensor) -> None:
         """Note how much of each position of the finest field, `*positions`, lies outside the exemplar: 0 to 1."""
         self.outside[slot] = share
+
+    @torch.no_grad()
+    def settle(self, bandwidth: float) -> None:
+        """Set the bandwidth, and balance the places of the codes, which depends on it.
+
+        Where neighbours in a field disagree, codes in the midst of all others are nearest to all of them: flat and dark
+        places would be drawn a hundred times as often as some. What is added to likelihoods here makes draws take each
+        place as often as any other of its exemplar, and never those that reach outside. Regular patterns, of which a
+        cell has few places, are not balanced otherwise.
+        """
+        self.bandwidth.fill_(bandwidth)
+        cells = ops.block_mean(self._without_ring(self.outside)[:, None], self.seams.fine)[:, 0]
+        outside = self._block_totals(cells)
+        exemplars = self.labels.argmax(1) if self.labels.shape[1] else self.labels.new_zeros(len(self.labels))
+        for exemplar, logits in enumerate(self._typical_logits()):
+            own = exemplars == exemplar
+            if not own.any():  # nothing is encoded yet
+                continue
+            free = (outside[own] == outside[own].min()).to(outside).flatten()
+            likely = logits[:, own].flatten(1)
+            if self.repeats:
+                likely = torch.zeros_like(likely)
+            self.balance[own] = balanced(likely, free / free.sum()).view_as(outside[own])
+
+    def _typical_logits(self) -> Tensor:
+        """For each exemplar, `draws n *begins`: the log-likelihoods per value of blocks of a draw on a torus."""
+        labels = torch.eye(self.labels.shape[1]).to(self.labels) if self.labels.shape[1] else self.labels[:1]
+        count = min(_CELLS, _MOST_CELLS / len(labels), _PER_PLACE * self.balance.numel() / len(labels))
+        side = max(2, round(count ** (1 / max(1, sum(self.stationary)))))
+        grid = [side if same else 1 for same in self.stationary]
+        channels = self.channels * math.prod(self.folded)
+        start = torch.randn(len(labels), channels, *grid, generator=ops.seeded_generator(0)).to(self.means)
+        fields = labels.view(*labels.shape, *(1 for _ in grid)).expand(-1, -1, *grid)
+        mixture = self._mixture(self._log_chances(start, fields, (0,) * len(grid)))
+        with precision.autocast("float32", start.device):
+            logits = self._logits(self._flow(start, mixture, self.stationary), mixture)
+            sums = self._block_sums(logits, self.stationary) / len(mixture.variance)
+        return sums.flatten(1, len(grid))
 
     def note_sources(self, slot: int, exemplar: int, middles: Tensor) -> None:
         """Note where a code is from: the number of its exemplar, and `1 axes *positions` of the finest field."""
@@ -208,21 +254,19 @@ class MixturePrior(nn.Module):
         """A draw, its pieces, and the number of the piece that each position of the finest field is from."""
         wrapped = self.stationary if wrapped is None else wrapped
         noise, labels = noise.tensor_split([self.channels], 1)
-        x = start = self._fold(noise)
+        start = self._fold(noise)
         origin = origin or (0,) * len(self.phases)
-        mixture = self._mixture(self._log_chances(x, labels, origin))
+        mixture = self._mixture(self._log_chances(start, labels, origin))
         held, fixed = (None, None) if given is None or known is None else (self._fold(given), self._fold(known))
 
         def hold(x: Tensor, time: float) -> Tensor:
             return x if held is None or fixed is None else torch.where(fixed, torch.lerp(start, held, time), x)
 
-        with precision.autocast("float32", x.device):
-            for step in range(_STEPS):
-                time = step / _STEPS
-                x = self._step(hold(x, time), time, time + 1 / _STEPS, mixture, wrapped)
+        with precision.autocast("float32", start.device):
+            x = self._flow(start, mixture, wrapped, hold)
             kept = None if fixed is None else fixed.any(1)
             within = self._within(x, origin, whole)
-            pieces = self._pieces(hold(x, 1.0), mixture, wrapped, within, kept)
+            pieces = self._pieces(x, mixture, wrapped, within, kept)
             variance = mixture.variance.view(1, -1, *(1,) * len(self.ring))
             scale = ops.depth_to_space(variance.rsqrt(), self.folded)
             chosen = self.seams.choose(self.means, scale, self.outside, pieces, wrapped, kept)
@@ -232,7 +276,7 @@ class MixturePrior(nn.Module):
         x = hold(x, 1.0)
         return torch.cat((ops.depth_to_space(x, self.folded), labels), 1), pieces, chosen
 
-    def _mixture(self, chances: Tensor) -> _Mixture:
+    def _mixture(self, chances: Tensor | None) -> _Mixture:
         """The bank's Gaussians."""
         codes = self._fold(self.means)
         inner = codes[(..., *(slice(r, -r or None) for r in self.ring))]
@@ -253,24 +297,40 @@ class MixturePrior(nn.Module):
         within: of `_within`. Cells of a block are from places beside each other; but where one of its cells is `kept`,
         `b *cells`, each cell is from its own.
         """
-        logits = _log_likelihood(_rows(x), mixture.middle, 1.0, mixture.variance)
-        logits = logits + mixture.chances
-        cells = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
-        logits = logits.view(x.shape[0], *x.shape[2:], len(self.means), *cells)
-        if all(n == 1 for n in self.block):
-            return self._nearest(logits)
-        blocks = self._of_blocks(self._nearest(self._block_sums(logits, wrapped)), within)
+        logits = self._logits(x, mixture)
+        begins = self._block_sums(logits, wrapped) / len(mixture.variance) + self.balance
+        blocks = self._of_blocks(self._nearest(begins), within)
         if kept is None:
             return blocks
         singles, apart = self._nearest(logits), self._touched(kept, wrapped, within)
         places = zip(singles.places, blocks.places, strict=True)
         return Pieces(torch.where(apart, singles.code, blocks.code), tuple(torch.where(apart, a, b) for a, b in places))
 
+    def _logits(self, x: Tensor, mixture: _Mixture) -> Tensor:
+        """`b *cells n *cells`: the log-likelihood of each cell of a draw `x` for each place of the bank."""
+        logits = _log_likelihood(_rows(x), mixture.middle, 1.0, mixture.variance)
+        if mixture.chances is not None:
+            logits = logits + mixture.chances
+        cells = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
+        return logits.view(x.shape[0], *x.shape[2:], len(self.means), *cells)
+
     def _nearest(self, logits: Tensor) -> Pieces:
         """The likeliest places for each cell. logits: `b *cells n *cells` of the field and of the bank."""
         axes = len(self.ring)
         code, *inner = torch.unravel_index(logits.flatten(1 + axes).argmax(-1), logits.shape[1 + axes :])
         return Pieces(code, tuple(cell + ring for cell, ring in zip(inner, self.ring, strict=True)))
+
+    def _block_totals(self, values: Tensor) -> Tensor:
+        """`n *cells` of the bank -> `n *begins`: sums over the blocks that begin there."""
+        for axis, block in enumerate(self.block, start=1):
+            count = values.shape[axis] - block + 1
+            values = sum((values.narrow(axis, n, count) for n in range(1, block)), values.narrow(axis, 0, count))
+        return values
+
+    def _without_ring(self, positions: Tensor) -> Tensor:
+        """`n *positions` of the finest field without those of the ring."""
+        ends = (r * f for r, f in zip(self.ring, self.seams.fine, strict=True))
+        return positions[(slice(None), *(slice(n, -n or None) for n in ends))]
 
     def _block_sums(self, logits: Tensor, wrapped: Sequence[bool]) -> Tensor:
         """Likelihoods of the blocks that begin at each cell. Beyond an end that is not wrapped, nothing is added."""
@@ -310,6 +370,20 @@ class MixturePrior(nn.Module):
         same = torch.zeros_like(kept, dtype=torch.long)
         return self._of_blocks(Pieces((whole > 0).long(), (same,) * len(self.block)), within).code > 0
 
+    def _flow(
+        self,
+        start: Tensor,
+        mixture: _Mixture,
+        wrapped: Sequence[bool],
+        hold: Callable[[Tensor, float], Tensor] = lambda x, time: x,
+    ) -> Tensor:
+        """The end of the path that begins at `start`; `hold` gives what is known of x at a time."""
+        x = start
+        for step in range(_STEPS):
+            time = step / _STEPS
+            x = self._step(hold(x, time), time, time + 1 / _STEPS, mixture, wrapped)
+        return hold(x, 1.0)
+
     def _step(self, x: Tensor, time: float, after: float, mixture: _Mixture, wrapped: Sequence[bool]) -> Tensor:
         """x at time `after` from x at `time`."""
         # The variances of x around t times a mean. The path within one Gaussian is known in closed form.
@@ -318,7 +392,8 @@ class MixturePrior(nn.Module):
         if time:  # x is pure noise before
             around = _rows(self._neighbourhoods(ops.pad(x, self.ring, wrapped)))
             logits = _log_likelihood(around, mixture.around, time, now.repeat(around.shape[1] // len(now)))
-        logits = logits + mixture.chances
+        if mixture.chances is not None:
+            logits = logits + mixture.chances
         mean = logits.softmax(1) @ mixture.middle
         moved = after * mean + (then / now).sqrt() * (_rows(x) - time * mean)
         return moved.view(x.shape[0], *x.shape[2:], -1).movedim(-1, 1)
@@ -337,19 +412,16 @@ class MixturePrior(nn.Module):
     def _fold(self, z: Tensor) -> Tensor:
         return ops.space_to_depth(z, self.folded)
 
-    def _log_chances(self, x: Tensor, labels: Tensor, origin: Sequence[int]) -> Tensor:
-        """`positions n`, or `1 n` if all are the same: the logarithm of what each of the bank's positions counts."""
-        inner = (slice(r * f, -r * f or None) for r, f in zip(self.ring, self.seams.fine, strict=True))
-        chances = _OUTSIDE * ops.block_mean(self.outside[(slice(None), None, *inner)], self.seams.fine).reshape(1, -1)
+    def _log_chances(self, x: Tensor, labels: Tensor, origin: Sequence[int]) -> Tensor | None:
+        """`positions n`: the logarithm of what each of the bank's positions counts there; None where all count one."""
         shares = self._log_shares(labels)
-        if shares is not None:
-            chances = chances + shares
         if not self.repeats:
-            return chances
+            return shares
         own = self._places(x.shape[2:], torch.tensor([list(origin)]) * torch.tensor(self.step), x.device)
         grid = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
         bank = self._places(grid, self.starts, x.device)
-        return chances + torch.where(own[:, None] == bank, 0.0, _OTHER_PHASE).repeat(x.shape[0], 1)
+        other = torch.where(own[:, None] == bank, 0.0, _OTHER_PHASE).repeat(x.shape[0], 1)
+        return other if shares is None else shares + other
 
     def _places(self, grid: Sequence[int], starts: Tensor, device: torch.device) -> Tensor:
         """For each position of grids that start there (`n axes`): a number for its place in the period."""
@@ -365,8 +437,8 @@ class MixturePrior(nn.Module):
             return None
         for axis, same in enumerate(self.stationary, start=2):
             labels = labels if same else labels.narrow(axis, 0, 1)
-        shares = (_rows(labels) @ self.labels.T).clamp(min=_LEAST_SHARE)
-        return shares.log().repeat_interleave(math.prod(self.inner) // math.prod(self.folded), 1)
+        shares = (_rows(labels) @ self.labels.T).log().clamp(min=_NO_SHARE)
+        return shares.repeat_interleave(math.prod(self.inner) // math.prod(self.folded), 1)
 
 
 @dataclass(frozen=True)
@@ -376,7 +448,7 @@ class _Mixture:
     around: Tensor  # `n places*values`: the means of a position and its neighbours
     middle: Tensor  # `n values`: those of the position
     variance: Tensor  # `values`
-    chances: Tensor  # `positions n`, or `1 n` if all are the same: the logarithm of what each counts at a position
+    chances: Tensor | None  # `positions n`: the logarithm of what each counts at the positions of a field
 
 
 def _shifted(x: Tensor, axis: int, n: int, circular: bool) -> Tensor:

@@ -45,14 +45,14 @@ def limit_copying(triangle: Triangle, pixels: Sequence[Tensor]) -> float | None:
     count = -(-_SAMPLES // len(exemplars))
 
     def little(bandwidth: float) -> bool:
-        prior.bandwidth.fill_(bandwidth)
+        prior.settle(bandwidth)
         return all(
             _is_little(_samples(triangle, number, count), each, limit)
             for number, (each, limit) in enumerate(zip(exemplars, limits, strict=True))
         )
 
     least = min(bisect_left(_BANDWIDTHS, True, key=little), len(_BANDWIDTHS) - 1)
-    prior.bandwidth.fill_(_BANDWIDTHS[least])
+    prior.settle(_BANDWIDTHS[least])
     return _BANDWIDTHS[least]
 
 

@@ -80,7 +80,7 @@ _TENSORS = {  # parts of their names
 _BITS, _FEWER_BITS = 6, 5  # of weights that are packed; of those packed for samples alone
 _INVERSE = {new: old for old, new in _TENSORS.items()}
 _KERNEL = "equaliser.kernel"  # end of a tensor's name
-_OUTSIDE = "prior.outside"  # likewise, of tensors that earlier runs do not have
+_ADDED_TENSORS = ("prior.outside", "prior.balance")  # likewise, which earlier runs do not have
 _NUMBERS = {"caution": "lr_scale", "strength": "penalty_scale", "bad": "nonfinite_steps"}
 _TERMS = {"energy_made": "energy_generated"}
 _EVENTS = {"glance": "quick_metrics"}
@@ -156,9 +156,9 @@ def read_tensors(
 
 
 def _read(folder: Path, expected: Mapping[str, Tensor] | None, partial: bool = False) -> dict[str, Tensor]:
-    """`storage.read_tensors`; codes of earlier runs did not note what lies outside an exemplar: nothing does."""
+    """`storage.read_tensors`; what earlier runs did not store is zero."""
     stored = storage.names(folder) if expected else set()
-    added = {name for name in expected or {} if name.endswith(_OUTSIDE) and name not in stored}
+    added = {name for name in expected or {} if name.endswith(_ADDED_TENSORS) and name not in stored}
     if not expected or not added:
         return storage.read_tensors(folder, expected, partial)
     found = storage.read_tensors(folder, {name: each for name, each in expected.items() if name not in added}, partial)

@@ -29,6 +29,7 @@ def renew_codes(state: TrainState, data: Data, recipe: Recipe) -> None:
     first, count = (state.step // _INTERVAL * _RENEWED, min(_RENEWED, codes)) if state.step else (0, codes)
     numbers = [n % codes for n in range(first, first + count)]
     _encode(state.triangle, state.prior, data.sources, numbers, recipe, state.step)
+    state.prior.settle(recipe.bandwidth or BANDWIDTH)
 
 
 def encode_codes(triangle: Triangle, data: Data, recipe: Recipe, whole: bool = True) -> None:
@@ -41,6 +42,7 @@ def encode_codes(triangle: Triangle, data: Data, recipe: Recipe, whole: bool = T
         count = len(prior.means) if whole else min(TRAINED_CODES * triangle.design.exemplars, len(prior.means))
         _encode(triangle, prior, data.sources, range(count), recipe, step=0)
         prior.repeat_first(count)
+        prior.settle(recipe.bandwidth or BANDWIDTH)
 
 
 @torch.no_grad()
@@ -52,11 +54,10 @@ def _encode(
     recipe: Recipe,
     step: int,
 ) -> None:
-    """Put codes of random crops into the prior, and training's bandwidth. Code n is of exemplar n modulo their number.
+    """Put codes of random crops into the prior. Code n is of exemplar n modulo their number.
 
     All follows from (seed, step) and the triangle.
     """
-    prior.bandwidth.fill_(recipe.bandwidth or BANDWIDTH)
     random = ops.seeded_generator(recipe.seed, Stream.CODES, step)
     window = [n * f for n, f in zip(prior.inner, triangle.stride, strict=True)]
     sizes = [each.pixels.shape[1:] for each in sources]
