@@ -1,5 +1,6 @@
 """Seams between the pieces of which a latent field is made."""
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
@@ -108,9 +109,28 @@ def test_a_cell_that_is_given_keeps_its_piece():
     given = torch.zeros(2, 4, 4, dtype=torch.bool)
     given[:, 1, 2] = True
     drawn = join(joined, codes, pieces, (True, True), given)
+    finer = slice(joined.fields[0].packed, None)  # the coarsest field is eased
     for b in range(2):
         place = (int(each[b, 1, 2]) for each in pieces.places)
-        assert torch.equal(drawn[b, :, 1, 2], codes[(int(pieces.code[b, 1, 2]), slice(None), *place)])
+        assert torch.equal(drawn[b, finer, 1, 2], codes[(int(pieces.code[b, 1, 2]), finer, *place)])
+
+
+def test_the_coarsest_field_steps_less_across_seams():
+    """Of codes that are the same everywhere, so that all its steps are seams. A fifth is left of a step alone."""
+    joined, channels = seams_of(STILL)
+    codes = codes_of(joined, channels, count=2)
+    codes[:, : joined.fields[0].packed] = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
+    halves = (torch.arange(8) > 3).long().expand(1, 8, 8)
+    pieces = Pieces(halves, tuple(torch.full((1, 8, 8), 2) for _ in range(2)))
+    everywhere = torch.ones(1, 8, 8, dtype=torch.bool)
+
+    def coarsest(wrapped, seams):
+        return join(seams, codes, pieces, wrapped, everywhere)[0, 0, 3]
+
+    assert coarsest((True, False), joined).tolist() == pytest.approx([-1, -1, -1, -0.2, 0.2, 1, 1, 1])
+    torus = [-0.2, -1, -1, -0.2, 0.2, 1, 1, 0.2]
+    assert coarsest((True, True), joined).tolist() == pytest.approx(torus)
+    assert coarsest((True, True), replace(joined, eased=False)).tolist() == [-1] * 4 + [1] * 4
 
 
 def test_what_is_to_be_avoided_is_taken_only_where_all_pieces_have_it():

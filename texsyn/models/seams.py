@@ -24,6 +24,7 @@ from texsyn.core.architecture import LatentField
 _ROUNDS = 12  # of belief propagation
 _AVOIDED = 1e5  # cost of a position outside the exemplar
 _FORBIDDEN = 1e6  # cost of another piece where a cell's own is given
+_EASED = 0.4  # of a step of the coarsest field across a seam, taken away on each side
 _OWN = 0.5  # votes that a cell's own piece has beyond those of its fine positions
 
 
@@ -37,11 +38,16 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Seams:
-    """How pieces are joined. folded: cells along each fixed axis, which are values here; 1 for stationary axes."""
+    """How pieces are joined.
+
+    folded: cells along each fixed axis, which are values here; 1 for stationary axes. eased: whether the coarsest field
+    steps less across seams than codes do; not where steps belong to the place in a period.
+    """
 
     fields: tuple[LatentField, ...]
     stationary: tuple[bool, ...]
     folded: tuple[int, ...]
+    eased: bool = True
 
     @property
     def axes(self) -> list[int]:
@@ -162,7 +168,25 @@ class Seams:
         shares = ops.block_mean(votes, block) + (_OWN / math.prod(block)) * own.view(-1, *(1,) * len(grid))
         cells = self._numbered(pieces, grid, shares.argmax(1))
         source = _source(pieces, cells, grid, (len(part), *part.shape[2:]), wrapped)
-        return part.movedim(1, -1).flatten(0, -2)[source].movedim(-1, 1)
+        values = part.movedim(1, -1).flatten(0, -2)[source].movedim(-1, 1)
+        if self.eased and math.prod(grid) == 1 and grid != self.fine:
+            values = self._ease(values, source, part.shape[2:], wrapped)
+        return values
+
+    def _ease(self, values: Tensor, source: Tensor, bank: Sequence[int], wrapped: Sequence[bool]) -> Tensor:
+        """Values of a field, `b c *positions`, that change less across seams: a step is seen as a line there.
+
+        source: where they are from in a bank of so many positions.
+        """
+        for axis in self.axes:
+            place = torch.arange(source.shape[axis + 1], device=source.device)
+            seam = source.index_select(axis + 1, place.roll(-1)) != source + math.prod(bank[axis + 1 :])
+            if not wrapped[axis]:  # nothing is beyond the last position
+                seam = seam & (_positions(source, axis) < source.shape[axis + 1] - 1)
+            step = values.index_select(axis + 2, place.roll(-1)) - values
+            step = torch.where(seam[:, None], _EASED * step, 0.0)
+            values = values + step - step.index_select(axis + 2, place.roll(1))
+        return values
 
     def _numbered(self, pieces: Pieces, grid: Sequence[int], number: Tensor) -> list[Tensor]:
         """Per axis, `b *positions` of a field with a `grid` for each cell: the cell of the piece of that number."""
