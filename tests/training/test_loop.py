@@ -244,7 +244,8 @@ def test_a_step_is_the_one_that_pytorch_takes_by_default(modality):
         assert not skipped
         gradients = [p.grad for network in NETWORKS for p in getattr(state.triangle, network).parameters()]
         results[name] = terms, torch.cat([each.flatten() for each in gradients if each is not None])
-    for name, of_terms, nats, of_gradients in (("ours", 1e-4, 0, 2e-3), ("bfloat16", 0.02, 1, 0.1)):
+    # 1e-6 nats: the prior term of fresh weights is .0005, a difference of values near one.
+    for name, of_terms, nats, of_gradients in (("ours", 1e-4, 1e-6, 2e-3), ("bfloat16", 0.02, 1, 0.1)):
         assert results[name][0] == pytest.approx(results["plain"][0], rel=of_terms, abs=nats)
         apart = (results[name][1] - results["plain"][1]).norm() / results["plain"][1].norm()
         assert apart < of_gradients, (name, apart)
