@@ -18,7 +18,8 @@ BANK = 6  # cells of a code along each axis
 def seams_of(modality):
     design = design_for(modality, recipe_for("fast", modality, latent_prior="mixture"))
     folded = [1 if same else 16 for same in modality.stationary]
-    return Seams(design.fields, modality.stationary, tuple(folded)), design.latent_channels
+    joined = Seams(design.fields, modality.stationary, tuple(folded), eased=modality.is_stationary_still)
+    return joined, design.latent_channels
 
 
 def codes_of(joined, channels, count=3):

@@ -83,7 +83,8 @@ class MixturePrior(nn.Module):
         self.register_buffer("bandwidth", torch.tensor(BANDWIDTH))
         self.phases, raster = modality.phases(design.stride), modality.raster(design.stride)
         self.repeats = max(self.phases) > 1
-        self.seams = Seams(design.fields, self.stationary, self.folded, eased=not self.repeats)
+        eased = modality.is_stationary_still and not self.repeats
+        self.seams = Seams(design.fields, self.stationary, self.folded, eased)
         # Per axis; codes of small windows have fewer cells.
         self.block = tuple(min(_BLOCK, n) if modality.is_stationary_still else 1 for n in self.inner)
         # Added to the log-likelihoods, per value, of blocks that begin at a place: see `settle`.

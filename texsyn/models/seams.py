@@ -41,13 +41,13 @@ class Seams:
     """How pieces are joined.
 
     folded: cells along each fixed axis, which are values here; 1 for stationary axes. eased: whether the coarsest field
-    steps less across seams than codes do; not where steps belong to the place in a period.
+    steps less across seams than codes do; not where steps belong to the place in a period, or to time.
     """
 
     fields: tuple[LatentField, ...]
     stationary: tuple[bool, ...]
     folded: tuple[int, ...]
-    eased: bool = True
+    eased: bool = False
 
     @property
     def axes(self) -> list[int]:
