@@ -73,6 +73,11 @@ def pad(x: Tensor, margins: Sequence[int], wrapped: Sequence[bool]) -> Tensor:
     return x
 
 
+def without_margins(x: Tensor, margins: Sequence[int]) -> Tensor:
+    """Without so many positions at both ends of each of the last axes."""
+    return x[(..., *(slice(n, -n or None) for n in margins))]
+
+
 def wrap_end(x: Tensor, margins: Sequence[int], wrapped: Sequence[bool]) -> Tensor:
     """`x` with the first `margins` positions of each wrapped axis repeated after its end."""
     for axis, (margin, circular) in enumerate(zip(margins, wrapped, strict=True), start=2):

@@ -74,6 +74,7 @@ class MixturePrior(nn.Module):
         inner = (max(1, min(n - f + 1, _WINDOWS * w) // f) for n, w, f, _ in sizes)
         # Per axis: positions of a code, without the ring.
         self.inner = tuple(n if same else f for n, f, same in zip(inner, self.folded, self.stationary, strict=True))
+        self.cells = tuple(n // f for n, f in zip(self.inner, self.folded, strict=True))  # likewise, folded
         grid = tuple(n + 2 * r for n, r in zip(self.inner, self.ring, strict=True))
         count = max(design.exemplars, min(design.codes * design.exemplars, _MOST_CODES))
         # Of the posterior: means, and variances averaged over stationary axes.
@@ -88,10 +89,8 @@ class MixturePrior(nn.Module):
         # Per axis; codes of small windows have fewer cells.
         self.block = tuple(min(_BLOCK, n) if modality.is_stationary_still else 1 for n in self.inner)
         # Added to the log-likelihoods, per value, of blocks that begin at a place: see `settle`.
-        cells = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
-        self.register_buffer(
-            "balance", torch.zeros(count, *(n - b + 1 for n, b in zip(cells, self.block, strict=True)))
-        )
+        begins = (n - b + 1 for n, b in zip(self.cells, self.block, strict=True))
+        self.register_buffer("balance", torch.zeros(count, *begins))
         # Per axis: pixels of the blocks whose means `pictures` are.
         self.coarse = tuple(min(_COARSE, f // n) for f, n in zip(design.stride, self.seams.fine, strict=True))
         # Of positions of the finest field (one along fixed axes): the share that lies outside the exemplar, reflected.
@@ -153,18 +152,18 @@ class MixturePrior(nn.Module):
         cell has few places, are not balanced otherwise.
         """
         self.bandwidth.fill_(bandwidth)
-        cells = ops.block_mean(self._without_ring(self.outside)[:, None], self.seams.fine)[:, 0]
-        outside = self._block_totals(cells)
+        fine = self.seams.fine
+        inner = ops.without_margins(self.outside, [r * n for r, n in zip(self.ring, fine, strict=True)])
+        outside = self._block_totals(ops.block_mean(inner[:, None], fine)[:, 0])
         exemplars = self.labels.argmax(1) if self.labels.shape[1] else self.labels.new_zeros(len(self.labels))
-        for exemplar, logits in enumerate(self._typical_logits()):
+        typical = None if self.repeats else self._typical_logits()
+        for exemplar in range(self.labels.shape[1] or 1):
             own = exemplars == exemplar
             if not own.any():  # nothing is encoded yet
                 continue
             free = (outside[own] == outside[own].min()).to(outside).flatten()
-            likely = logits[:, own].flatten(1)
-            if self.repeats:
-                likely = torch.zeros_like(likely)
-            self.balance[own] = balanced(likely, free / free.sum()).view_as(outside[own])
+            added = free.log() if typical is None else balanced(typical[exemplar][:, own].flatten(1), free / free.sum())
+            self.balance[own] = added.view_as(outside[own])
 
     def _typical_logits(self) -> Tensor:
         """For each exemplar, `draws n *begins`: the log-likelihoods per value of blocks of a draw on a torus."""
@@ -280,8 +279,7 @@ class MixturePrior(nn.Module):
     def _mixture(self, chances: Tensor | None) -> _Mixture:
         """The bank's Gaussians."""
         codes = self._fold(self.means)
-        inner = codes[(..., *(slice(r, -r or None) for r in self.ring))]
-        middle = _rows(inner)
+        middle = _rows(ops.without_margins(codes, self.ring))
         posterior = self._fold(self.variances.mean(0, keepdim=True)).flatten()
         return _Mixture(
             around=_rows(self._neighbourhoods(codes)),
@@ -312,8 +310,7 @@ class MixturePrior(nn.Module):
         logits = _log_likelihood(_rows(x), mixture.middle, 1.0, mixture.variance)
         if mixture.chances is not None:
             logits = logits + mixture.chances
-        cells = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
-        return logits.view(x.shape[0], *x.shape[2:], len(self.means), *cells)
+        return logits.view(x.shape[0], *x.shape[2:], len(self.means), *self.cells)
 
     def _nearest(self, logits: Tensor) -> Pieces:
         """The likeliest places for each cell. logits: `b *cells n *cells` of the field and of the bank."""
@@ -324,14 +321,8 @@ class MixturePrior(nn.Module):
     def _block_totals(self, values: Tensor) -> Tensor:
         """`n *cells` of the bank -> `n *begins`: sums over the blocks that begin there."""
         for axis, block in enumerate(self.block, start=1):
-            count = values.shape[axis] - block + 1
-            values = sum((values.narrow(axis, n, count) for n in range(1, block)), values.narrow(axis, 0, count))
+            values = values.unfold(axis, block, 1).sum(-1)
         return values
-
-    def _without_ring(self, positions: Tensor) -> Tensor:
-        """`n *positions` of the finest field without those of the ring."""
-        ends = (r * f for r, f in zip(self.ring, self.seams.fine, strict=True))
-        return positions[(slice(None), *(slice(n, -n or None) for n in ends))]
 
     def _block_sums(self, logits: Tensor, wrapped: Sequence[bool]) -> Tensor:
         """Likelihoods of the blocks that begin at each cell. Beyond an end that is not wrapped, nothing is added."""
@@ -419,8 +410,7 @@ class MixturePrior(nn.Module):
         if not self.repeats:
             return shares
         own = self._places(x.shape[2:], torch.tensor([list(origin)]) * torch.tensor(self.step), x.device)
-        grid = [n // f for n, f in zip(self.inner, self.folded, strict=True)]
-        bank = self._places(grid, self.starts, x.device)
+        bank = self._places(self.cells, self.starts, x.device)
         other = torch.where(own[:, None] == bank, 0.0, _OTHER_PHASE).repeat(x.shape[0], 1)
         return other if shares is None else shares + other
 

@@ -108,7 +108,7 @@ class Source:
         size = [part.stop - part.start + 2 * n for part, n in zip(crop[1:], margins, strict=True)]
         moved = _places(size, self.deformation, random)
         places = moved + torch.tensor(starts).view(-1, 1, 1)
-        own = places[(slice(None), *(slice(n, -n or None) for n in margins))]
+        own = ops.without_margins(places, margins)
         places = (places + _moved_inside(own, self.pixels.shape[1:])).to(self.finer)
         # From pixels to what grid_sample wants: -1 to 1 between the outer edges of all pixels, x first.
         ends = torch.tensor(self.finer.shape[1:], device=places.device).view(-1, 1, 1)
